@@ -1,0 +1,259 @@
+"""Recipes: everything that decides a training run, in one YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hybridface.errors import UsageError, unknown
+
+AugmentLevel = Literal["none", "weak", "strong"]
+Model = TypeVar("Model", bound=BaseModel)
+BatchNormMode = Literal["joined", "split", "reestimated"]
+
+
+class Section(BaseModel):
+    """A part of a recipe; keys that nobody knows are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class FoldConfig(Section):
+    """Cross-validation inside the recipe: all rows of the source in equal folds, one the test.
+
+    Attributes:
+        count: How many folds.
+        test: The fold that is the test split, from 0.
+        seed: Decides which row is in which fold; the same for every run that is compared.
+    """
+
+    count: int = Field(5, ge=2)
+    test: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0)
+
+
+class DataConfig(Section):
+    """Which pictures and labels.
+
+    Attributes:
+        source: ``KIND:PATH``, with options as ``KIND:PATH?key=value``.
+        size: Side of the pictures the model sees, in pixels.
+        folds: Cut the test split from all rows; without it the source's own splits are used.
+        validation: Part of the training rows that becomes validation where the source has none.
+        fraction: Part of the training labels of each class that is used.
+        seed: Decides validation and fraction; the run's own seed where null.
+        drop_duplicates: Drop training pictures that stand in validation or test.
+        problems: ``skip`` rows that cannot be used and name them, or ``refuse`` the data set.
+    """
+
+    source: str
+    size: int = Field(48, ge=16, le=1024)
+    folds: FoldConfig | None = None
+    validation: float = Field(0.1, gt=0, lt=1)
+    fraction: float = Field(1.0, gt=0, le=1)
+    seed: int | None = Field(None, ge=0)
+    drop_duplicates: bool = True
+    problems: Literal["skip", "refuse"] = "skip"
+
+
+class BackboneConfig(Section):
+    """The network that all tasks share.
+
+    Attributes:
+        name: Any timm model.
+        init: ``random`` weights, or timm's own ``pretrained`` ones (needs a network or a cache).
+        drop_path: Stochastic depth rate.
+    """
+
+    name: str = "efficientnet_b0"
+    init: Literal["random", "pretrained"] = "random"
+    drop_path: float = Field(0.0, ge=0, lt=1)
+
+
+class AugmentConfig(Section):
+    """How pictures vary in training.
+
+    Attributes:
+        level: ``none``, ``weak`` or ``strong``.
+        views: How many augmented versions of each picture a step holds.
+    """
+
+    level: AugmentLevel = "strong"
+    views: int = Field(1, ge=1, le=8)
+
+
+class TrainingConfig(Section):
+    """How the weights are found.
+
+    Attributes:
+        epochs: Passes over the labelled training rows.
+        batch_size: Pictures a step and process, before views are added.
+        learning_rate: Peak of the schedule.
+        warmup: Part of all steps in which the learning rate rises from zero.
+        final_learning_rate: Where the cosine ends, as a part of the peak.
+        weight_decay: Of AdamW; norms and biases are left out.
+        clip: Largest norm of the gradient; null for none.
+        ema: Decay of the moving average of weights and buffers that is evaluated and kept; null
+            for none. In the first steps the decay is lower, so that a short run averages too.
+        batch_norm: What batch norm's statistics are taken over, where a step holds several views:
+            all views ``joined``; each view by itself (``split``; inference uses those of the
+            intact view); or joined and, before each evaluation, ``reestimated`` on intact
+            training pictures.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
+        compile: Compile the backbone with ``torch.compile``: a minute or two at the start, then
+            faster steps.
+        validate_every: Epochs between two looks at the validation split.
+        select: Validation metric that chooses the best checkpoint; the loss where ``nll``.
+        checkpoint_minutes: Least time between two resumable checkpoints.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        devices: Processes; more than one trains with DDP.
+    """
+
+    epochs: int = Field(60, ge=1)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    final_learning_rate: float = Field(0.01, ge=0, le=1)
+    weight_decay: float = Field(0.05, ge=0)
+    clip: float | None = Field(5.0, gt=0)
+    ema: float | None = Field(0.99, gt=0, lt=1)
+    batch_norm: BatchNormMode = "joined"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compile: bool = False
+    validate_every: int = Field(1, ge=1)
+    select: Literal["accuracy", "mean_class_accuracy", "nll"] = "accuracy"
+    checkpoint_minutes: float = Field(1.0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+
+
+class Recipe(Section):
+    """A training run.
+
+    Attributes:
+        run: The run folder.
+        seed: Decides weights, order, augmentation, what the self-supervised tasks deal.
+        tasks: Options of each task by its name; a task of another name says its ``type``.
+    """
+
+    run: Path = Path("runs/train")
+    seed: int = Field(0, ge=0)
+    data: DataConfig
+    backbone: BackboneConfig = BackboneConfig()
+    augment: AugmentConfig = AugmentConfig()
+    tasks: dict[str, dict[str, Any]] = Field(min_length=1)
+    training: TrainingConfig = TrainingConfig()
+
+    def to_yaml(self) -> str:
+        """Return the recipe with every default filled in."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        UsageError: The file is missing, is no YAML, or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values, found nothing of the kind")
+    return content
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another; a value of None takes a mapping away."""
+    merged = dict(base)
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Turn ``a.b=value`` into ``{"a": {"b": value}}``; the value is read as YAML.
+
+    Raises:
+        UsageError: There is no ``=`` or the value is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"'{text}' is no override: write key=value, as in training.epochs=10")
+    try:
+        parsed: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"override '{text}': the value is not valid YAML") from error
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def build_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Check a recipe's content and fill in its defaults.
+
+    Tasks set to null are taken out, so that an override can drop one.
+
+    Raises:
+        UsageError: Names the key, what is wrong with it, and for an unknown key the nearest one.
+    """
+    content = dict(content)
+    if isinstance(content.get("tasks"), Mapping):
+        content["tasks"] = {
+            name: options for name, options in content["tasks"].items() if options is not None
+        }
+    return validate(Recipe, content, where)
+
+
+def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
+    """Validate content against a pydantic model with errors that a person can act on.
+
+    Raises:
+        UsageError: For the first error found.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown(f"key in {where}", key, _sibling_keys(model, first["loc"])) from error
+        given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
+        raise UsageError(f"{where}: {key}: {first['msg']}{given}") from error
+
+
+def _sibling_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """List the right keys, with their path, beside an unknown one."""
+    prefix = ""
+    for part in place[:-1]:
+        found = model.model_fields.get(str(part))
+        if found is None:
+            break
+        candidates = [found.annotation, *getattr(found.annotation, "__args__", ())]
+        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not inner:
+            break
+        model, prefix = inner[0], f"{prefix}{part}."
+    return [f"{prefix}{name}" for name in model.model_fields]
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and lay overrides of the form ``key=value`` over it.
+
+    Raises:
+        UsageError: See :func:`build_recipe`, :func:`read_yaml` and :func:`parse_override`.
+    """
+    content = read_yaml(path)
+    for text in overrides:
+        content = merge(content, parse_override(text))
+    return build_recipe(content, str(path))

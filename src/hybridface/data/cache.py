@@ -1,0 +1,156 @@
+"""Pictures decoded once, kept as memory-mapped uint8, outside the data set's own folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface import images
+from hybridface.data.source import Problem, Rows, Source, pixel_digest
+from hybridface.errors import HybridFaceError
+from hybridface.files import cache_folder
+
+FORMAT = 1
+CHUNK = 256
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CachedPictures:
+    """The decoded pictures of a data set.
+
+    Attributes:
+        images: ``(N, size, size, 3)`` RGB uint8, memory-mapped; rows that did not decode are black.
+        decoded: ``(N,)`` bool, whether a row's picture could be decoded.
+        digests: ``(N,)`` 16 bytes each, equal where the pictures at full size are equal.
+        problems: Pictures that did not decode.
+        folder: Where the cache lies.
+    """
+
+    images: NDArray[np.uint8]
+    decoded: NDArray[np.bool_]
+    digests: NDArray[np.bytes_]
+    problems: list[Problem]
+    folder: Path
+
+
+def open_cache(
+    source: Source, rows: Rows, size: int, progress: Progress | None = None
+) -> CachedPictures:
+    """Open the decoded pictures of a data set, decoding them first where that is still to do.
+
+    The cache is keyed by the content of the files and by ``size``. It is built in a folder of its
+    own and renamed when whole, so two processes may build it at once and a killed one leaves
+    nothing that would be taken for a cache.
+
+    Args:
+        source: The data set.
+        rows: What ``source.read()`` gave.
+        size: Side of the cached pictures in pixels.
+        progress: Called with (done, total) while decoding.
+
+    Raises:
+        HybridFaceError: The cache folder cannot be written.
+    """
+    place = cache_folder()
+    content = source.fingerprint(rows, place / "digests")
+    key = hashlib.sha256(f"{FORMAT}\0{source.kind}\0{size}\0{content}".encode()).hexdigest()[:24]
+    folder = place / "pictures" / f"{source.kind}-{size}px-{key}"
+    if (cached := _open(folder, len(rows), size)) is not None:
+        return cached
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise HybridFaceError(
+            f"{place}: the cache cannot be written ({error.strerror}); "
+            "set HYBRIDFACE_CACHE to a folder that can"
+        ) from error
+    try:
+        _build(building, source, rows, size, progress)
+        _put_in_place(building, folder, len(rows), size)
+    except OSError as error:
+        raise HybridFaceError(f"{folder}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    cached = _open(folder, len(rows), size)
+    if cached is None:
+        raise HybridFaceError(f"{folder}: the cache was changed while it was built; try again")
+    return cached
+
+
+def _build(
+    folder: Path, source: Source, rows: Rows, size: int, progress: Progress | None
+) -> None:
+    count = len(rows)
+    images_out = np.lib.format.open_memmap(
+        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
+    )
+    decoded = np.zeros(count, dtype=bool)
+    digests = np.zeros(count, dtype="V16")
+    problems: list[Problem] = []
+
+    def small(pixels: NDArray[np.uint8] | Problem) -> tuple[NDArray[np.uint8], bytes] | Problem:
+        if isinstance(pixels, Problem):
+            return pixels
+        return images.resize(pixels, size), pixel_digest(pixels)
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, count, CHUNK):
+            index = range(start, min(start + CHUNK, count))
+            results = pool.map(small, source.decode(rows, index))
+            for row, result in zip(index, results, strict=True):
+                if isinstance(result, Problem):
+                    problems.append(result)
+                    continue
+                images_out[row], digest = result
+                digests[row] = np.void(digest)
+                decoded[row] = True
+            if progress is not None:
+                progress(index.stop, count)
+    images_out.flush()
+    np.savez(folder / "rows.npz", decoded=decoded, digests=digests)
+    note: dict[str, Any] = {
+        "format": FORMAT,
+        "count": count,
+        "size": size,
+        "problems": [[problem.where, problem.what] for problem in problems],
+    }
+    (folder / "cache.json").write_text(json.dumps(note))
+
+
+def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:
+    """Rename, unless another process was first; move a damaged cache out of the way."""
+    if folder.exists() and _open(folder, count, size) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        os.rename(building, folder)
+    except OSError:
+        if _open(folder, count, size) is None:
+            raise
+
+
+def _open(folder: Path, count: int, size: int) -> CachedPictures | None:
+    """Open a cache folder; None where it is not there, not whole or not the one expected."""
+    try:
+        note = json.loads((folder / "cache.json").read_text())
+        images_in = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        with np.load(folder / "rows.npz", allow_pickle=False) as columns:
+            decoded, digests = columns["decoded"], columns["digests"]
+        problems = [Problem(where, what) for where, what in note["problems"]]
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+    if images_in.shape != (count, size, size, 3) or len(decoded) != count:
+        return None
+    return CachedPictures(images_in, decoded, digests, problems, folder)

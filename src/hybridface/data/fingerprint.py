@@ -1,0 +1,67 @@
+"""Digests of files by content, remembered while a file's size and time stay the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hybridface.files import write_atomically
+
+ABSENT = "absent"
+
+
+def digest_files(root: Path, names: Sequence[str], memory: Path) -> str:
+    """Return one digest for the content of many files, in order.
+
+    A file whose size and modification time are those of the last call is not read again, so a
+    second call on a large folder costs a ``stat`` a file.
+
+    Args:
+        root: The folder that ``names`` are relative to.
+        names: File names; one that cannot be read counts as absent.
+        memory: A folder for what is remembered; created where needed.
+
+    Returns:
+        A hexadecimal digest.
+    """
+    record = memory / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json"
+    known = _recall(record)
+    unique = sorted(set(names))
+    with ThreadPoolExecutor() as pool:
+        stamps = dict(zip(unique, pool.map(lambda name: _stamp(root / name), unique), strict=True))
+        stale = [name for name in unique if known.get(name, ("", ""))[0] != stamps[name]]
+        fresh = dict(zip(stale, pool.map(lambda name: _digest(root / name), stale), strict=True))
+    if fresh:
+        known.update({name: (stamps[name], digest) for name, digest in fresh.items()})
+        write_atomically(record, json.dumps(known).encode())
+    whole = hashlib.sha256()
+    for name in names:
+        whole.update(f"{name}\0{known[name][1]}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()
+
+
+def _recall(record: Path) -> dict[str, tuple[str, str]]:
+    try:
+        loaded = json.loads(record.read_bytes())
+        return {name: (stamp, digest) for name, (stamp, digest) in loaded.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}  # nothing remembered, or not readable: everything is read again
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ABSENT
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ABSENT

@@ -1,0 +1,168 @@
+"""What a data set looks like to the rest of the package: rows of pictures with labels."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from hybridface import images
+from hybridface.data.fingerprint import digest_files
+from hybridface.errors import DataError
+
+MISSING = -1
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a data set that cannot be used.
+
+    Attributes:
+        where: The file, row or key, relative to the data set.
+        what: What is wrong with it.
+    """
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One column of class labels.
+
+    Attributes:
+        names: Class names in the order of the ids.
+        ids: ``(N,)`` int64 class ids; :data:`MISSING` where a row has no such label.
+        soft: ``(N, K)`` float32 class probabilities where the data set has votes, or None.
+    """
+
+    names: tuple[str, ...]
+    ids: NDArray[np.int64]
+    soft: NDArray[np.float32] | None = None
+
+    def take(self, index: NDArray[np.int64]) -> Labels:
+        """Return the labels of the rows in ``index``, in that order."""
+        return Labels(self.names, self.ids[index], None if self.soft is None else self.soft[index])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a data set, before any picture is decoded.
+
+    Attributes:
+        keys: Name of each picture: its path relative to the root, or a row of a table.
+        split: ``(N,)`` str, each of ``train``, ``val``, ``test`` or ``""`` (the layout says none).
+        labels: Label columns by name, as in ``expression``.
+        group: ``(N,)`` int64 id of the person (or clip) where the data set knows it, else None.
+        problems: What was found and could not be used.
+        notes: What a reader of the run's report should know, such as which labels were taken.
+    """
+
+    keys: list[str]
+    split: NDArray[np.str_]
+    labels: dict[str, Labels]
+    group: NDArray[np.int64] | None = None
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class SourceOptions(BaseModel):
+    """Options of a kind, given behind the path as ``KIND:PATH?key=value&key=value``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(ABC):
+    """Reads one data set's own layout. A kind is one subclass in ``data/sources``.
+
+    Attributes:
+        kind: The name in ``KIND:PATH``.
+        layout: What must lie on disk, for ``hybridface data list`` and for errors.
+    """
+
+    kind: ClassVar[str]
+    layout: ClassVar[str]
+    Options: ClassVar[type[SourceOptions]] = SourceOptions
+
+    def __init__(self, path: str, options: SourceOptions) -> None:
+        self.path = path
+        self.root = Path(path).expanduser()
+        self.options = options
+
+    @abstractmethod
+    def read(self) -> Rows:
+        """Read the layout into rows; pictures stay undecoded.
+
+        Raises:
+            DataError: The layout is not there; says what was expected and what was found.
+        """
+
+    def fingerprint(self, rows: Rows, memory: Path) -> str:
+        """Return a digest of the content of every picture, in order.
+
+        Args:
+            rows: What :meth:`read` gave.
+            memory: A folder in which digests of unchanged files may be remembered.
+        """
+        return digest_files(self.root, rows.keys, memory)
+
+    def decode(self, rows: Rows, index: Sequence[int]) -> list[NDArray[np.uint8] | Problem]:
+        """Decode some pictures.
+
+        Args:
+            rows: What :meth:`read` gave.
+            index: Which rows.
+
+        Returns:
+            For each of ``index`` its ``(H, W, 3)`` RGB pixels, or what is wrong with it.
+        """
+
+        def one(row: int) -> NDArray[np.uint8] | Problem:
+            try:
+                return images.read(self.root / rows.keys[row])
+            except DataError as error:
+                what = str(error).removeprefix(f"{self.root / rows.keys[row]}: ")
+                return Problem(rows.keys[row], what)
+
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(one, index))
+
+    def refuse(self, found: str) -> DataError:
+        """Build the error for a layout that is not there."""
+        return DataError(
+            f"{self.kind}:{self.path}: this is not a data set of kind '{self.kind}'.\n"
+            f"  expected: {self.layout}\n  found: {found}"
+        )
+
+
+def describe_folder(path: Path, most: int = 8) -> str:
+    """Say in a few words what lies in a folder, for an error."""
+    if not path.exists():
+        return f"nothing: {path} does not exist"
+    if path.is_file():
+        return f"a file of {path.stat().st_size} bytes"
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+    if not names:
+        return "an empty folder"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def pixel_digest(pixels: NDArray[np.uint8]) -> bytes:
+    """Return 16 bytes that are equal for equal pictures of equal size."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(np.asarray(pixels.shape, dtype=np.int64).tobytes())
+    digest.update(np.ascontiguousarray(pixels).tobytes())
+    return digest.digest()

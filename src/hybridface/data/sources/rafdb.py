@@ -1,0 +1,59 @@
+"""RAF-DB basic (Li, Deng and Du, CVPR 2017), aligned faces in the official layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hybridface.data.source import MISSING, Labels, Problem, Rows, Source, describe_folder
+
+NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+
+
+class RafDb(Source):
+    """RAF-DB's seven basic expressions; the file name tells the split, nothing tells the person."""
+
+    kind = "rafdb"
+    layout = (
+        "PATH/EmoLabel/list_patition_label.txt with lines 'train_00001.jpg 5' (1 surprise, 2 fear, "
+        "3 disgust, 4 happy, 5 sad, 6 angry, 7 neutral) and PATH/Image/aligned/"
+        "train_00001_aligned.jpg; PATH may also be the folder above, or its 'basic' folder"
+    )
+
+    def read(self) -> Rows:
+        """Read the label list; see :meth:`hybridface.data.source.Source.read`."""
+        inside = self._inside()
+        label_file = self.root / inside / "EmoLabel" / "list_patition_label.txt"
+        try:
+            lines = label_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise self.refuse(describe_folder(self.root)) from error
+        keys, splits, ids, problems = [], [], [], []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{label_file.name}:{number}"
+            name, _, label = line.strip().rpartition(" ")
+            stem = Path(name).stem
+            split = stem.partition("_")[0]
+            if split not in ("train", "test"):
+                problems.append(Problem(where, f"'{line[:60]}' names no train_ or test_ picture"))
+                continue
+            known = label.isdecimal() and 1 <= int(label) <= len(NAMES)
+            if not known:
+                problems.append(Problem(where, f"unknown label '{label[:20]}', expected 1 to 7"))
+            keys.append(str(Path(inside, "Image", "aligned", f"{stem}_aligned.jpg")))
+            splits.append(split)
+            ids.append(int(label) - 1 if known else MISSING)
+        if not keys:
+            raise self.refuse(f"no usable line in {label_file}")
+        labels = Labels(NAMES, np.array(ids, dtype=np.int64))
+        return Rows(keys, np.array(splits), {"expression": labels}, problems=problems)
+
+    def _inside(self) -> str:
+        """Find where below the root the label list lies."""
+        for inside in ("", "rafdb", "basic", "RAF-DB/basic", "rafdb/basic"):
+            if (self.root / inside / "EmoLabel" / "list_patition_label.txt").is_file():
+                return inside
+        raise self.refuse(describe_folder(self.root))

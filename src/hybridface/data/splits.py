@@ -1,0 +1,87 @@
+"""Cuts of a data set: by person where known, else per class; always from a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.int64]
+
+
+def assign_folds(ids: Index, group: Index | None, count: int, seed: int) -> Index:
+    """Assign every row to one of ``count`` folds.
+
+    Groups (persons) stay whole and folds are made equal in rows; without groups each class is
+    spread evenly over the folds.
+
+    Args:
+        ids: ``(N,)`` class ids; rows without a label (negative) form a class of their own.
+        group: ``(N,)`` group ids or None.
+        count: How many folds.
+        seed: Decides the assignment.
+
+    Returns:
+        ``(N,)`` fold numbers from 0.
+    """
+    random = np.random.default_rng([seed, 1])
+    fold = np.zeros(len(ids), dtype=np.int64)
+    if group is None:
+        start = 0
+        for value in np.unique(ids):
+            members = random.permutation(np.flatnonzero(ids == value))
+            fold[members] = (np.arange(len(members)) + start) % count
+            start += len(members)
+        return fold
+    values, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    filled = np.zeros(count, dtype=np.int64)
+    fold_of_group = np.zeros(len(values), dtype=np.int64)
+    shuffled = random.permutation(len(values))
+    for number in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        fold_of_group[number] = filled.argmin()
+        filled[fold_of_group[number]] += sizes[number]
+    return fold_of_group[inverse]
+
+
+def cut(ids: Index, group: Index | None, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Mark about ``fraction`` of the rows, whole groups where known, else per class.
+
+    Returns:
+        ``(N,)`` bool; True for the rows that are cut off.
+    """
+    random = np.random.default_rng([seed, 2])
+    chosen = np.zeros(len(ids), dtype=bool)
+    if group is None:
+        for value in np.unique(ids):
+            members = random.permutation(np.flatnonzero(ids == value))
+            chosen[members[: round(len(members) * fraction)]] = True
+        return chosen
+    wanted = len(ids) * fraction
+    for value in random.permutation(np.unique(group)):
+        members = group == value
+        if chosen.sum() + members.sum() / 2 > wanted and chosen.any():
+            break
+        chosen |= members
+    return chosen
+
+
+def draw_fraction(ids: Index, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Mark ``fraction`` of the rows of each class, at least one, the same for a seed.
+
+    A larger fraction of the same seed holds every row of a smaller one. Rows without a label
+    (negative ids) are never marked.
+    """
+    random = np.random.default_rng([seed, 3])
+    chosen = np.zeros(len(ids), dtype=bool)
+    for value in np.unique(ids[ids >= 0]):
+        members = random.permutation(np.flatnonzero(ids == value))
+        chosen[members[: max(1, round(len(members) * fraction))]] = True
+    return chosen
+
+
+def leaked(
+    digests: NDArray[np.bytes_], train: NDArray[np.bool_], held_out: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Mark the training rows whose picture stands, pixel for pixel, in a held-out split."""
+    _, number = np.unique(digests, return_inverse=True)
+    found: NDArray[np.bool_] = train & np.isin(number, number[held_out])
+    return found

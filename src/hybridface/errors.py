@@ -1,0 +1,39 @@
+"""Errors for the person who reads them: what is wrong, where, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HybridFaceError(Exception):
+    """Something failed while doing what was asked; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class DataError(HybridFaceError):
+    """Data on disk is not what its kind expects, or nothing usable is left of it."""
+
+
+class UsageError(HybridFaceError):
+    """What was asked for cannot be done as asked; the command line exits with 2."""
+
+    exit_code = 2
+
+
+def unknown(what: str, name: str, choices: Iterable[str]) -> UsageError:
+    """Build the error for a name that nobody knows.
+
+    Args:
+        what: What the name should have been, as in ``"task"``.
+        name: The name as it was given.
+        choices: Every right name.
+
+    Returns:
+        A :class:`UsageError` that names the nearest right name, and all of them.
+    """
+    names = sorted(choices)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return UsageError(f"unknown {what} '{name}': {hint}known are: {', '.join(names) or 'none'}")

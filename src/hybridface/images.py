@@ -1,0 +1,71 @@
+"""Decoding and resizing, the one way for training, evaluation and prediction. No torch here."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from hybridface.errors import DataError
+
+MAX_PIXELS = 100_000_000
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"})
+
+
+def decode(content: bytes, name: str = "picture") -> NDArray[np.uint8]:
+    """Decode an encoded picture to RGB, upright by its EXIF orientation.
+
+    Args:
+        content: The bytes of a JPEG, PNG, WebP or other file that Pillow reads.
+        name: What to call it in an error.
+
+    Returns:
+        ``(H, W, 3)`` RGB, uint8. Grey pictures come back with three equal channels.
+
+    Raises:
+        DataError: The bytes are no picture, are cut short, or have over 100 million pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{name}: {image.width}x{image.height} is over {MAX_PIXELS} pixels")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("I;16", "I;16B", "I", "F"):
+                upright = _to_eight_bits(upright)
+            return np.asarray(upright.convert("RGB"))
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(f"{name}: not a picture that can be read") from error
+    except Exception as error:  # Pillow raises nearly anything on damaged files
+        raise DataError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float64)
+    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    return Image.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """Read a picture file to ``(H, W, 3)`` RGB, uint8.
+
+    Raises:
+        DataError: The file cannot be read or is no picture.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    return decode(content, str(path))
+
+
+def resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize ``(H, W, 3)`` to ``(size, size, 3)``, bilinear with antialiasing."""
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

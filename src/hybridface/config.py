@@ -109,6 +109,8 @@ class TrainingConfig(Section):
         validate_every: Epochs between two looks at the validation split.
         select: Validation metric that chooses the best checkpoint; the loss where ``nll``.
         checkpoint_minutes: Least time between two resumable checkpoints.
+        threads: CPU threads of the process; PyTorch's own choice where null. Several trainings on
+            one machine are fastest with one thread each.
         device: ``auto``, ``cpu`` or ``cuda``.
         devices: Processes; more than one trains with DDP.
     """
@@ -127,6 +129,7 @@ class TrainingConfig(Section):
     validate_every: int = Field(1, ge=1)
     select: Literal["accuracy", "mean_class_accuracy", "nll"] = "accuracy"
     checkpoint_minutes: float = Field(1.0, ge=0)
+    threads: int | None = Field(None, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hybridface.errors import DataError
 
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 1_000_000_000
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"})
 
 
@@ -57,9 +59,15 @@ def read(path: Path) -> NDArray[np.uint8]:
         DataError: The file cannot be read or is no picture.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+            raise DataError(f"{path}: not a file")
+        if status.st_size > MAX_BYTES:
+            raise DataError(f"{path}: {status.st_size} bytes is over {MAX_BYTES}")
         content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({what})") from error
     return decode(content, str(path))
 
 

@@ -8,21 +8,18 @@ its metadata property ``hybridface``: the size, the tasks, and the class names i
 
 from __future__ import annotations
 
+import importlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface import images as pictures_module
 from hybridface.errors import HybridFaceError, UsageError, unknown
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+from hybridface.images import resize
 
 METADATA_KEY = "hybridface"
 MODEL_FILE = "model.onnx"
@@ -55,7 +52,7 @@ class FaceModel:
         metadata: Everything that the file says about itself, as read from its JSON.
     """
 
-    def __init__(self, session: InferenceSession, metadata: dict[str, Any], path: Path) -> None:
+    def __init__(self, session: Any, metadata: dict[str, Any], path: Path) -> None:
         self._session = session
         self.path = path
         self.metadata = metadata
@@ -157,14 +154,14 @@ class FaceModel:
     ) -> Iterator[NDArray[np.uint8]]:
         """Cut into uint8 ``(B, size, size, 3)`` of at most ``batch_size`` pictures."""
         if isinstance(pictures, np.ndarray) and pictures.shape[1:] == (self.size, self.size, 3):
-            _check_picture(pictures[0], 0) if len(pictures) else None
             for start in range(0, len(pictures), batch_size):
+                _check_picture(pictures[start], start)
                 yield pictures[start : start + batch_size]
             return
         waiting: list[NDArray[np.uint8]] = []
         for number, picture in enumerate(pictures):
             _check_picture(picture, number)
-            waiting.append(pictures_module.resize(picture, self.size))
+            waiting.append(resize(picture, self.size))
             if len(waiting) == batch_size:
                 yield np.stack(waiting)
                 waiting.clear()
@@ -173,8 +170,6 @@ class FaceModel:
 
     def _run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         names = list(self.tasks)
-        if not len(images):
-            return {name: np.zeros((0, len(self.tasks[name].classes)), np.float32) for name in names}
         try:
             outputs = self._session.run(names, {"images": images})
         except Exception as error:  # ONNX Runtime's errors share no class of their own
@@ -196,10 +191,14 @@ def _check_picture(picture: NDArray[np.uint8], number: int) -> None:
 
 def _find(path: Path) -> Path:
     """Return the model's file, given that file or the run folder around it."""
-    file = path / MODEL_FILE if path.is_dir() else path
-    if file.is_file():
-        return file
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+        file = path / MODEL_FILE if is_folder else path
+        if file.is_file():
+            return file
+    except OSError as error:  # too long a name, a folder that may not be entered
+        raise UsageError(f"{path}: cannot be opened ({error.strerror})") from error
+    if is_folder:
         raise UsageError(
             f"{path}: holds no {MODEL_FILE}, which a run writes at its end; if this is a run's "
             "folder, let the run finish or resume it, else name a run's folder or a .onnx file"
@@ -207,9 +206,8 @@ def _find(path: Path) -> Path:
     raise UsageError(f"{path}: does not exist; expected a .onnx file or the folder of a run")
 
 
-def _open_session(path: Path, providers: Sequence[str], threads: int | None) -> InferenceSession:
-    import onnxruntime
-
+def _open_session(path: Path, providers: Sequence[str], threads: int | None) -> Any:
+    onnxruntime: Any = importlib.import_module("onnxruntime")  # only here: importing it is slow
     known = onnxruntime.get_available_providers()
     for provider in providers:
         if provider not in known:
@@ -273,9 +271,7 @@ def _read_tasks(metadata: dict[str, Any], path: Path) -> tuple[int, dict[str, Mo
     return size, found
 
 
-def _check_graph(
-    session: InferenceSession, size: int, tasks: dict[str, ModelTask], path: Path
-) -> None:
+def _check_graph(session: Any, size: int, tasks: dict[str, ModelTask], path: Path) -> None:
     """Hold what the graph takes and gives against what the metadata says."""
     inputs = [(each.name, each.type, list(each.shape)) for each in session.get_inputs()]
     fits = len(inputs) == 1 and inputs[0][:2] == ("images", "tensor(float)")
@@ -288,10 +284,10 @@ def _check_graph(
         )
     outputs = {each.name: list(each.shape) for each in session.get_outputs()}
     for name, task in tasks.items():
-        columns = outputs[name][-1] if outputs.get(name) else math.nan
-        if isinstance(columns, (int, float)) and columns != len(task.classes):
+        shape, columns = outputs.get(name, []), len(task.classes)
+        if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != columns):
             raise _unfit(
                 path,
-                f"task '{name}' has {len(task.classes)} classes, expected an output of that name "
-                f"with as many columns; the model gives {outputs}",
+                f"the model gives {outputs}, expected an output '{name}' ['batch', {columns}] "
+                "for the task of that name",
             )

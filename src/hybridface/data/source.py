@@ -34,6 +34,12 @@ class Problem:
     where: str
     what: str
 
+    def __post_init__(self) -> None:
+        # File names need not be UTF-8; reports and terminals are.
+        for name in ("where", "what"):
+            text = getattr(self, name).encode("utf-8", "replace").decode()
+            object.__setattr__(self, name, text)
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -147,13 +153,24 @@ class Source(ABC):
         )
 
 
+def is_file(path: Path) -> bool:
+    """Say whether there is a file, also for names that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long a name, a folder that may not be entered
+        return False
+
+
 def describe_folder(path: Path, most: int = 8) -> str:
     """Say in a few words what lies in a folder, for an error."""
-    if not path.exists():
-        return f"nothing: {path} does not exist"
-    if path.is_file():
-        return f"a file of {path.stat().st_size} bytes"
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+    try:
+        if not path.exists():
+            return f"nothing: {path} does not exist"
+        if not path.is_dir():
+            return f"a file of {path.stat().st_size} bytes"
+        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+    except (OSError, ValueError) as error:
+        return f"{path}, which cannot be read ({error})"
     if not names:
         return "an empty folder"
     more = f" and {len(names) - most} more" if len(names) > most else ""

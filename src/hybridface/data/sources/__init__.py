@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from functools import cache
 from urllib.parse import parse_qsl
@@ -20,7 +21,9 @@ def source_kinds() -> dict[str, type[Source]]:
     for module_info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{module_info.name}")
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Source) and hasattr(value, "kind"):
+            if not isinstance(value, type) or not issubclass(value, Source):
+                continue
+            if hasattr(value, "kind") and not inspect.isabstract(value):
                 kinds[value.kind] = value
     return dict(sorted(kinds.items()))
 
@@ -44,9 +47,7 @@ def open_source(spec: str) -> Source:
     chosen = kinds[kind]
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
-        if name not in chosen.Options.model_fields and chosen.Options.model_config.get(
-            "extra"
-        ) != ("allow"):
+        if name not in chosen.Options.model_fields:
             raise unknown(f"option of data kind '{kind}'", name, chosen.Options.model_fields)
     try:
         return chosen(path, chosen.Options.model_validate(options))

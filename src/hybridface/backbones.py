@@ -1,0 +1,73 @@
+"""Backbones: any timm network, giving pooled features, the last map and finer maps."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from hybridface.config import BackboneConfig
+from hybridface.errors import HybridFaceError, unknown
+from hybridface.tasks.base import Features, FeatureShape
+
+
+class Backbone(nn.Module):
+    """A timm network without its classifier.
+
+    Args:
+        config: Which network.
+        with_maps: Whether to give intermediate maps too.
+
+    Raises:
+        UsageError: timm has no such network.
+        HybridFaceError: The pretrained weights cannot be had.
+    """
+
+    def __init__(self, config: BackboneConfig, *, with_maps: bool) -> None:
+        super().__init__()
+        if not timm.is_model(config.name):
+            raise unknown("timm backbone", config.name, timm.list_models())
+        pretrained = config.init == "pretrained"
+        options = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+        try:
+            self.network = timm.create_model(
+                config.name, pretrained=pretrained, num_classes=0, **options
+            )
+        except (RuntimeError, OSError, ValueError, TypeError) as error:
+            raise HybridFaceError(
+                f"backbone {config.name} (init: {config.init}) cannot be created: {error}"
+            ) from error
+        self.with_maps = with_maps
+        self.name = config.name
+        statistics = self.network.pretrained_cfg
+        self.mean = tuple(statistics.get("mean", (0.485, 0.456, 0.406)))
+        self.std = tuple(statistics.get("std", (0.229, 0.224, 0.225)))
+
+    def forward(self, images: Tensor) -> Features:
+        """Return features of normalised pictures ``(B, 3, H, W)``."""
+        if self.with_maps:
+            final, maps = self.network.forward_intermediates(images)
+            finer = tuple(m for m in maps if m.shape[-1] > final.shape[-1])
+        else:
+            final, finer = self.network.forward_features(images), ()
+        return Features(self.network.forward_head(final, pre_logits=True), final, finer)
+
+    @torch.no_grad()
+    def shape(self, size: int) -> FeatureShape:
+        """Return the sizes of the features for pictures of ``size``, by trying one."""
+        was_training = self.training
+        self.eval()
+        device = next(self.parameters()).device
+        try:
+            features = self(torch.zeros(1, 3, size, size, device=device))
+        except (RuntimeError, AssertionError) as error:
+            raise HybridFaceError(
+                f"the backbone cannot take pictures of {size} px: {error}; change data.size"
+            ) from error
+        self.train(was_training)
+        return FeatureShape(
+            features.pooled.shape[1],
+            features.final.shape[1],
+            tuple(m.shape[1] for m in features.maps),
+            size,
+        )

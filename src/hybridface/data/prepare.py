@@ -1,0 +1,174 @@
+"""From a recipe's data section to index arrays: which rows train, validate and test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.config import DataConfig
+from hybridface.data.cache import CachedPictures, Progress, open_cache
+from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows
+from hybridface.data.sources import open_source
+from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked
+from hybridface.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Everything a training needs of its data.
+
+    Attributes:
+        spec: The source as the recipe names it.
+        images: ``(N, size, size, 3)`` uint8, memory-mapped, all rows of the source.
+        labels: Label columns over all rows, for the tasks that asked for them.
+        keys: Names of the rows.
+        splits: Row indices of ``train``, ``val`` and ``test``.
+        problems: What was skipped, and why.
+        duplicates: Training pictures dropped because they stand in validation or test.
+        notes: What the source wants a reader to know.
+    """
+
+    spec: str
+    images: NDArray[np.uint8]
+    labels: dict[str, Labels]
+    keys: list[str]
+    splits: dict[str, Index]
+    problems: list[Problem]
+    duplicates: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def report(self) -> dict[str, Any]:
+        """Return what a run's report says of its data, ready for JSON."""
+        counts = {
+            column: {
+                split: np.bincount(
+                    labels.ids[rows][labels.ids[rows] != MISSING], minlength=len(labels.names)
+                ).tolist()
+                for split, rows in self.splits.items()
+            }
+            | {"names": list(labels.names)}
+            for column, labels in self.labels.items()
+        }
+        return {
+            "source": self.spec,
+            "rows": {split: len(rows) for split, rows in self.splits.items()},
+            "classes": counts,
+            "notes": self.notes,
+            "dropped_duplicates": self.duplicates,
+            "problems": [{"where": p.where, "what": p.what} for p in self.problems],
+        }
+
+
+def prepare_data(
+    config: DataConfig, columns: Sequence[str], seed: int, progress: Progress | None = None
+) -> PreparedData:
+    """Read, decode and split a data set as a recipe says.
+
+    Args:
+        config: The recipe's data section.
+        columns: Label columns that the tasks need; the first one balances the cuts.
+        seed: The run's seed, used where the data section has none of its own.
+        progress: Called with (done, total) while pictures are decoded.
+
+    Raises:
+        UsageError: The source has no such label column, or a fold that does not exist is asked for.
+        DataError: The layout is wrong, no training row is left, or problems are to be refused.
+    """
+    source = open_source(config.source)
+    rows = source.read()
+    for column in columns:
+        if column not in rows.labels:
+            raise UsageError(
+                f"{config.source} has no label column '{column}'; "
+                f"it has: {', '.join(rows.labels) or 'none'}"
+            )
+    pictures = open_cache(source, rows, config.size, progress)
+    labelled = np.ones(len(rows), dtype=bool)
+    if columns:
+        labelled = np.any([rows.labels[column].ids != MISSING for column in columns], axis=0)
+    usable = pictures.decoded & labelled
+    problems = [*rows.problems, *pictures.problems]
+    if problems and config.problems == "refuse":
+        first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
+        raise DataError(
+            f"{config.source}: {len(problems)} rows cannot be used and data.problems is 'refuse':\n"
+            f"{first}"
+        )
+    balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
+    split = _split_rows(config, rows, balance, usable, config.seed if config.seed is not None else seed)
+    duplicates = _drop_duplicates(config, pictures, split)
+    _draw_labels(config, balance, split, config.seed if config.seed is not None else seed)
+    _refuse_unusable(config, rows, usable, split)
+    unlabelled = int((~labelled).sum())
+    notes = [*rows.notes, *([f"{unlabelled} rows without a label"] if unlabelled else [])]
+    return PreparedData(
+        spec=config.source,
+        images=pictures.images,
+        labels={column: rows.labels[column] for column in columns},
+        keys=rows.keys,
+        splits={name: np.flatnonzero(split == name) for name in SPLITS},
+        problems=problems,
+        duplicates=[rows.keys[row] for row in np.flatnonzero(duplicates)],
+        notes=notes,
+    )
+
+
+def _split_rows(
+    config: DataConfig, rows: Rows, balance: Index, usable: NDArray[np.bool_], seed: int
+) -> NDArray[np.str_]:
+    """Give every usable row its split; rows of no split train."""
+    split = np.where(rows.split == "", "train", rows.split).astype("U5")
+    if config.folds is not None:
+        folds = config.folds
+        if folds.test >= folds.count:
+            raise UsageError(
+                f"data.folds.test: fold {folds.test} does not exist, the {folds.count} folds are "
+                f"numbered from 0 to {folds.count - 1}"
+            )
+        assigned = assign_folds(balance, rows.group, folds.count, folds.seed)
+        split = np.where(assigned == folds.test, "test", "train").astype("U5")
+    split[~usable] = ""
+    if not (split == "val").any():
+        train = np.flatnonzero(split == "train")
+        group = None if rows.group is None else rows.group[train]
+        split[train[cut(balance[train], group, config.validation, seed)]] = "val"
+    return split
+
+
+def _drop_duplicates(
+    config: DataConfig, pictures: CachedPictures, split: NDArray[np.str_]
+) -> NDArray[np.bool_]:
+    """Take training rows that stand in validation or test out of ``split``, and mark them."""
+    if not config.drop_duplicates:
+        return np.zeros(len(split), dtype=bool)
+    found = leaked(pictures.digests, split == "train", (split == "val") | (split == "test"))
+    split[found] = ""
+    return found
+
+
+def _draw_labels(
+    config: DataConfig, balance: Index, split: NDArray[np.str_], seed: int
+) -> None:
+    """Keep the recipe's fraction of the training rows in ``split``."""
+    if config.fraction < 1:
+        train = np.flatnonzero(split == "train")
+        split[train[~draw_fraction(balance[train], config.fraction, seed)]] = ""
+
+
+def _refuse_unusable(
+    config: DataConfig, rows: Rows, usable: NDArray[np.bool_], split: NDArray[np.str_]
+) -> None:
+    """Refuse a data set that leaves nothing to train on or to select by."""
+    for name, advice in (
+        ("train", "check the labels and pictures"),
+        ("val", "raise data.validation or give the source a validation split"),
+    ):
+        if not (split == name).any():
+            raise DataError(
+                f"{config.source}: no row is left for the split '{name}': {len(rows)} rows, "
+                f"{int(usable.sum())} of them with a label and a readable picture; {advice}"
+            )

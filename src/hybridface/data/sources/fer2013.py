@@ -1,0 +1,121 @@
+"""FER2013 (Goodfellow et al. 2013) as the challenge gave it: one CSV file, pixels and all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.data.fingerprint import digest_files
+from hybridface.data.source import (
+    MISSING,
+    Labels,
+    Problem,
+    Rows,
+    Source,
+    describe_folder,
+    is_file,
+)
+from hybridface.data.sources.tables import no_usable_row, open_table, split_name
+
+NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+SIDE = 48
+_GREYS = {str(value): value for value in range(256)}
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    pixels: NDArray[np.uint8]
+    rows: Rows
+
+
+class Fer2013(Source):
+    """The challenge's own file, pictures and all: 48x48 grey numbers in a CSV cell.
+
+    ``Training`` is train, ``PublicTest`` val and ``PrivateTest`` test, as in the challenge. A file
+    without a column Usage (the challenge's ``train.csv``) has no splits.
+    """
+
+    kind = "fer2013"
+    layout = (
+        "PATH is the challenge's CSV file, or a folder with fer2013.csv, icml_face_data.csv or "
+        "train.csv: columns emotion (0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, "
+        "6 neutral), pixels (2304 numbers from 0 to 255) and Usage (Training, PublicTest, "
+        "PrivateTest)"
+    )
+
+    def read(self) -> Rows:
+        """Read the file; see :meth:`hybridface.data.source.Source.read`."""
+        return self._parsed.rows
+
+    def fingerprint(self, rows: Rows, memory: Path) -> str:
+        """Return a digest of the CSV file."""
+        return digest_files(self._file.parent, [self._file.name], memory)
+
+    def decode(self, rows: Rows, index: Sequence[int]) -> list[NDArray[np.uint8] | Problem]:
+        """Return the asked pictures as grey RGB; every row of :meth:`read` has one."""
+        grey = self._parsed.pixels
+        return [np.repeat(grey[row].reshape(SIDE, SIDE, 1), 3, axis=2) for row in index]
+
+    @cached_property
+    def _file(self) -> Path:
+        names = ("", "fer2013.csv", "icml_face_data.csv", "train.csv")
+        for path in (self.root / name for name in names):
+            if is_file(path):
+                return path
+        raise self.refuse(describe_folder(self.root))
+
+    @cached_property
+    def _parsed(self) -> _Parsed:
+        table = open_table(self._file)
+        emotion, pixels = table.find(("emotion",)), table.find(("pixels",))
+        usage = table.find(("usage",))
+        if emotion is None or pixels is None:
+            raise self.refuse(f"columns {', '.join(table.columns)} in {table.path}")
+        keys: list[str] = []
+        splits: list[str] = []
+        ids: list[int] = []
+        problems: list[Problem] = []
+        content = bytearray()
+        for line, cells in table.rows(problems):
+            split = "" if usage is None else split_name(cells[usage])
+            try:
+                if split is None:
+                    raise ValueError(f"unknown Usage '{cells[usage or 0][:40]}'")
+                content += _greys(cells[pixels])
+            except ValueError as error:
+                problems.append(Problem(table.where(line), f"{error}; row left out"))
+                continue
+            keys.append(table.where(line))
+            splits.append(split)
+            ids.append(number := class_number(cells[emotion]))
+            if number == MISSING:
+                what = f"unknown label '{cells[emotion][:20]}', expected 0 to {len(NAMES) - 1}"
+                problems.append(Problem(table.where(line), what))
+        if not keys:
+            raise self.refuse(no_usable_row(table.path, problems))
+        labels = {"expression": Labels(NAMES, np.array(ids, dtype=np.int64))}
+        notes = [] if usage is not None else [f"{table.path.name} has no column Usage: no splits"]
+        grey = np.frombuffer(content, dtype=np.uint8).reshape(-1, SIDE * SIDE)
+        return _Parsed(grey, Rows(keys, np.array(splits), labels, problems=problems, notes=notes))
+
+
+def _greys(cell: str) -> bytes:
+    words = cell.split()
+    if len(words) != SIDE * SIDE:
+        raise ValueError(f"{len(words)} pixels, expected {SIDE * SIDE}")
+    try:
+        return bytes(map(_GREYS.__getitem__, words))
+    except KeyError as error:
+        wrong = str(error.args[0])[:20]
+        raise ValueError(f"pixel '{wrong}', expected whole numbers from 0 to 255") from error
+
+
+def class_number(cell: str) -> int:
+    """Return the class that a cell of FER2013's column emotion says, missing where none."""
+    known = cell.isascii() and cell.isdecimal() and int(cell[:9]) < len(NAMES)
+    return int(cell) if known else MISSING

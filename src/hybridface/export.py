@@ -1,0 +1,119 @@
+"""From torch to ONNX: only the heads that are kept at inference, decoding in the graph."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+import hybridface
+from hybridface.errors import HybridFaceError
+from hybridface.model import HybridModel
+from hybridface.runtime import FaceModel
+from hybridface.tasks.base import Task
+
+FORMAT = 1
+TOLERANCE = 1e-4
+
+
+class ExportedModel(nn.Module):
+    """The part of a model that is used: pictures in, one decoded output a kept task."""
+
+    def __init__(self, model: HybridModel, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.model = model
+        self.kept = [task for task in tasks if task.kept_at_inference]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the decoded outputs for ``(B, 3, H, W)`` in [0, 1]."""
+        features = self.model.features(images)
+        return tuple(task.decode(self.model.heads[task.name](features)) for task in self.kept)
+
+
+def export_onnx(
+    model: HybridModel, tasks: Sequence[Task], examples: Tensor, path: Path, *, trained_on: str
+) -> float:
+    """Write a model for use and check it against torch.
+
+    Args:
+        model: The model; it is put in evaluation mode.
+        tasks: Its tasks.
+        examples: ``(B, 3, size, size)`` pictures in [0, 1] of the kind that the model is for.
+        path: Where to write.
+        trained_on: The data, for the metadata.
+
+    Returns:
+        The largest difference between an ONNX Runtime output and torch's on the examples.
+
+    Raises:
+        HybridFaceError: The export fails, or the outputs differ by more than 1e-4.
+    """
+    model.backbone.with_maps = False
+    module = ExportedModel(model.eval(), tasks).cpu()
+    names = [task.name for task in module.kept]
+    temporary = path.with_name(f".{path.name}.tmp")
+    size = examples.shape[-1]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            program = torch.onnx.export(
+                module,
+                (torch.zeros(2, 3, size, size),),
+                input_names=["images"],
+                output_names=names,
+                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                dynamo=True,
+                verbose=False,
+            )
+        assert program is not None
+        proto = program.model_proto
+    except Exception as error:  # the exporter raises nearly anything
+        raise HybridFaceError(f"{path}: the model cannot be exported: {error}") from error
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = "hybridface", json.dumps(_metadata(model, tasks, size, trained_on))
+    onnx.save(proto, temporary)
+    os.replace(temporary, path)
+    return _check(module, path, examples)
+
+
+def _metadata(
+    model: HybridModel, tasks: Sequence[Task], size: int, trained_on: str
+) -> dict[str, object]:
+    return {
+        "format": FORMAT,
+        "version": hybridface.__version__,
+        "size": size,
+        "channels": "RGB",
+        "range": [0, 1],
+        "mean": [round(value, 6) for value in model.mean.flatten().tolist()],
+        "std": [round(value, 6) for value in model.std.flatten().tolist()],
+        "normalised_in_graph": True,
+        "backbone": model.backbone.name,
+        "trained_on": trained_on,
+        "tasks": {task.name: task.describe() for task in tasks if task.kept_at_inference},
+    }
+
+
+def _check(module: ExportedModel, path: Path, examples: Tensor) -> float:
+    """Compare ONNX Runtime with torch.
+
+    Real pictures only: far from what it was trained on a network's activations can grow until
+    float32 itself decides the outcome.
+    """
+    with torch.no_grad():
+        outputs = module(examples.contiguous())
+    expected = {task.name: out.numpy() for task, out in zip(module.kept, outputs, strict=True)}
+    found = FaceModel.load(path)(examples.contiguous().numpy())
+    worst = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    if not worst <= TOLERANCE:
+        raise HybridFaceError(f"{path}: ONNX Runtime and torch differ by {worst:.2g}")
+    return worst

@@ -1,0 +1,141 @@
+"""The end of a run: figures on validation and test, predictions, samples, the exported model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hybridface.config import Recipe
+from hybridface.data.batches import Batch, BatchOrder, make_loader
+from hybridface.data.prepare import PreparedData
+from hybridface.export import export_onnx
+from hybridface.metrics import classification_metrics
+from hybridface.model import HybridModel, make_views
+from hybridface.runs import RunFolder, load_weights, save_weights
+from hybridface.tasks.base import Task
+
+SHOWN = 6
+
+
+def finish_run(
+    recipe: Recipe,
+    folder: RunFolder,
+    model: HybridModel,
+    tasks: Sequence[Task],
+    data: PreparedData,
+    summary: dict[str, Any],
+) -> dict[str, Any]:
+    """Evaluate the best and last weights, once, and write what the run leaves.
+
+    Args:
+        recipe: The recipe.
+        folder: The run folder, with best and last weights in it.
+        model: A model of the right architecture; its weights are overwritten.
+        tasks: Its tasks.
+        data: The data; its test split is read here and nowhere before.
+        summary: What training says of itself.
+
+    Returns:
+        What ``result.json`` holds.
+    """
+    if not folder.best.exists():  # a run of zero validations
+        load_weights(model, folder.last)
+        save_weights(model, folder.best)
+    first = next(task for task in tasks if task.supervised)
+    result: dict[str, Any] = {
+        "name": folder.path.name,
+        "label": first.label,
+        "classes": first.describe().get("classes"),
+        "train_rows": len(data.splits["train"]),
+        "parameters": _kept_parameters(model, tasks),
+        **summary,
+    }
+    predictions: dict[str, NDArray[Any]] = {}
+    model = model.cpu()
+    for which, path in (("last", folder.last), ("best", folder.best)):
+        load_weights(model, path)
+        for split in ("val", "test"):
+            rows = data.splits[split]
+            suffix = "_last" if which == "last" else ""
+            figures = None
+            if len(rows):
+                probabilities, labels = _predict(model, first, data, split)
+                predictions |= {f"{split}_probabilities{suffix}": probabilities}
+                predictions |= {f"{split}_rows": rows, f"{split}_labels": labels}
+                figures = _figures(probabilities, labels, first)
+            result[split + suffix] = figures
+    np.savez(folder.predictions, allow_pickle=False, **predictions)
+    samples = _samples(recipe, model, tasks, data)
+    if samples:
+        np.savez(folder.samples, allow_pickle=False, **samples)
+    result["onnx_difference"] = export_onnx(
+        model, tasks, _first_pictures(data), folder.model, trained_on=data.spec.partition(":")[0]
+    )
+    folder.write_json(folder.result, result)
+    folder.checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _figures(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], task: Task
+) -> dict[str, Any] | None:
+    known = labels >= 0
+    if not known.any():
+        return None
+    return classification_metrics(probabilities[known], labels[known], task.describe()["classes"])
+
+
+def _kept_parameters(model: HybridModel, tasks: Sequence[Task]) -> int:
+    kept = [model.backbone, *(model.heads[t.name] for t in tasks if t.kept_at_inference)]
+    return sum(value.numel() for module in kept for value in module.parameters())
+
+
+@torch.no_grad()
+def _predict(
+    model: HybridModel, task: Task, data: PreparedData, split: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the probabilities ``(N, K)`` and labels ``(N,)`` of a split."""
+    model.eval()
+    outputs, labels = [], []
+    for batch in make_loader(data, split, BatchOrder(len(data.splits[split]), 256, seed=None)):
+        output = model.heads[task.name](model.features(batch.images.float() / 255))
+        outputs.append(task.decode(output).numpy())
+        labels.append(batch.labels[task.label or ""].numpy())
+    return np.concatenate(outputs), np.concatenate(labels)
+
+
+def _first_batch(data: PreparedData) -> Batch:
+    order = BatchOrder(len(data.splits["val"]), SHOWN, seed=None)
+    return next(iter(make_loader(data, "val", order)))
+
+
+def _first_pictures(data: PreparedData) -> torch.Tensor:
+    return _first_batch(data).images.float() / 255
+
+
+@torch.no_grad()
+def _samples(
+    recipe: Recipe, model: HybridModel, tasks: Sequence[Task], data: PreparedData
+) -> dict[str, NDArray[np.uint8]]:
+    """Return pictures of what self-supervised tasks were dealt and answered, on validation."""
+    model.eval()
+    batch = _first_batch(data)
+    intact = batch.images.float() / 255
+    generator = torch.Generator().manual_seed(recipe.seed)
+    samples: dict[str, NDArray[np.uint8]] = {}
+    for task in tasks:
+        if task.supervised:
+            continue
+        seen, views = make_views([task], intact, batch, generator)
+        view = views[task.name]
+        features = model.features(seen if view.images is None else view.images)
+        shared = view if view.images is not None else type(view)(seen, view.target)
+        shown = task.picture(intact, shared, model.heads[task.name](features))
+        for caption, images in shown.items():
+            pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+            samples[f"{task.name}/{caption}"] = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    return samples

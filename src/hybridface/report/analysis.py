@@ -1,0 +1,194 @@
+"""What the arms of a study say: paired comparisons, verdicts, flattening, relative compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.errors import HybridFaceError
+from hybridface.report.cells import Arm, Cell
+from hybridface.statistics import Interval, PairedDifference, paired_bootstrap, paired_difference
+
+FEWEST_SEEDS = 3
+FLAT = 0.005
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A hybrid against a supervised arm, on the seeds that both have.
+
+    Attributes:
+        treated: The hybrid.
+        control: The supervised arm.
+        difference: Of the accuracies over seeds, as fractions of 1.
+        pictures: The same difference with its interval over test pictures; None where it was not
+            recorded which pictures were right.
+        verdict: ``"higher"``, ``"lower"`` or ``"not told apart"``; see :func:`decide`.
+    """
+
+    treated: Arm
+    control: Arm
+    difference: PairedDifference
+    pictures: Interval | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Flattening:
+    """How much a mean validation curve moved over the last third of training.
+
+    Attributes:
+        change: Rise of a straight line through that third, as a fraction of 1.
+        low: Lowest mean validation accuracy in it.
+        high: Highest mean validation accuracy in it.
+    """
+
+    change: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """``"flat"`` within half a percentage point, else ``"still rising"`` or ``"falling"``."""
+        if abs(self.change) < FLAT:
+            return "flat"
+        return "still rising" if self.change > 0 else "falling"
+
+
+def compare(
+    treated: Arm, control: Arm, last_epoch: bool = False, same_pictures: bool = False
+) -> Comparison | None:
+    """Compare two arms on the test accuracy of the seeds that both have.
+
+    Args:
+        treated: The hybrid.
+        control: The supervised arm.
+        last_epoch: Whether to compare the last epoch instead of the validation checkpoint.
+        same_pictures: Whether all seeds were tested on the same pictures.
+
+    Returns:
+        The comparison, or None where the arms share no seed.
+
+    Raises:
+        HybridFaceError: The recorded pictures are broken, differ between the arms, or do not
+            agree with the recorded accuracy.
+    """
+    seeds = sorted(treated.cells.keys() & control.cells.keys())
+    if not seeds:
+        return None
+    metric = "test_accuracy_last" if last_epoch else "test_accuracy"
+    pairs = [(treated.cells[seed], control.cells[seed]) for seed in seeds]
+    first, second = zip(*pairs, strict=True)
+    difference = paired_difference(
+        [getattr(cell, metric) for cell in first], [getattr(cell, metric) for cell in second]
+    )
+    marks = [(_correct(one, last_epoch), _correct(other, last_epoch)) for one, other in pairs]
+    known = [(one, other) for one, other in marks if one is not None and other is not None]
+    pictures = None
+    if len(known) == len(marks):
+        ours, theirs = ([pair[side] for pair in known] for side in (0, 1))
+        pictures = paired_bootstrap(ours, theirs, same_pictures=same_pictures)
+    return Comparison(treated, control, difference, pictures, decide(difference, pictures))
+
+
+def decide(difference: PairedDifference, pictures: Interval | None) -> str:
+    """Put a comparison into words by rule.
+
+    ``"higher"`` needs at least three seeds and a 95% t interval over seeds wholly above zero,
+    and, where it was recorded which pictures were right, the 95% bootstrap interval over
+    pictures wholly above zero as well. ``"lower"`` is the same below zero. Anything else is
+    ``"not told apart"``, which is not the same as equal.
+    """
+    intervals = [(difference.low, difference.high)]
+    if pictures is not None:
+        intervals.append((pictures.low, pictures.high))
+    if difference.count >= FEWEST_SEEDS:
+        if all(low > 0 for low, _ in intervals):
+            return "higher"
+        if all(high < 0 for _, high in intervals):
+            return "lower"
+    return "not told apart"
+
+
+def mean_curve(
+    arm: Arm, loss: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Average a curve of an arm over seeds, by relative training progress.
+
+    Args:
+        arm: The arm.
+        loss: Whether to take the training loss, rather than the validation accuracy.
+
+    Returns:
+        Progress from 0 to 1, and the mean accuracy as a fraction of 1 or the mean loss, ``(n,)``
+        each, at the points of the longest curve; None where no curve was recorded.
+    """
+    curves = []
+    for cell in arm.cells.values():
+        points = [(line[0], line[1] if loss else line[2]) for line in cell.details.curve]
+        kept = [(epoch, value) for epoch, value in points if value is not None]
+        if kept:
+            epochs, values = np.array(kept, dtype=float).T
+            curves.append((epochs / epochs[-1], values))
+    if not curves:
+        return None
+    longest = max(curves, key=lambda curve: len(curve[0]))[0]
+    progress = longest[longest >= max(each[0] for each, _ in curves) - 1e-9]
+    means = np.mean([np.interp(progress, *curve) for curve in curves], axis=0)
+    return progress, means
+
+
+def flattening(arm: Arm) -> Flattening | None:
+    """Say how much the mean validation accuracy still moved over the last third of training.
+
+    A baseline that still rises was not trained to its end, and a gain over it may be no more
+    than speed.
+
+    Returns:
+        The rise of a least-squares line through the last third, and the range of the curve in
+        it; None with fewer than three validations there.
+    """
+    curve = mean_curve(arm)
+    if curve is None:
+        return None
+    progress, accuracy = curve
+    late = progress >= 2 / 3 - 1e-9
+    if late.sum() < 3:
+        return None
+    slope = np.polyfit(progress[late], accuracy[late], 1)[0]
+    return Flattening(float(slope) / 3, float(accuracy[late].min()), float(accuracy[late].max()))
+
+
+def relative_compute(arm: Arm, to: Arm) -> tuple[float, float]:
+    """Return mean training seconds, and pictures seen (steps by batch), relative to another arm."""
+
+    def pictures(each: Arm) -> float:
+        return float(np.mean([cell.steps * cell.batch for cell in each.cells.values()]))
+
+    return arm.mean("seconds") / to.mean("seconds"), pictures(arm) / pictures(to)
+
+
+def _correct(cell: Cell, last_epoch: bool) -> NDArray[np.bool_] | None:
+    """Unpack which test pictures were right, and hold them against the recorded accuracy."""
+    packed = cell.details.test_correct_last if last_epoch else cell.details.test_correct
+    if packed is None:
+        return None
+    count = cell.details.test_count
+    try:
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8))
+    except ValueError as error:
+        raise HybridFaceError(f"study cell '{cell.cell}': test_correct is not hex") from error
+    if not 0 <= len(bits) - count < 8 or count < 1:
+        raise HybridFaceError(
+            f"study cell '{cell.cell}': test_correct holds {len(bits)} bits for {count} pictures"
+        )
+    correct = bits[:count].astype(bool)
+    accuracy = cell.test_accuracy_last if last_epoch else cell.test_accuracy
+    if abs(correct.mean() - accuracy) > 1e-3:
+        raise HybridFaceError(
+            f"study cell '{cell.cell}': {correct.mean():.4f} of the recorded pictures are right,"
+            f" but the recorded accuracy is {accuracy:.4f}"
+        )
+    return correct

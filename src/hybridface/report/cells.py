@@ -1,0 +1,220 @@
+"""The cells of a study, sorted into arms and settings, and the choice of the headline arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hybridface.errors import HybridFaceError
+
+EQUAL_EPOCHS = "supervised"
+CONTROLS = (EQUAL_EPOCHS, "supervised_stretched", "supervised_two_views")
+ALWAYS_APART = ("data", "fraction")
+MAYBE_APART = ("augment", "init", "backbone", "size")
+
+Fraction = Field(ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All that a study found, as its runner collects it.
+
+    Attributes:
+        name: Short name of the study.
+        title: Heading of the page.
+        description: Paragraphs on what was compared and how.
+        rows: One mapping for each finished cell: data, fraction, labels, method, arm, view, grid,
+            ssl_weight, init, augment, backbone, size, batch, epochs, steps, seed, seconds,
+            val_accuracy, test_accuracy, test_accuracy_last, mean_class_accuracy, revision,
+            machine, cell. Accuracies are fractions of 1, of the checkpoint that did best on the
+            validation set, except for ``test_accuracy_last``, which is of the last epoch.
+        details: For each cell: curve (epoch, training loss, validation accuracy), test_correct
+            and test_correct_last (hex of ``numpy.packbits``), test_count, confusion, classes,
+            ece, nll, ssl. A missing cell or entry leaves out what is made of it.
+        tuning: One mapping for each trial: arm, settings, val_accuracy, epochs, seconds.
+        headline: Name of the arm to put first; empty to choose by :func:`choose_headline`.
+        baseline: Name of the supervised arm that everything is compared with.
+        command: How to run the study again.
+        same_test_pictures: Whether all seeds of a setting were tested on the same pictures in
+            the same order, as on an official test set, rather than each on its own fold.
+    """
+
+    name: str
+    title: str
+    description: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tuning: Sequence[Mapping[str, Any]] = ()
+    headline: str = ""
+    baseline: str = EQUAL_EPOCHS
+    command: str = ""
+    same_test_pictures: bool = False
+
+
+class Detail(BaseModel):
+    """The details of one cell; see :class:`StudyResult`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    curve: list[tuple[float, float | None, float | None]] = Field(default_factory=list)
+    test_correct: str | None = None
+    test_correct_last: str | None = None
+    test_count: int = 0
+    confusion: list[list[int]] | None = None
+    classes: list[str] = Field(default_factory=list)
+    ece: float | None = None
+    nll: float | None = None
+    ssl: dict[str, float | None] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Detail:
+        if self.confusion is not None:
+            sizes = {len(self.classes), len(self.confusion), *map(len, self.confusion)}
+            if len(sizes) != 1:
+                raise ValueError("confusion is not one row and one column for each class")
+        return self
+
+
+class Cell(BaseModel):
+    """The part of a row that is calculated with, and the details of the cell."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    cell: str
+    arm: str
+    method: str
+    seed: int
+    epochs: float
+    steps: int
+    batch: int
+    seconds: float
+    val_accuracy: float = Fraction
+    test_accuracy: float = Fraction
+    test_accuracy_last: float = Fraction
+    mean_class_accuracy: float = Fraction
+    details: Detail = Detail()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm in one setting, with its cells by seed."""
+
+    name: str
+    method: str
+    cells: Mapping[int, Cell]
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether it trains with anything beside the supervised task."""
+        return self.method not in CONTROLS
+
+    def values(self, name: str) -> list[float]:
+        """Return a figure of every seed, in the order of the seeds."""
+        return [float(getattr(self.cells[seed], name)) for seed in sorted(self.cells)]
+
+    def mean(self, name: str) -> float:
+        """Return the mean of a figure over seeds."""
+        return float(np.mean(self.values(name)))
+
+    def deviation(self, name: str) -> float:
+        """Return the sample standard deviation of a figure over seeds; NaN for one seed."""
+        values = self.values(name)
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Arms that may be compared: same data, same share of the labels, same everything else.
+
+    Attributes:
+        title: The setting in words.
+        arms: The baseline first, then the other supervised arms, then the hybrids.
+        headline: The hybrid to put first; None where there is no hybrid.
+        baseline: The supervised arm that the others are compared with; None where it is missing.
+    """
+
+    title: str
+    arms: Sequence[Arm]
+    headline: Arm | None
+    baseline: Arm | None
+
+
+def settings(study: StudyResult) -> list[Setting]:
+    """Sort the cells of a study into settings within which arms may be compared.
+
+    Data and fraction always keep cells apart; augmentation, initialisation, backbone and size
+    do where one arm was run with more than one of them.
+
+    Raises:
+        HybridFaceError: A row or a detail is broken, or an arm has a seed twice in a setting.
+    """
+    apart = [*ALWAYS_APART, *(key for key in MAYBE_APART if _varies_within_arm(study.rows, key))]
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for row in study.rows:
+        key = tuple(str(row.get(name)) for name in apart)
+        groups.setdefault(key, []).append(_cell(row, study.details))
+    found = []
+    for key, cells in groups.items():
+        title = _setting_title(dict(zip(apart, key, strict=True)))
+        arms = _arms(cells, study.baseline, title)
+        named = next((arm for arm in arms if arm.name == study.headline), None)
+        baseline = next((arm for arm in arms if arm.name == study.baseline), None)
+        found.append(Setting(title, arms, named or choose_headline(arms), baseline))
+    return found
+
+
+def choose_headline(arms: Sequence[Arm]) -> Arm | None:
+    """Choose the hybrid arm to report first, by mean validation accuracy alone.
+
+    The test figures have no say, so that the comparison of the chosen arm on the test set stays
+    honest. Only arms with as many seeds as the hybrid that has the most are candidates, so that
+    an unfinished arm does not win by one lucky seed; of equal arms the first wins.
+
+    Returns:
+        The arm, or None where no arm is a hybrid.
+    """
+    hybrids = [arm for arm in arms if arm.is_hybrid]
+    most = max((len(arm.cells) for arm in hybrids), default=0)
+    finished = [arm for arm in hybrids if len(arm.cells) == most]
+    return max(finished, key=lambda arm: arm.mean("val_accuracy"), default=None)
+
+
+def _varies_within_arm(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+    ordered = sorted({(str(row.get("arm")), str(row.get(key))) for row in rows})
+    return any(first[0] == second[0] for first, second in pairwise(ordered))
+
+
+def _cell(row: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]]) -> Cell:
+    name = str(row.get("cell"))
+    try:
+        detail = Detail.model_validate(details.get(name, {}))
+        return Cell.model_validate({**row, "details": detail})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise HybridFaceError(f"study cell '{name}': {place}: {first['msg']}") from error
+
+
+def _arms(cells: Sequence[Cell], baseline: str, title: str) -> list[Arm]:
+    by_arm: dict[str, dict[int, Cell]] = {}
+    for cell in cells:
+        seeds = by_arm.setdefault(cell.arm, {})
+        if cell.seed in seeds:
+            raise HybridFaceError(
+                f"study: arm '{cell.arm}' has seed {cell.seed} twice in '{title}', cells"
+                f" '{seeds[cell.seed].cell}' and '{cell.cell}'"
+            )
+        seeds[cell.seed] = cell
+    arms = [Arm(name, next(iter(each.values())).method, each) for name, each in by_arm.items()]
+    return sorted(arms, key=lambda arm: (arm.name != baseline, arm.is_hybrid))
+
+
+def _setting_title(values: Mapping[str, str]) -> str:
+    share = float(values["fraction"])
+    parts = [values["data"], "all labels" if share == 1 else f"{100 * share:g}% of the labels"]
+    parts += [f"{key} {value}" for key, value in values.items() if key not in ALWAYS_APART]
+    return ", ".join(parts)

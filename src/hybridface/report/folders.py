@@ -1,0 +1,253 @@
+"""Run folders as training writes them, read defensively."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hybridface.errors import HybridFaceError
+
+Content = TypeVar("Content")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Score(_Record):
+    """A measured value with its 95% interval over pictures, where there is one."""
+
+    value: float | None
+    ci95: tuple[float, float] | None = None
+
+
+class ClassScore(_Record):
+    """How well one class was found: fractions of 1, and its number of pictures."""
+
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    count: int | None = None
+
+
+class Confusion(_Record):
+    """Counts of pictures; row is the true class, column the predicted one."""
+
+    classes: list[str]
+    counts: list[list[int]]
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Confusion:
+        sizes = {len(self.classes), len(self.counts), *(len(row) for row in self.counts)}
+        if len(sizes) != 1:
+            raise ValueError("counts is not one row and one column for each class")
+        return self
+
+
+class Metrics(_Record):
+    """One evaluation: every entry that has a ``value`` is a score."""
+
+    scores: dict[str, Score] = Field(default_factory=dict)
+    per_class: dict[str, ClassScore] = Field(default_factory=dict)
+    confusion: Confusion | None = None
+    count: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_scores(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        scores = {
+            name: entry
+            for name, entry in content.items()
+            if isinstance(entry, dict) and "value" in entry
+        }
+        return {**content, "scores": scores}
+
+
+class Result(_Record):
+    """What ``result.json`` says of a finished run."""
+
+    name: str
+    label: str
+    classes: list[str] | None = None
+    best_epoch: int | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    train_rows: int | None = None
+    parameters: int | None = None
+    val: Metrics | None = None
+    test: Metrics | None = None
+    test_last: Metrics | None = None
+
+
+class Validation(_Record):
+    """One line of ``metrics.jsonl``: training means since the last line, and a validation."""
+
+    epoch: float
+    step: int | None = None
+    seconds: float | None = None
+    lr: float | None = None
+    train: dict[str, float | None] = Field(default_factory=dict)
+    val: dict[str, float | None] = Field(default_factory=dict)
+
+
+class Problem(_Record):
+    """Something wrong in the data, and where."""
+
+    where: str
+    what: str
+
+
+class ClassCounts(_Record):
+    """How many pictures each class of a label column has, by split, in the order of ``names``."""
+
+    names: list[str]
+    splits: dict[str, list[int]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_splits(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or not isinstance(content.get("names"), list):
+            raise ValueError("expected names and a list of counts for each split")
+        splits = {split: counts for split, counts in content.items() if split != "names"}
+        return {"names": content["names"], "splits": splits}
+
+    @model_validator(mode="after")
+    def _fits(self) -> ClassCounts:
+        if any(len(counts) != len(self.names) for counts in self.splits.values()):
+            raise ValueError("not one count for each name")
+        return self
+
+
+class DataSummary(_Record):
+    """What ``data.json`` says of the data; ``classes`` holds counts by label column."""
+
+    source: str = ""
+    rows: dict[str, int] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+    dropped_duplicates: list[str] = Field(default_factory=list)
+    problems: list[Problem] = Field(default_factory=list)
+    classes: dict[str, ClassCounts] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The content of a run folder; what is missing is None or empty.
+
+    Attributes:
+        path: The folder.
+        result: ``result.json``, None while the run goes on.
+        history: ``metrics.jsonl``.
+        data: ``data.json``.
+        config: The text of ``config.yaml``.
+        environment: ``environment.json``.
+        samples: ``samples.npz``, ``(B, H, W, 3)`` uint8 by ``"<task>/<caption>"``.
+    """
+
+    path: Path
+    result: Result | None
+    history: list[Validation]
+    data: DataSummary | None
+    config: str
+    environment: dict[str, Any]
+    samples: Mapping[str, NDArray[np.uint8]]
+
+    @property
+    def name(self) -> str:
+        """The name of the run, or of its folder while the run goes on."""
+        return self.result.name if self.result else self.path.name
+
+
+def read_run(folder: Path) -> RunFolder:
+    """Read a run folder.
+
+    Args:
+        folder: What training wrote.
+
+    Returns:
+        Its content.
+
+    Raises:
+        HybridFaceError: The folder has neither ``result.json`` nor ``metrics.jsonl``, or one of
+            its files is broken; the message names the file.
+    """
+    result = _read(folder / "result.json", lambda text: Result.model_validate(json.loads(text)))
+    history = _read(folder / "metrics.jsonl", _parse_history)
+    if result is None and history is None:
+        raise HybridFaceError(
+            f"{folder}: not a run folder, it has neither result.json nor metrics.jsonl"
+        )
+    return RunFolder(
+        path=folder,
+        result=result,
+        history=history or [],
+        data=_read(folder / "data.json", lambda text: DataSummary.model_validate(json.loads(text))),
+        config=_read(folder / "config.yaml", _check_yaml) or "",
+        environment=_read(folder / "environment.json", _parse_object) or {},
+        samples=_read_samples(folder / "samples.npz"),
+    )
+
+
+def _read(path: Path, parse: Callable[[str], Content]) -> Content | None:
+    if not path.exists():
+        return None
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "content"
+        raise HybridFaceError(f"{path}: {place}: {first['msg']}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise HybridFaceError(f"{path}: cannot be read ({error})") from error
+
+
+def _parse_history(text: str) -> list[Validation]:
+    history = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            history.append(Validation.model_validate(json.loads(line)))
+        except ValueError as error:  # also pydantic's
+            raise ValueError(f"line {number}: {error}") from error
+    return history
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    return content
+
+
+def _check_yaml(text: str) -> str:
+    yaml.safe_load(text)
+    return text
+
+
+def _read_samples(path: Path) -> dict[str, NDArray[np.uint8]]:
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            samples = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise HybridFaceError(f"{path}: cannot be read ({error})") from error
+    for name, pictures in samples.items():
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
+            raise HybridFaceError(
+                f"{path}: {name}: expected (B, H, W, 3) uint8, found {pictures.shape}"
+                f" {pictures.dtype}"
+            )
+    return samples

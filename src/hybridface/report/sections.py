@@ -1,0 +1,178 @@
+"""Parts of a page that the report of one run and the comparison of several share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hybridface.report import figures
+from hybridface.report.document import Figure, Listing, Paragraph, Part, Section, Table
+from hybridface.report.folders import (
+    ClassCounts,
+    ClassScore,
+    DataSummary,
+    Metrics,
+    RunFolder,
+    Score,
+)
+from hybridface.report.text import (
+    MISSING,
+    counted,
+    is_fraction,
+    measure_title,
+    measured,
+    number,
+    percent,
+)
+
+LISTED_NAMES = 50
+
+
+def score_text(metrics: Metrics | None, measure: str) -> str:
+    """Write a score with its 95% interval, or a dash where it was not measured."""
+    score = metrics.scores.get(measure) if metrics else None
+    return MISSING if score is None else _with_interval(measure, score)
+
+
+def score_value(metrics: Metrics | None, measure: str) -> str:
+    """Write a score alone, or a dash where it was not measured."""
+    score = metrics.scores.get(measure) if metrics else None
+    return MISSING if score is None else measured(measure, score.value)
+
+
+def score_table(columns: Mapping[str, Metrics | None]) -> Table:
+    """Lay out every score of several evaluations, one column each.
+
+    Args:
+        columns: Evaluations by the head of their column; those that are None are left out.
+    """
+    present = {head: metrics for head, metrics in columns.items() if metrics is not None}
+    measures = dict.fromkeys(name for metrics in present.values() for name in metrics.scores)
+    rows = [
+        [measure_title(name), *(score_text(metrics, name) for metrics in present.values())]
+        for name in measures
+    ]
+    counts = [
+        number(metrics.count, 0) if metrics.count is not None else MISSING
+        for metrics in present.values()
+    ]
+    return Table(
+        "Scores with their 95% interval over pictures. The interval says how far the figure may "
+        "be off because the set is small; it says nothing of another training run.",
+        ["Measure", *present],
+        [*rows, ["Pictures", *counts]],
+    )
+
+
+def class_table(metrics: Metrics, where: str) -> Table:
+    """Lay out precision, recall and F1 of every class."""
+
+    def row(name: str, score: ClassScore) -> list[str]:
+        count = MISSING if score.count is None else f"{score.count:,}"
+        values = (score.precision, score.recall, score.f1)
+        return [name, *(percent(value) for value in values), count]
+
+    return Table(
+        f"Each class on {where}, in percent.",
+        ["Class", "Precision (%)", "Recall (%)", "F1 (%)", "Pictures"],
+        [row(name, score) for name, score in metrics.per_class.items()],
+    )
+
+
+def confusion_figure(metrics: Metrics, name: str, where: str) -> Figure | None:
+    """Draw the confusion matrix of an evaluation, or nothing where it has none."""
+    if metrics.confusion is None:
+        return None
+    svg = figures.confusion_matrix(
+        metrics.confusion.counts,
+        metrics.confusion.classes,
+        f"confusion matrix of {name} on {where}",
+    )
+    return Figure(
+        svg,
+        f"{name} on {where}: pictures of each true class (row) by predicted class (column); "
+        "the shade is the share of the row.",
+    )
+
+
+def data_section(data: DataSummary, title: str = "The data") -> Section:
+    """Say what data a run used, what was left out and what was wrong with it."""
+    parts: list[Part] = []
+    if data.source:
+        parts.append(Paragraph(f"Source: {data.source}"))
+    parts += [Paragraph(note) for note in data.notes]
+    if data.rows:
+        rows = [[split, f"{count:,}"] for split, count in data.rows.items()]
+        parts.append(Table("Pictures in each split.", ["Split", "Pictures"], rows))
+    parts += [_class_counts(column, counts) for column, counts in data.classes.items()]
+    if data.dropped_duplicates:
+        parts.append(_dropped(data.dropped_duplicates))
+    if data.problems:
+        rows = [[problem.where, problem.what] for problem in data.problems]
+        caption = f"{counted(len(rows), 'problem')} found in the data"
+        parts.append(Table(caption, ["Where", "What"], rows, text_columns=2, folded=True))
+    return Section(title, parts)
+
+
+def recipe_parts(run: RunFolder, prefix: str = "") -> list[Part]:
+    """Show the recipe and the machine of a run, folded."""
+    parts: list[Part] = []
+    if run.config:
+        parts.append(Listing(f"{prefix}Recipe (config.yaml)", run.config, folded=True))
+    if run.environment:
+        rows = _flattened(run.environment)
+        caption = f"{prefix}Machine and versions"
+        parts.append(Table(caption, ["What", "Value"], rows, text_columns=2, folded=True))
+    return parts
+
+
+def _with_interval(measure: str, score: Score) -> str:
+    if score.ci95 is None or score.value is None:
+        return measured(measure, score.value)
+    low, high = (measured(measure, bound) for bound in score.ci95)
+    return f"{measured(measure, score.value)} ({low} to {high})"
+
+
+def _class_counts(column: str, counts: ClassCounts) -> Table:
+    rows = [
+        [name, *(f"{split[place]:,}" for split in counts.splits.values())]
+        for place, name in enumerate(counts.names)
+    ]
+    return Table(f"Pictures with each {column}, by split.", ["Class", *counts.splits], rows)
+
+
+def _dropped(names: list[str]) -> Table:
+    caption = f"{counted(len(names), 'duplicate')} of held-out pictures dropped from training"
+    rows = [[name] for name in names[:LISTED_NAMES]]
+    if len(names) > LISTED_NAMES:
+        rows.append([f"and {len(names) - LISTED_NAMES:,} more"])
+    return Table(caption, ["Picture"], rows, folded=True)
+
+
+def _flattened(content: Mapping[str, Any], prefix: str = "") -> list[list[str]]:
+    rows = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            rows += _flattened(value, f"{prefix}{key}.")
+        else:
+            rows.append([f"{prefix}{key}", str(value)])
+    return rows
+
+
+def best_known(run: RunFolder) -> tuple[Metrics, str] | None:
+    """Return the evaluation to show in detail, and where it was made: test, else validation."""
+    if run.result is None:
+        return None
+    if run.result.test is not None:
+        return run.result.test, "the test set"
+    if run.result.val is not None:
+        return run.result.val, "the validation set"
+    return None
+
+
+def leading_measure(metrics: Metrics | None) -> str:
+    """Return the measure to put first: accuracy, else the first fraction, else the first."""
+    names = list(metrics.scores) if metrics else []
+    if "accuracy" in names or not names:
+        return "accuracy"
+    return next((name for name in names if is_fraction(name)), names[0])

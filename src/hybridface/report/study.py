@@ -1,0 +1,252 @@
+"""The page of a study: what was compared, what came out, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hybridface.errors import HybridFaceError
+from hybridface.files import write_atomically
+from hybridface.report.analysis import (
+    FEWEST_SEEDS,
+    Comparison,
+    compare,
+    flattening,
+)
+from hybridface.report.cells import Setting, StudyResult, choose_headline, settings
+from hybridface.report.document import (
+    Callout,
+    Gallery,
+    Listing,
+    Page,
+    Paragraph,
+    Part,
+    Section,
+    Tile,
+    render_html,
+    render_markdown,
+)
+from hybridface.report.study_figures import (
+    accuracy_figure,
+    compute_figure,
+    confusion_figures,
+    curve_figures,
+    difference_figures,
+)
+from hybridface.report.study_tables import (
+    arm_table,
+    calibration_table,
+    cell_table,
+    comparison_table,
+    control_kind,
+    headline_table,
+    machine_table,
+    tuning_table,
+)
+from hybridface.report.text import counted, joined, percent, points, points_range
+
+__all__ = ["StudyResult", "write_study_page"]
+
+RULES = (
+    "The headline arm is the hybrid with the highest mean validation accuracy, chosen without a "
+    "look at the test figures, unless it says above that the study named another. Its comparison "
+    "is the one to judge by. All other comparisons are shown for completeness, and their "
+    "intervals are not corrected for their number.",
+    "A difference is called higher or lower only when at least three seeds were run, and both "
+    "95% intervals, the t interval over seeds and the bootstrap over test pictures, lie wholly on "
+    "that side of zero. Not told apart does not mean equal: the smallest detectable "
+    "difference says which true difference this many seeds would have found four times in five.",
+    "Seeds that were cut from the same data share training pictures, so the interval over "
+    "seeds may be somewhat too narrow.",
+)
+
+
+def write_study_page(study: StudyResult, markdown: Path, html: Path) -> None:
+    """Write the page of a study, in HTML with figures and in Markdown without.
+
+    Args:
+        study: What the study found.
+        markdown: Where to write the Markdown.
+        html: Where to write the self-contained HTML.
+
+    Raises:
+        HybridFaceError: The study has no finished cell, a row or detail is broken, or a file
+            cannot be written.
+    """
+    page = _page(study)
+    write_atomically(html, render_html(page))
+    write_atomically(markdown, render_markdown(page))
+
+
+def _page(study: StudyResult) -> Page:
+    found = settings(study)
+    if not found:
+        raise HybridFaceError(f"study {study.name}: no cell has finished, there is nothing to show")
+    parts = [section for setting in found for section in _setting_sections(study, setting, found)]
+    tail: list[Section] = []
+    if study.tuning:
+        tail.append(Section("Tuning", [tuning_table(study)]))
+    tail.append(Section("Every cell", [machine_table(study.rows), cell_table(study.rows)]))
+    if study.command:
+        tail.append(Section("Run it again", [Listing("Command:", study.command)]))
+    described = [Paragraph(text) for text in (*study.description, *RULES)]
+    return Page(
+        title=study.title,
+        lead=_lead(study),
+        notice=_notice(study, found),
+        tiles=_tiles(study, found),
+        sections=[
+            Section("What came out", _findings(study, found)),
+            Section("What was compared, and how", described),
+            *parts,
+            *tail,
+        ],
+    )
+
+
+def _lead(study: StudyResult) -> str:
+    arms = {row["arm"] for row in study.rows}
+    seeds = {row["seed"] for row in study.rows}
+    return (
+        f"Study {study.name}: {counted(len(arms), 'arm')}, {counted(len(seeds), 'seed')}, "
+        f"{counted(len(study.rows), 'finished cell')}."
+    )
+
+
+def _notice(study: StudyResult, found: Sequence[Setting]) -> str:
+    few = []
+    for setting in found:
+        main = _main(study, setting)
+        count = main.difference.count if main else 0
+        if count < FEWEST_SEEDS:
+            few.append(f"{counted(count, 'seed')} in {setting.title}")
+    if not few:
+        return ""
+    return (
+        f"This is no evidence yet: the headline arm and its baseline share only {joined(few)}. "
+        f"No difference is judged with fewer than {FEWEST_SEEDS} seeds."
+    )
+
+
+def _main(study: StudyResult, setting: Setting) -> Comparison | None:
+    if setting.headline is None or setting.baseline is None:
+        return None
+    return compare(setting.headline, setting.baseline, same_pictures=study.same_test_pictures)
+
+
+def _tiles(study: StudyResult, found: Sequence[Setting]) -> list[Tile]:
+    """Show the headline arm against every supervised arm, or by setting where there are several."""
+    if len(found) == 1:
+        shown = _headline_comparisons(study, found[0])
+    else:
+        every = (_main(study, setting) for setting in found)
+        shown = [each for each in every if each is not None]
+    settings_of = {id(arm): setting.title for setting in found for arm in setting.arms}
+    return [
+        Tile(
+            f"{each.treated.name} against {each.control.name} ({control_kind(each.control)})",
+            f"{points(each.difference.mean)} points",
+            f"{each.verdict}; test accuracy, {settings_of[id(each.treated)]}",
+        )
+        for each in shown
+    ]
+
+
+def _findings(study: StudyResult, found: Sequence[Setting]) -> list[Part]:
+    parts: list[Part] = [_finding(study, setting) for setting in found]
+    every = {setting.title: _headline_comparisons(study, setting) for setting in found}
+    return [*parts, headline_table(every)] if any(every.values()) else parts
+
+
+def _finding(study: StudyResult, setting: Setting) -> Callout:
+    headline, main = setting.headline, _main(study, setting)
+    if headline is None:
+        return Callout(f"{setting.title}: no hybrid arm has finished yet.", "warning")
+    if main is None:
+        text = f"{headline.name} has no seed in common with {study.baseline} yet."
+        return Callout(f"{setting.title}: {text}", "warning")
+    chosen = headline is choose_headline(setting.arms)
+    how = "chosen on validation" if chosen else "named by the study"
+    difference = main.difference
+    few = difference.count < FEWEST_SEEDS
+    return Callout(
+        f"{setting.title}: the headline arm {headline.name}, {how}, reached "
+        f"{percent(headline.mean('test_accuracy'))}% mean test accuracy and {main.control.name} "
+        f"{percent(main.control.mean('test_accuracy'))}%. Over "
+        f"{counted(difference.count, 'shared seed')} the difference is "
+        f"{points(difference.mean)} points (95% interval "
+        f"{points_range(difference.low, difference.high)}): {main.verdict}"
+        f"{', with so few seeds no evidence yet' if few else ''}.",
+        tone="warning" if few else "finding",
+    )
+
+
+def _headline_comparisons(study: StudyResult, setting: Setting) -> list[Comparison]:
+    return [each for each in _comparisons(study, setting) if each.treated is setting.headline]
+
+
+def _comparisons(
+    study: StudyResult, setting: Setting, last_epoch: bool = False
+) -> list[Comparison]:
+    controls = [arm for arm in setting.arms if not arm.is_hybrid]
+    hybrids = [arm for arm in setting.arms if arm.is_hybrid]
+    every = [
+        compare(hybrid, control, last_epoch, study.same_test_pictures)
+        for control in controls
+        for hybrid in hybrids
+    ]
+    return [each for each in every if each is not None]
+
+
+def _setting_sections(
+    study: StudyResult, setting: Setting, found: Sequence[Setting]
+) -> list[Section]:
+    suffix = f": {setting.title}" if len(found) > 1 else ""
+    contents: dict[str, list[Part]] = {
+        "Accuracy and cost of each arm": _arm_parts(setting),
+        "Differences to the supervised arms": _difference_parts(study, setting),
+        "Training": _training_parts(setting),
+        "Mistakes and calibration": _mistake_parts(setting),
+    }
+    return [Section(f"{title}{suffix}", parts) for title, parts in contents.items() if parts]
+
+
+def _arm_parts(setting: Setting) -> list[Part]:
+    compute = compute_figure(setting)
+    drawn = [accuracy_figure(setting), *([compute] if compute else [])]
+    return [Gallery(drawn), arm_table(setting)]
+
+
+def _difference_parts(study: StudyResult, setting: Setting) -> list[Part]:
+    comparisons = _comparisons(study, setting)
+    if not comparisons:
+        return []
+    last = _comparisons(study, setting, last_epoch=True)
+    return [
+        Gallery(difference_figures(setting, comparisons)),
+        comparison_table(comparisons, setting.headline, "validation checkpoint"),
+        comparison_table(last, setting.headline, "last epoch"),
+    ]
+
+
+def _training_parts(setting: Setting) -> list[Part]:
+    curves = curve_figures(setting)
+    flat = flattening(setting.baseline) if setting.baseline else None
+    parts: list[Part] = [Gallery(curves)] if curves else []
+    if flat is not None and setting.baseline is not None:
+        parts.append(
+            Paragraph(
+                f"Was {setting.baseline.name} trained to its end? Over the last third of its "
+                f"training its mean validation accuracy moved by {points(flat.change)} points (a "
+                f"straight line through it), between {percent(flat.low)}% and "
+                f"{percent(flat.high)}%: {flat.verdict}."
+            )
+        )
+    return parts
+
+
+def _mistake_parts(setting: Setting) -> list[Part]:
+    confusions = confusion_figures(setting)
+    calibration = calibration_table(setting)
+    parts: list[Part] = [Gallery(confusions)] if confusions else []
+    return parts + ([calibration] if calibration else [])

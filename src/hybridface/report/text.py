@@ -1,0 +1,98 @@
+"""Numbers and names as they are written in reports."""
+
+from __future__ import annotations
+
+import math
+
+from hybridface.statistics import Interval
+
+MISSING = "\u2013"
+TITLES = {
+    "accuracy": "accuracy",
+    "mean_class_accuracy": "mean class accuracy",
+    "macro_f1": "macro F1",
+    "nll": "negative log-likelihood",
+    "ece": "expected calibration error",
+    "slot_accuracy": "slot accuracy",
+}
+FRACTIONS = frozenset(
+    {"accuracy", "mean_class_accuracy", "macro_f1", "ece", "slot_accuracy", "recall", "precision"}
+)
+UNITS = {"nll": "nats", "loss": "no unit"}
+
+
+def is_fraction(measure: str) -> bool:
+    """Say whether a measure is a fraction of 1, to be written in percent."""
+    return measure in FRACTIONS or measure.endswith("accuracy")
+
+
+def measure_name(measure: str) -> str:
+    """Return the plain English name of a measure, as in ``mean class accuracy``."""
+    return TITLES.get(measure, measure.replace("_", " "))
+
+
+def measure_title(measure: str) -> str:
+    """Return the plain English name of a measure with its unit, as in ``Accuracy (%)``."""
+    name = measure_name(measure)
+    unit = "%" if is_fraction(measure) else UNITS.get(measure, "")
+    return f"{name[:1].upper()}{name[1:]}" + (f" ({unit})" if unit else "")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Write a number with so many decimals; a dash for None and NaN."""
+    return MISSING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Write a fraction of 1 in percent, without the sign; a dash for None and NaN."""
+    return MISSING if value is None else number(100 * value, digits)
+
+
+def points(value: float | None) -> str:
+    """Write a difference of fractions in percentage points, signed; a dash for None and NaN."""
+    return MISSING if value is None or math.isnan(value) else f"{100 * value:+.2f}"
+
+
+def measured(measure: str, value: float | None) -> str:
+    """Write a value of a measure: a fraction in percent, anything else with three decimals."""
+    return percent(value) if is_fraction(measure) else number(value, 3)
+
+
+def percent_range(interval: Interval) -> str:
+    """Write the bounds of an interval of fractions in percent; a dash where there are none."""
+    if math.isnan(interval.low):
+        return MISSING
+    return f"{percent(interval.low)} to {percent(interval.high)}"
+
+
+def points_range(low: float, high: float) -> str:
+    """Write bounds of a difference in percentage points; a dash where there are none."""
+    return MISSING if math.isnan(low) else f"{points(low)} to {points(high)}"
+
+
+def mean_deviation(mean: float | None, deviation: float | None) -> str:
+    """Write a mean and a standard deviation of fractions in percent; the mean alone for one."""
+    if deviation is None or math.isnan(deviation):
+        return percent(mean)
+    return f"{percent(mean)} ± {percent(deviation)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time in seconds as hours, minutes or seconds, whichever reads best."""
+    if seconds is None or math.isnan(seconds):
+        return MISSING
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def counted(count: int, what: str) -> str:
+    """Write a count with its noun, in the plural where it takes one."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def joined(names: list[str]) -> str:
+    """Join names in English: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

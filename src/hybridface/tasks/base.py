@@ -1,0 +1,185 @@
+"""What a task is: what it needs of a batch, its target, head, loss and metrics.
+
+Supervised and self-supervised tasks are the same kind of thing. A task is one file in this
+folder; nothing else has to be edited to add one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from hybridface.config import Section
+from hybridface.data.batches import Batch
+from hybridface.data.source import Labels
+
+ViewName = Literal["shared", "own"]
+Supervise = Literal["intact", "corrupted", "both"]
+
+
+class TaskConfig(Section):
+    """Options that every task has.
+
+    Attributes:
+        type: Which kind of task; its name in the recipe where null.
+        weight: Factor of its loss.
+    """
+
+    type: str | None = None
+    weight: float = Field(1.0, ge=0)
+
+
+class SelfSupervisedConfig(TaskConfig):
+    """Options of tasks that corrupt the picture.
+
+    Attributes:
+        view: ``shared``: the corrupted picture is the only one and all heads see it, at no extra
+            cost. ``own``: the corrupted picture is a view of its own beside the intact one.
+        supervise: Which views the supervised heads learn from, where the view is ``own``; a
+            ``shared`` view leaves them only the corrupted picture.
+    """
+
+    view: ViewName = "own"
+    supervise: Supervise = "intact"
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the backbone made of a batch.
+
+    Attributes:
+        pooled: ``(B, C)``.
+        final: ``(B, C, h, w)`` last feature map.
+        maps: Intermediate maps from fine to coarse, ``(B, C_i, h_i, w_i)``; empty where no task
+            reads them.
+    """
+
+    pooled: Tensor
+    final: Tensor
+    maps: tuple[Tensor, ...] = ()
+
+    def rows(self, start: int, stop: int) -> Features:
+        """Return the features of some of the pictures."""
+        part = slice(start, stop)
+        return Features(self.pooled[part], self.final[part], tuple(m[part] for m in self.maps))
+
+
+@dataclass(frozen=True)
+class FeatureShape:
+    """Sizes of :class:`Features`, for building heads.
+
+    Attributes:
+        pooled: Channels of the pooled features.
+        final: Channels of the last map.
+        maps: Channels of each intermediate map.
+        size: Side of the picture in pixels.
+    """
+
+    pooled: int
+    final: int
+    maps: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A task's view of a batch.
+
+    Attributes:
+        images: ``(B, 3, H, W)`` in [0, 1] that the backbone should see, or None for the picture
+            that all supervised heads see.
+        target: What the task's loss compares its output with.
+    """
+
+    images: Tensor | None
+    target: Any
+
+
+class Task(ABC):
+    """A task of hybrid learning.
+
+    Attributes:
+        type_name: What a recipe calls this kind of task.
+        summary: One line for ``hybridface tasks``.
+        supervised: Whether it learns from labels.
+        kept_at_inference: Whether its head survives export.
+        reads_maps: Whether its head reads intermediate feature maps.
+    """
+
+    type_name: ClassVar[str]
+    summary: ClassVar[str]
+    supervised: ClassVar[bool] = False
+    kept_at_inference: ClassVar[bool] = False
+    reads_maps: ClassVar[bool] = False
+    Config: ClassVar[type[TaskConfig]] = TaskConfig
+
+    def __init__(self, name: str, config: Any) -> None:
+        self.name = name
+        self.config = config
+
+    @property
+    def label(self) -> str | None:
+        """Return the label column that the task learns from, if any."""
+        return None
+
+    def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:  # noqa: B027
+        """Meet the data before the head is built; refuse what does not fit.
+
+        Args:
+            labels: The task's label column, for its class names.
+            train_ids: ``(N,)`` class ids of the training rows, for class weights.
+            size: Side of the pictures in pixels.
+
+        Raises:
+            UsageError: The task cannot work on such data.
+        """
+
+    @abstractmethod
+    def build_head(self, shape: FeatureShape) -> nn.Module:
+        """Return the head: a module from :class:`Features` to this task's output."""
+
+    @abstractmethod
+    def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
+        """Make what the task sees and what it must answer.
+
+        Args:
+            images: ``(B, 3, H, W)`` augmented pictures in [0, 1].
+            batch: Where they came from, with labels.
+            generator: Source of every random number.
+        """
+
+    @abstractmethod
+    def loss(self, output: Any, target: Any) -> Tensor:
+        """Return the mean loss over the pictures that count, a scalar; zero where none does."""
+
+    @torch.no_grad()
+    def measure(self, output: Any, target: Any) -> dict[str, Tensor]:
+        """Return figures of how well the task is solved, each a scalar tensor."""
+        return {}
+
+    def decode(self, output: Tensor) -> Tensor:
+        """Turn the head's output into what a user of the model gets, in the exported graph."""
+        return output
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a user must know to read :meth:`decode`, for the model's metadata."""
+        return {}
+
+    def picture(self, images: Tensor, view: View, output: Any) -> dict[str, Tensor]:
+        """Return pictures of what the task was dealt and answered, by caption.
+
+        Returns:
+            ``(B, 3, H, W)`` in [0, 1] for each caption; empty for tasks with nothing to show.
+        """
+        return {}
+
+
+def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of ``values`` weighted by ``counted``; zero, with a gradient, for none."""
+    weights = counted.to(values.dtype)
+    return (values * weights).sum() / weights.sum().clamp(min=1e-12)

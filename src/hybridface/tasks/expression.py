@@ -1,0 +1,120 @@
+"""Classification of a picture: expression, or any other class label."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from hybridface.data.batches import Batch
+from hybridface.data.source import MISSING, Labels
+from hybridface.errors import UsageError
+from hybridface.tasks.base import Features, FeatureShape, Task, TaskConfig, View, masked_mean
+
+
+class ExpressionConfig(TaskConfig):
+    """Options of ``expression``.
+
+    Attributes:
+        label: The label column.
+        class_weights: ``balanced`` weighs each class by the inverse of its frequency in the
+            training rows, ``root`` by the square root of that, ``none`` all the same.
+        label_smoothing: Part of the target that is spread over all classes.
+        dropout: Before the linear layer.
+    """
+
+    label: str = "expression"
+    class_weights: Literal["none", "root", "balanced"] = "none"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+
+
+class ClassifierHead(nn.Module):
+    """Dropout and a linear layer on the pooled features; gives ``(B, K)`` logits."""
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, features: Features) -> Tensor:
+        """Return ``(B, K)`` logits."""
+        logits: Tensor = self.linear(self.dropout(features.pooled))
+        return logits
+
+
+class Expression(Task):
+    """One softmax over the classes of a label column, by cross-entropy.
+
+    Pictures without the label do not count. Where the data has votes, their shares are the
+    target (soft cross-entropy).
+    """
+
+    type_name = "expression"
+    summary = "classification of any label column: expression, gender, ..."
+    supervised = True
+    kept_at_inference = True
+    Config = ExpressionConfig
+
+    def __init__(self, name: str, config: Any) -> None:
+        super().__init__(name, config)
+        self.classes: tuple[str, ...] = ()
+        self.class_weights = torch.ones(0)
+
+    @property
+    def label(self) -> str:
+        """Return the label column that the task learns from."""
+        label: str = self.config.label
+        return label
+
+    def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
+        """Take over the class names and weigh the classes; see :meth:`Task.adopt`."""
+        if labels is None or len(labels.names) < 2:
+            raise UsageError(f"task {self.name}: label column '{self.label}' has fewer than 2 classes")
+        self.classes = labels.names
+        self.class_weights = torch.ones(len(self.classes))
+        if train_ids is not None and self.config.class_weights != "none":
+            known = train_ids[train_ids != MISSING]
+            counts = torch.bincount(known, minlength=len(self.classes)).clamp(min=1).float()
+            power = {"root": 0.5, "balanced": 1.0}[self.config.class_weights]
+            weights = (len(known) / (len(self.classes) * counts)) ** power
+            self.class_weights = weights * len(known) / (weights * counts).sum()
+
+    def build_head(self, shape: FeatureShape) -> nn.Module:
+        """Return the classifier."""
+        return ClassifierHead(shape.pooled, len(self.classes), self.config.dropout)
+
+    def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
+        """Return the labels as the target; the picture is the one all supervised heads see."""
+        return View(None, (batch.labels[self.label], batch.soft.get(self.label)))
+
+    def loss(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
+        """Return the weighted cross-entropy, averaged over the labelled pictures."""
+        ids, soft = target
+        weights = self.class_weights.to(output.device, output.dtype)
+        safe = ids.clamp(min=0)
+        known = ids != MISSING
+        if soft is None:
+            smoothing = self.config.label_smoothing
+            values = F.cross_entropy(output, safe, reduction="none", label_smoothing=smoothing)
+        else:
+            known = known | (soft.sum(1) > 0)
+            values = -(soft * F.log_softmax(output, 1)).sum(1)
+        return masked_mean(values, known * weights[safe])
+
+    @torch.no_grad()
+    def measure(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> dict[str, Tensor]:
+        """Return the accuracy over the labelled pictures."""
+        ids, _ = target
+        return {"accuracy": masked_mean((output.argmax(1) == ids).float(), ids != MISSING)}
+
+    def decode(self, output: Tensor) -> Tensor:
+        """Return ``(B, K)`` probabilities."""
+        return output.softmax(1)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the class names in the order of the probabilities."""
+        return {"kind": "classification", "classes": list(self.classes)}

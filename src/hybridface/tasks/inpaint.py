@@ -1,0 +1,170 @@
+"""In-painting: parts of the picture are blanked, a light decoder fills them in; pixel loss.
+
+The masks, decoder and weights of arXiv:2105.06421 were never published; those here are ours.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from hybridface.data.batches import Batch
+from hybridface.tasks.base import (
+    Features,
+    FeatureShape,
+    SelfSupervisedConfig,
+    Task,
+    View,
+    masked_mean,
+)
+
+BLANK = 0.5
+
+
+class InpaintConfig(SelfSupervisedConfig):
+    """Options of ``inpaint``.
+
+    Attributes:
+        holes: Rectangles that are blanked in each picture.
+        hole_side: Smallest and largest side of a hole, as a part of the picture's side.
+        hole_weight: Weight of the mean error inside the holes.
+        rest_weight: Weight of the mean error outside.
+        error: ``l1`` or ``l2`` distance of pixels in [0, 1].
+        decoder_channels: Width of the decoder.
+        intermediate_maps: Whether the decoder reads the backbone's finer maps; without, all it
+            knows comes through the last map.
+    """
+
+    holes: int = Field(2, ge=1, le=64)
+    hole_side: tuple[float, float] = (0.25, 0.5)
+    hole_weight: float = Field(1.0, ge=0)
+    rest_weight: float = Field(0.1, ge=0)
+    error: Literal["l1", "l2"] = "l1"
+    decoder_channels: int = Field(48, ge=4)
+    intermediate_maps: bool = True
+
+
+def random_holes(
+    count: int, size: int, holes: int, side: tuple[float, float], generator: Generator
+) -> Tensor:
+    """Return masks of random rectangles.
+
+    Args:
+        count: How many pictures.
+        size: Side of the pictures in pixels.
+        holes: Rectangles a picture; they may overlap, and lie whole inside the picture.
+        side: Smallest and largest side of a rectangle, as a part of ``size``.
+        generator: Source of every random number.
+
+    Returns:
+        ``(count, 1, size, size)`` bool, True inside a hole.
+    """
+    draw = torch.rand(4, count, holes, 1, generator=generator, device=generator.device)
+    sides = side[0] + (side[1] - side[0]) * draw[:2]
+    starts = draw[2:] * (1 - sides)
+    place = (torch.arange(size, device=generator.device) + 0.5) / size
+    within = (place >= starts) & (place < starts + sides)
+    return (within[0].unsqueeze(-1) & within[1].unsqueeze(-2)).any(1).unsqueeze(1)
+
+
+class InpaintHead(nn.Module):
+    """A light top-down decoder; gives ``(B, 3, size, size)`` in [0, 1]."""
+
+    def __init__(self, shape: FeatureShape, channels: int) -> None:
+        super().__init__()
+        self.size = shape.size
+        self.top = nn.Conv2d(shape.final, channels, 1)
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in reversed(shape.maps))
+        self.mix = nn.ModuleList(_mixing_block(channels) for _ in shape.maps)
+        steps = 1 if shape.maps else 4
+        self.up = nn.ModuleList(_mixing_block(channels) for _ in range(steps))
+        self.out = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, features: Features) -> Tensor:
+        """Return the filled pictures."""
+        x = self.top(features.final)
+        for lateral, mix, finer in zip(
+            self.lateral, self.mix, reversed(features.maps), strict=True
+        ):
+            x = mix(_grow(x, finer.shape[-1]) + lateral(finer))
+        for number, block in enumerate(self.up, start=1):
+            goal = self.size if number == len(self.up) else min(self.size, x.shape[-1] * 2)
+            x = block(_grow(x, goal))
+        return torch.sigmoid(self.out(x))
+
+
+def _mixing_block(channels: int) -> nn.Module:
+    """Mix a map by a depthwise and a pointwise convolution."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.SiLU(),
+    )
+
+
+def _grow(x: Tensor, size: int) -> Tensor:
+    if x.shape[-1] == size:
+        return x
+    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
+
+
+class Inpaint(Task):
+    """Fill in blanked rectangles; pixel error in the holes and outside, weighted apart."""
+
+    type_name = "inpaint"
+    summary = "in-painting of random holes with a pixel loss (arXiv:2105.06421)"
+    reads_maps = True
+    Config = InpaintConfig
+
+    def build_head(self, shape: FeatureShape) -> nn.Module:
+        """Return the decoder."""
+        if not self.config.intermediate_maps:
+            shape = FeatureShape(shape.pooled, shape.final, (), shape.size)
+            return _WithoutMaps(InpaintHead(shape, self.config.decoder_channels))
+        return InpaintHead(shape, self.config.decoder_channels)
+
+    def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
+        """Blank random holes; the target is the true picture and the mask of the holes."""
+        config = self.config
+        holes = random_holes(
+            len(images), images.shape[-1], config.holes, config.hole_side, generator
+        ).to(images.device)
+        return View(images.masked_fill(holes, BLANK), (images, holes))
+
+    def loss(self, output: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the weighted mean error per pixel and channel, in the holes and outside."""
+        truth, holes = target
+        error = (output - truth).abs() if self.config.error == "l1" else (output - truth) ** 2
+        error = error.mean(1, keepdim=True)
+        inside, outside = masked_mean(error, holes), masked_mean(error, ~holes)
+        return self.config.hole_weight * inside + self.config.rest_weight * outside
+
+    @torch.no_grad()
+    def measure(self, output: Tensor, target: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Return the peak signal-to-noise ratio inside the holes, in dB."""
+        truth, holes = target
+        error = masked_mean(((output - truth) ** 2).mean(1, keepdim=True), holes)
+        return {"hole_psnr": -10 * torch.log10(error.clamp(min=1e-10))}
+
+    def picture(self, images: Tensor, view: View, output: Tensor) -> dict[str, Tensor]:
+        """Return the picture, the picture with holes, and the fill."""
+        truth, holes = view.target
+        dealt = truth if view.images is None else view.images
+        return {"intact": truth, "dealt": dealt, "answered": torch.where(holes, output, truth)}
+
+
+class _WithoutMaps(nn.Module):
+    """Hides the intermediate maps from a decoder."""
+
+    def __init__(self, head: InpaintHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Features) -> Tensor:
+        filled: Tensor = self.head(Features(features.pooled, features.final))
+        return filled

@@ -1,0 +1,89 @@
+"""Fixtures for all tests: a cache of one's own, small pictures, and the real data sets."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+# Shared machines are slow now and then; how long an example takes says nothing.
+settings.register_profile("hybridface", deadline=None)
+settings.load_profile("hybridface")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def hybridface_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the package cache in a folder of the test's own, which is not there yet."""
+    place = tmp_path / "hybridface-cache"
+    monkeypatch.setenv("HYBRIDFACE_CACHE", str(place))
+    return place
+
+
+def picture_pixels(seed: int, size: int = 24) -> np.ndarray:
+    """Return (size, size, 3) smooth random pixels, different for each seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BILINEAR))
+
+
+@pytest.fixture
+def picture_bytes() -> Callable[..., bytes]:
+    """Return a function (seed, size, format) that encodes a small picture."""
+
+    def encode(seed: int = 0, size: int = 24, format: str = "PNG") -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(picture_pixels(seed, size)).save(out, format)
+        return out.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def write_picture() -> Callable[..., Path]:
+    """Return a function (path, seed, size) that writes a small picture, folders included."""
+
+    def write(path: Path, seed: int = 0, size: int = 24) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture_pixels(seed, size)).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str, str], Path]:
+    """Return a function (archive, folder) that gives a real data set's folder, unpacked once.
+
+    It lies in ``$HYBRIDFACE_TEST_DATA``, else ``~/.cache/hybridface/data``. The test is skipped
+    where neither the folder nor the archive is there.
+    """
+    default = Path.home() / ".cache" / "hybridface" / "data"
+    place = Path(os.environ.get("HYBRIDFACE_TEST_DATA") or default)
+
+    def unpacked(archive: str, folder: str) -> Path:
+        if (place / folder).is_dir():
+            return place / folder
+        if not (SHARED / archive).is_file():
+            pytest.skip(f"no real data: neither {place / folder} nor {SHARED / archive} is there")
+        place.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=place, prefix=".unpacking-"))
+        try:
+            with zipfile.ZipFile(SHARED / archive) as content:
+                content.extractall(building)
+            if not (place / folder).is_dir():
+                (building / folder).rename(place / folder)
+        finally:
+            shutil.rmtree(building)
+        return place / folder
+
+    return unpacked

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridface.data.source import MISSING
+from hybridface.data.sources import open_source
+from hybridface.errors import DataError
+
+NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+
+
+def write_list(root: Path, text: str) -> None:
+    (root / "EmoLabel").mkdir(parents=True, exist_ok=True)
+    (root / "EmoLabel" / "list_patition_label.txt").write_bytes(text.encode("latin-1"))
+
+
+@pytest.mark.parametrize("inside", ["", "rafdb", "basic", "RAF-DB/basic"])
+def test_layout(tmp_path: Path, write_picture: Callable[..., Path], inside: str) -> None:
+    write_list(tmp_path / inside, "train_00001.jpg 5\r\n\r\ntest_0001.jpg 1\n")
+    for name in ("train_00001", "test_0001"):
+        write_picture(tmp_path / inside / "Image" / "aligned" / f"{name}_aligned.jpg")
+    source = open_source(f"rafdb:{tmp_path}")
+    rows = source.read()
+    assert rows.keys == [
+        (Path(inside) / "Image" / "aligned" / name).as_posix()
+        for name in ("train_00001_aligned.jpg", "test_0001_aligned.jpg")
+    ]
+    assert rows.split.tolist() == ["train", "test"]
+    assert rows.labels["expression"].names == NAMES
+    assert rows.labels["expression"].ids.tolist() == [4, 0]
+    assert rows.problems == []
+    assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, [0, 1]))
+
+
+def test_bad_lines_are_named(tmp_path: Path) -> None:
+    write_list(
+        tmp_path,
+        "train_1.jpg 1\ntrain_2.jpg 8\ntrain_3.jpg x\nother_4.jpg 2\ntrain_5\n\xe9\xff 3\n",
+    )
+    rows = open_source(f"rafdb:{tmp_path}").read()
+    assert rows.labels["expression"].ids.tolist() == [0, MISSING, MISSING]
+    assert {problem.where: problem.what for problem in rows.problems} == {
+        "list_patition_label.txt:2": "unknown label '8', expected 1 to 7",
+        "list_patition_label.txt:3": "unknown label 'x', expected 1 to 7",
+        "list_patition_label.txt:4": "'other_4.jpg 2' names no train_ or test_ picture",
+        "list_patition_label.txt:5": "'train_5' names no train_ or test_ picture",
+        "list_patition_label.txt:6": "'\ufffd\ufffd 3' names no train_ or test_ picture",
+    }
+
+
+def test_missing_picture_is_a_problem(tmp_path: Path) -> None:
+    write_list(tmp_path, "train_00001.jpg 5\n")
+    source = open_source(f"rafdb:{tmp_path}")
+    [problem] = source.decode(source.read(), [0])
+    assert problem.where == "Image/aligned/train_00001_aligned.jpg"
+    assert "No such file" in problem.what
+
+
+@pytest.mark.parametrize("text", [None, "", "nothing of use\n"])
+def test_what_is_no_rafdb_is_explained(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        write_list(tmp_path, text)
+    with pytest.raises(DataError) as raised:
+        open_source(f"rafdb:{tmp_path}").read()
+    message = str(raised.value)
+    assert f"rafdb:{tmp_path}: this is not a data set of kind 'rafdb'" in message
+    assert "expected: PATH/EmoLabel/list_patition_label.txt" in message
+    assert ("an empty folder" if text is None else "no usable line") in message
+
+
+@pytest.mark.data
+def test_real_rafdb(shared_data: Callable[[str, str], Path]) -> None:
+    source = open_source(f"rafdb:{shared_data('rafdb-train.zip', 'rafdb')}")
+    rows = source.read()
+    assert len(rows) == 12271
+    assert set(rows.split) == {"train"}
+    counts = np.bincount(rows.labels["expression"].ids)
+    assert counts.tolist() == [1290, 281, 717, 4772, 1982, 705, 2524]
+    assert rows.problems == []
+    for pixels in source.decode(rows, range(0, 12271, 500)):
+        assert isinstance(pixels, np.ndarray)
+        assert pixels.shape == (100, 100, 3)

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridface.data.cache import open_cache
+from hybridface.data.source import MISSING, Rows, pixel_digest
+from hybridface.data.sources import open_source
+from hybridface.data.sources.ferplus import VOTED
+from hybridface.errors import DataError
+
+Write = Callable[..., Path]
+ORIGINAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+VOTE_HEADER = (
+    "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+)
+
+
+def grey_cell(seed: int) -> str:
+    return " ".join(map(str, np.random.default_rng(seed).integers(0, 256, 48 * 48)))
+
+
+def read_fer(path: Path, *lines: str) -> Rows:
+    path.write_text("\n".join(lines) + "\n")
+    return open_source(f"fer2013:{path}").read()
+
+
+def test_fer2013(tmp_path: Path) -> None:
+    rows = read_fer(
+        tmp_path / "fer2013.csv",
+        "emotion,pixels,Usage",
+        f"0,{grey_cell(1)},Training",
+        f"6,{grey_cell(2)},PublicTest",
+        f"3,{grey_cell(3)},PrivateTest",
+    )
+    assert rows.keys == ["fer2013.csv:2", "fer2013.csv:3", "fer2013.csv:4"]
+    assert rows.split.tolist() == ["train", "val", "test"]
+    assert rows.labels["expression"].names == ORIGINAL
+    assert rows.labels["expression"].ids.tolist() == [0, 6, 3]
+    source = open_source(f"fer2013:{tmp_path}")
+    for decoded, seed in zip(source.decode(source.read(), [2, 0]), (3, 1), strict=True):
+        assert isinstance(decoded, np.ndarray)
+        expected = np.random.default_rng(seed).integers(0, 256, (48, 48))
+        for channel in range(3):
+            np.testing.assert_array_equal(decoded[..., channel], expected)
+
+
+@pytest.mark.parametrize("name", ["icml_face_data.csv", "train.csv"])
+def test_fer2013_newer_form(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(f"emotion, Usage, pixels\n4,PublicTest,{grey_cell(1)}\n")
+    rows = open_source(f"fer2013:{tmp_path}").read()
+    assert rows.split.tolist() == ["val"]
+    assert rows.labels["expression"].ids.tolist() == [4]
+
+
+def test_fer2013_without_usage_has_no_splits(tmp_path: Path) -> None:
+    rows = read_fer(tmp_path / "train.csv", "emotion,pixels", f"1,{grey_cell(1)}")
+    assert rows.split.tolist() == [""]
+    assert rows.notes == ["train.csv has no column Usage: no splits"]
+
+
+def test_fer2013_bad_rows_are_named(tmp_path: Path) -> None:
+    good = grey_cell(1)
+    rest = good.split(" ", 1)[1]
+    rows = read_fer(
+        tmp_path / "fer2013.csv",
+        "emotion,pixels,Usage",
+        f"0,{good},Training",
+        f"0,{rest},Training",
+        f"0,x {rest},Training",
+        f"0,256 {rest},Training",
+        f"0,-1 {rest},Training",
+        f"0,1.5 {rest},Training",
+        f"0,{good},Holiday",
+        f"7,{good},Training",
+        f",{good},Training",
+        f"²,{good},Training",
+    )
+    assert rows.keys == [f"fer2013.csv:{line}" for line in (2, 9, 10, 11)]
+    assert rows.labels["expression"].ids.tolist() == [0, MISSING, MISSING, MISSING]
+    what = {problem.where: problem.what for problem in rows.problems}
+    assert list(what) == [f"fer2013.csv:{line}" for line in range(3, 12)]
+    assert what["fer2013.csv:3"].startswith("2303 pixels, expected 2304")
+    for line, pixel in ((4, "x"), (5, "256"), (6, "-1"), (7, "1.5")):
+        assert what[f"fer2013.csv:{line}"].startswith(
+            f"pixel '{pixel}', expected whole numbers from 0 to 255"
+        )
+    assert what["fer2013.csv:8"].startswith("unknown Usage 'Holiday'")
+    assert what["fer2013.csv:9"] == "unknown label '7', expected 0 to 6"
+
+
+def test_fer2013_that_is_not_one_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found: an empty folder"):
+        open_source(f"fer2013:{tmp_path}").read()
+    for lines, found in (
+        (["a,b", "1,2"], "columns a, b in"),
+        (["emotion,pixels,Usage"], "no usable row"),
+        (["emotion,pixels,Usage", "0,1 2,Training"], "fer2013.csv:2: 2 pixels, expected 2304"),
+    ):
+        with pytest.raises(DataError) as raised:
+            read_fer(tmp_path / "fer2013.csv", *lines)
+        assert found in str(raised.value)
+
+
+def test_fer2013_is_parsed_once_and_cached_by_content(
+    tmp_path: Path, hybridface_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fer2013.csv"
+    rows = read_fer(path, "emotion,pixels,Usage", f"0,{grey_cell(1)},Training")
+    source = open_source(f"fer2013:{path}")
+    assert source.read() is source.read()
+    first = open_cache(source, rows, 48)
+    assert (
+        first.images[0, :, :, 0].tolist()
+        == np.array(grey_cell(1).split(), dtype=int).reshape(48, 48).tolist()
+    )
+    read_fer(path, "emotion,pixels,Usage", f"0,{grey_cell(2)},Training")
+    changed = open_source(f"fer2013:{path}")
+    assert open_cache(changed, changed.read(), 48).folder != first.folder
+
+
+@pytest.fixture
+def ferplus(tmp_path: Path, write_picture: Write) -> Callable[..., Path]:
+    """A function that writes a FER+ folder with a picture for each line of votes."""
+
+    def write(*lines: str, labels: str | None = None, inside: str = "") -> Path:
+        root = tmp_path / "ferplus"
+        root.mkdir(exist_ok=True)
+        (root / "fer2013new.csv").write_text("\n".join([VOTE_HEADER, *lines]) + "\n")
+        folders = {"Training": "FER2013Train", "PublicTest": "FER2013Valid"}
+        for seed, line in enumerate(lines):
+            usage, name = line.split(",")[:2]
+            if name and not name.startswith("absent"):
+                folder = folders.get(usage, "FER2013Test")
+                write_picture(root / inside / folder / name, seed, 48)
+        if labels is not None:
+            (root / "fer2013_labels.csv").write_text(labels)
+        return root
+
+    return write
+
+
+def votes_line(name: str, usage: str = "Training", **votes: int) -> str:
+    order = VOTE_HEADER.split(",")[2:]
+    return ",".join([usage, name, *(str(votes.get(column, 0)) for column in order)])
+
+
+def test_ferplus_original(ferplus: Callable[..., Path]) -> None:
+    root = ferplus(
+        votes_line("1.png", neutral=10),
+        votes_line("2.png", "PublicTest", neutral=10),
+        votes_line("3.png", "PrivateTest", neutral=10),
+        votes_line("4.png", neutral=10),
+        labels="Usage,Image name,emotion\nTraining,1.png,3\nPublicTest,2.png,0\nTraining,4.png,8\n",
+    )
+    rows = open_source(f"ferplus:{root}").read()
+    assert rows.keys[:2] == ["FER2013Train/1.png", "FER2013Valid/2.png"]
+    assert rows.split.tolist() == ["train", "val", "test", "train"]
+    labels = rows.labels["expression"]
+    assert labels.names == ORIGINAL
+    assert labels.ids.tolist() == [3, 0, MISSING, MISSING]
+    assert labels.soft is None
+    assert rows.notes == [
+        "labels: original FER2013 labels from fer2013_labels.csv; 2 of 4 pictures have none"
+    ]
+    [problem] = rows.problems
+    assert (problem.where, problem.what) == (
+        "fer2013_labels.csv:4",
+        "unknown label, expected 0 to 6",
+    )
+
+
+VOTES = [
+    # votes, majority, leader of the shares, shares
+    ({"happiness": 10}, "happy", "happy", {"happy": 1.0}),
+    ({"anger": 6, "disgust": 4}, "angry", "angry", {"angry": 0.6, "disgust": 0.4}),
+    # A single vote is an outlier: 5 of 8 is a majority, and sadness alone is under 75%.
+    ({"sadness": 5, "fear": 3, "anger": 1, "NF": 1}, "sad", "sad", {"sad": 0.625, "fear": 0.375}),
+    # 8 of 10 are over three quarters: nothing else is taken.
+    ({"neutral": 8, "contempt": 2}, "neutral", "neutral", {"neutral": 1.0}),
+    # Two lead: shares, but no id; half is no majority.
+    ({"fear": 5, "surprise": 5}, None, None, {"fear": 0.5, "surprise": 0.5}),
+    (
+        {"contempt": 4, "neutral": 3, "sadness": 3},
+        None,
+        "contempt",
+        {"contempt": 0.4, "neutral": 0.3, "sad": 0.3},
+    ),
+    # More than three take equal parts.
+    ({"neutral": 4, "sadness": 2, "fear": 2, "anger": 2}, None, None, None),
+    # "unknown" or "not a face" leads, or is met before half of the votes are in.
+    ({"unknown": 6, "happiness": 4}, None, None, None),
+    ({"NF": 10}, None, None, None),
+    ({"happiness": 4, "unknown": 4, "sadness": 2}, None, None, None),
+    # An expression with as many votes as "unknown" is still taken.
+    ({"happiness": 4, "unknown": 3, "sadness": 3}, None, "happy", {"happy": 4 / 7, "sad": 3 / 7}),
+    # Met after that, the expressions before it stay.
+    ({"happiness": 6, "unknown": 4}, "happy", "happy", {"happy": 1.0}),
+    ({"happiness": 1, "sadness": 1, "fear": 1}, None, None, None),
+    ({}, None, None, None),
+]
+
+
+@pytest.mark.parametrize(("votes", "majority", "leader", "shares"), VOTES)
+def test_ferplus_votes(
+    ferplus: Callable[..., Path],
+    votes: dict[str, int],
+    majority: str | None,
+    leader: str | None,
+    shares: dict[str, float] | None,
+) -> None:
+    root = ferplus(votes_line("1.png", **votes))
+    labels = open_source(f"ferplus:{root}").read().labels["expression"]
+    assert labels.names == VOTED == (*ORIGINAL, "contempt")
+    assert labels.ids.tolist() == [MISSING if majority is None else VOTED.index(majority)]
+    labels = open_source(f"ferplus:{root}?labels=votes").read().labels["expression"]
+    assert labels.ids.tolist() == [MISSING if leader is None else VOTED.index(leader)]
+    assert labels.soft is not None
+    assert labels.soft.dtype == np.float32
+    if shares is None:
+        assert not labels.soft.any()
+    else:
+        expected = [shares.get(name, 0) for name in VOTED]
+        np.testing.assert_allclose(labels.soft[0], expected, rtol=1e-6)
+
+
+def test_ferplus_problems_are_counted_by_reason(ferplus: Callable[..., Path]) -> None:
+    broken = votes_line("5.png").replace("5.png,0", "5.png,many")
+    root = ferplus(
+        votes_line("1.png", happiness=9),
+        votes_line(""),
+        votes_line("", "PublicTest"),
+        votes_line("absent1.png"),
+        votes_line("absent2.png", "PrivateTest"),
+        votes_line("absent3.png"),
+        broken,
+        votes_line("6.png", "Nowhere"),
+        inside="data",
+    )
+    rows = open_source(f"ferplus:{root}").read()
+    assert rows.keys == ["data/FER2013Train/1.png", "data/FER2013Train/5.png"]
+    assert rows.labels["expression"].ids.tolist() == [VOTED.index("happy"), MISSING]
+    twice = "; row left out; 2 rows, this is the first"
+    assert {problem.where: problem.what for problem in rows.problems} == {
+        "fer2013new.csv:3": f"no picture named{twice}",
+        "fer2013new.csv:5": f"no such picture in FER2013Train{twice}",
+        "fer2013new.csv:6": "no such picture in FER2013Test; row left out",
+        "fer2013new.csv:8": "votes that are not whole numbers; no label",
+        "fer2013new.csv:9": "unknown Usage; row left out",
+    }
+
+
+def test_ferplus_that_is_not_one_is_explained(ferplus: Callable[..., Path]) -> None:
+    root = ferplus(votes_line("1.png"))
+    cases = [
+        ("?labels=original", "fer2013_labels.csv: cannot be read"),
+        ("/FER2013Train", "expected: PATH/fer2013new.csv"),
+    ]
+    for rest, message in cases:
+        with pytest.raises(DataError) as raised:
+            open_source(f"ferplus:{root}{rest}").read()
+        assert message in str(raised.value)
+    (root / "fer2013_labels.csv").write_text("name,emotion\n1.png,3\n")
+    with pytest.raises(DataError, match="expected Image name and emotion"):
+        open_source(f"ferplus:{root}").read()
+    (root / "FER2013Train" / "1.png").unlink()
+    with pytest.raises(DataError, match="no such picture in FER2013Train"):
+        open_source(f"ferplus:{root}").read()
+    (root / "fer2013new.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="found: columns a, b in"):
+        open_source(f"ferplus:{root}").read()
+
+
+@pytest.mark.data
+def test_real_ferplus(shared_data: Callable[[str, str], Path]) -> None:
+    root = shared_data("ferplus.zip", "ferplus")
+    rows = open_source(f"ferplus:{root}").read()
+    labelled = rows.labels["expression"].ids != MISSING
+    count = {
+        split: (int((rows.split == split).sum()), int((labelled & (rows.split == split)).sum()))
+        for split in ("train", "val", "test")
+    }
+    assert count == {"train": (28558, 28312), "val": (3579, 3579), "test": (0, 0)}
+    assert rows.problems == []
+    voted = open_source(f"ferplus:{root}?labels=votes").read().labels["expression"]
+    assert voted.soft is not None
+    sums = voted.soft.sum(axis=1)
+    assert np.all((np.abs(sums - 1) < 1e-5) | (sums == 0))
+    assert np.all(sums[voted.ids != MISSING] > 0)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_real_ferplus_has_equal_pictures_in_both_splits(
+    shared_data: Callable[[str, str], Path],
+) -> None:
+    start = time.perf_counter()
+    source = open_source(f"ferplus:{shared_data('ferplus.zip', 'ferplus')}")
+    rows = source.read()
+    splits_of: dict[bytes, set[str]] = {}
+    decoded = source.decode(rows, range(len(rows)))
+    for pixels, split in zip(decoded, rows.split, strict=True):
+        assert isinstance(pixels, np.ndarray)
+        splits_of.setdefault(pixel_digest(pixels), set()).add(str(split))
+    assert sum(len(splits) == 2 for splits in splits_of.values()) == 269
+    print(f"decoded {len(rows)} pictures in {time.perf_counter() - start:.1f} s")

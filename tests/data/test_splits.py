@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Class ids, some missing, and groups of uneven sizes."""
+    count = draw(st.integers(1, 120))
+    random = np.random.default_rng(draw(SEEDS))
+    ids = random.integers(-1, draw(st.integers(1, 7)), count)
+    group = (random.random(count) ** 2 * draw(st.integers(1, 40))).astype(np.int64)
+    return ids, group * 17 - 5
+
+
+@given(rows(), st.integers(2, 6), SEEDS)
+def test_folds_partition_and_spread_each_class(
+    data: tuple[np.ndarray, np.ndarray], count: int, seed: int
+) -> None:
+    ids, _ = data
+    fold = assign_folds(ids, None, count, seed)
+    assert fold.shape == ids.shape
+    assert set(fold) <= set(range(count))
+    for value in np.unique(ids):
+        sizes = np.bincount(fold[ids == value], minlength=count)
+        assert sizes.max() - sizes.min() <= 1
+    sizes = np.bincount(fold, minlength=count)
+    assert sizes.max() - sizes.min() <= 1
+    np.testing.assert_array_equal(fold, assign_folds(ids, None, count, seed))
+
+
+@given(rows(), st.integers(2, 6), SEEDS)
+def test_groups_never_cross_folds(
+    data: tuple[np.ndarray, np.ndarray], count: int, seed: int
+) -> None:
+    ids, group = data
+    fold = assign_folds(ids, group, count, seed)
+    assert set(fold) <= set(range(count))
+    largest = 0
+    for value in np.unique(group):
+        assert len(set(fold[group == value])) == 1
+        largest = max(largest, int((group == value).sum()))
+    sizes = np.bincount(fold, minlength=count)
+    assert sizes.max() - sizes.min() <= largest
+    np.testing.assert_array_equal(fold, assign_folds(ids, group, count, seed))
+
+
+@given(rows(), st.floats(0.05, 0.95), SEEDS)
+def test_cut_takes_a_fraction_of_each_class(
+    data: tuple[np.ndarray, np.ndarray], fraction: float, seed: int
+) -> None:
+    ids, _ = data
+    chosen = cut(ids, None, fraction, seed)
+    for value in np.unique(ids):
+        members = ids == value
+        assert abs(int((chosen & members).sum()) - members.sum() * fraction) <= 0.5
+    np.testing.assert_array_equal(chosen, cut(ids, None, fraction, seed))
+
+
+@given(rows(), st.floats(0.05, 0.95), SEEDS)
+def test_groups_never_cross_cuts(
+    data: tuple[np.ndarray, np.ndarray], fraction: float, seed: int
+) -> None:
+    ids, group = data
+    chosen = cut(ids, group, fraction, seed)
+    assert chosen.any()
+    largest = 0
+    for value in np.unique(group):
+        assert len(set(chosen[group == value])) == 1
+        largest = max(largest, int((group == value).sum()))
+    assert abs(int(chosen.sum()) - len(ids) * fraction) <= largest
+    np.testing.assert_array_equal(chosen, cut(ids, group, fraction, seed))
+
+
+@given(rows(), st.floats(0.001, 1), st.floats(0.001, 1), SEEDS)
+def test_draws_are_nested_balanced_and_never_without_label(
+    data: tuple[np.ndarray, np.ndarray], one: float, other: float, seed: int
+) -> None:
+    ids, _ = data
+    small = draw_fraction(ids, min(one, other), seed)
+    large = draw_fraction(ids, max(one, other), seed)
+    assert not (small & ~large).any()
+    assert not large[ids < 0].any()
+    for value in np.unique(ids[ids >= 0]):
+        members = ids == value
+        count = int((large & members).sum())
+        assert count >= 1
+        assert count == 1 or abs(count - members.sum() * max(one, other)) <= 0.5
+    np.testing.assert_array_equal(large, draw_fraction(ids, max(one, other), seed))
+
+
+def test_everything_is_drawn_at_one() -> None:
+    ids = np.array([0, 1, -1, 1])
+    assert draw_fraction(ids, 1.0, 0).tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("function", [assign_folds, cut])
+def test_seeds_differ(function: object) -> None:
+    ids = np.zeros(200, dtype=np.int64)
+    amount = 5 if function is assign_folds else 0.5
+    first, second = (function(ids, None, amount, seed) for seed in (0, 1))  # type: ignore[operator]
+    assert (first != second).any()
+
+
+def test_leaked_finds_planted_duplicates() -> None:
+    random = np.random.default_rng(0)
+    raw = random.integers(0, 256, (60, 16), dtype=np.uint8)
+    raw[:, -1] = 0  # a digest that ends in zero bytes is a digest still
+    raw[50] = raw[3]
+    raw[51] = raw[7]
+    raw[8] = raw[9]  # twice in training is no leak
+    digests = raw.view("V16").ravel()
+    train = np.arange(60) < 50
+    assert np.flatnonzero(leaked(digests, train, ~train)).tolist() == [3, 7]
+    assert not leaked(digests, train, np.zeros(60, dtype=bool)).any()
+
+
+@given(SEEDS, st.integers(1, 6))
+def test_leaked_is_what_pairs_say(seed: int, kinds: int) -> None:
+    random = np.random.default_rng(seed)
+    content = random.integers(0, kinds, 20)
+    digests = np.zeros((20, 16), dtype=np.uint8)
+    digests[:, 15] = content
+    train, held_out = random.random((2, 20)) < 0.5
+    expected = [train[row] and content[row] in content[held_out] for row in range(20)]
+    assert leaked(digests.view("V16").ravel(), train, held_out).tolist() == expected

@@ -1,0 +1,239 @@
+"""Reports of runs: the figures of the files, whole without a network, defensive."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridface.errors import HybridFaceError
+from hybridface.report.run import write_comparison_report, write_run_report
+
+RunBuilder = Callable[..., Path]
+HOSTILE = "<script>alert(1)</script>"
+
+
+class Reader(HTMLParser):
+    """Collects the text and every address of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        named = ("src", "href", "srcset", "data", "action")
+        self.addresses += [value or "" for name, value in attributes if name in named]
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {data}"
+
+
+def read(path: Path) -> Reader:
+    page = path.read_text()
+    reader = Reader()
+    reader.feed(page)
+    assert "http://" not in page
+    assert "https://" not in page
+    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+    assert all(address.startswith(("#", "data:image/png")) for address in reader.addresses)
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+    reader.text = " ".join(reader.text.split())
+    return reader
+
+
+def test_run_report_shows_what_the_files_say(build_run: RunBuilder) -> None:
+    folder = build_run()
+    path = write_run_report(folder)
+    assert path == folder / "report.html"
+    page = read(path)
+    for shown in (
+        "Training run puzzle_own",
+        "66.00 (59.50 to 72.10)",  # test accuracy
+        "67.00 (60.50 to 73.10)",  # validation accuracy
+        "64.50 (58.00 to 70.60)",  # test accuracy of the last epoch
+        "64.77 (58.00 to 66.00)",  # mean class accuracy
+        "1.234",  # negative log-likelihood
+        "6.78",  # calibration error
+        "4,016,515",
+        "5.0 min",
+        "Trained on 840 pictures.",
+        "drawn:4000",
+        "train/0017.png",
+        "cannot be decoded",
+        "Validation was cut from training",
+        "versions.torch 2.7.1",
+        "tasks: expression: {}",
+        "Slot accuracy (%)",
+        "validation, negative log-likelihood",
+        "Pictures with each expression, by split. Class train test angry 211 50",
+        "Predicted class",
+    ):
+        assert shown in page.text, shown
+    assert page.tags.count("img") == 9
+    assert len(re.findall(r'<img [^>]*alt="puzzle, \w+, picture \d"', path.read_text())) == 9
+
+
+@pytest.mark.parametrize("missing", ["data.json", "metrics.jsonl", "config.yaml", "samples.npz"])
+def test_a_missing_optional_file_leaves_a_section_out(build_run: RunBuilder, missing: str) -> None:
+    folder = build_run()
+    (folder / missing).unlink()
+    titles = {
+        "data.json": "The data",
+        "metrics.jsonl": "Learning curves",
+        "config.yaml": "Recipe (config.yaml)",
+        "samples.npz": "What the self-supervised tasks see",
+    }
+    page = read(write_run_report(folder))
+    assert titles.pop(missing) not in page.text
+    assert all(title in page.text for title in titles.values())
+
+
+def test_only_a_result_is_enough(build_run: RunBuilder, tmp_path: Path) -> None:
+    folder = build_run(test=None, test_last=None)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (folder / "result.json").rename(bare / "result.json")
+    page = read(write_run_report(bare, tmp_path / "out" / "page.html"))
+    assert "67.00 (60.50 to 73.10)" in page.text
+    assert "on the validation set" in page.text
+
+
+def test_a_run_that_goes_on_says_so(build_run: RunBuilder) -> None:
+    folder = build_run()
+    (folder / "result.json").unlink()
+    page = read(write_run_report(folder))
+    assert "has not finished" in page.text
+    assert "Loss (no unit) of expression" in page.text
+
+
+def test_other_measures_are_shown_by_name(build_run: RunBuilder) -> None:
+    pose = {"yaw_error": {"value": 4.5678, "ci95": [4.1, 5.0]}, "count": 90}
+    page = read(write_run_report(build_run(label="pose", val=pose, test=pose, test_last=None)))
+    assert "Yaw error 4.568 (4.100 to 5.000)" in page.text
+
+
+def test_not_a_number_is_a_dash(build_run: RunBuilder) -> None:
+    broken = {"accuracy": {"value": float("nan")}, "nll": {"value": None}, "count": 3}
+    page = read(write_run_report(build_run(val=broken, test=None, test_last=None)))
+    assert "Accuracy (%) \u2013" in page.text
+    assert "nan" not in page.text.lower().split()
+
+
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", "data.json", "environment.json"])
+@pytest.mark.parametrize("content", ["{", '"text"', '{"epoch": []}\n{', "\udcff"])
+def test_a_broken_file_is_named(build_run: RunBuilder, name: str, content: str) -> None:
+    folder = build_run()
+    (folder / name).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(HybridFaceError, match=re.escape(str(folder / name))):
+        write_run_report(folder)
+
+
+def test_the_broken_line_is_named(build_run: RunBuilder) -> None:
+    folder = build_run()
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 41, "tra')
+    with pytest.raises(HybridFaceError, match=r"metrics\.jsonl: .*line 41"):
+        write_run_report(folder)
+
+
+def test_broken_yaml_and_samples_are_named(build_run: RunBuilder) -> None:
+    folder = build_run()
+    (folder / "samples.npz").write_bytes(b"PK no archive")
+    with pytest.raises(HybridFaceError, match=r"samples\.npz"):
+        write_run_report(folder)
+    np.savez(folder / "samples.npz", **{"puzzle/intact": np.zeros((2, 4, 4))})
+    with pytest.raises(HybridFaceError, match=r"samples\.npz: puzzle/intact"):
+        write_run_report(folder)
+    (folder / "config.yaml").write_text("a: [")
+    with pytest.raises(HybridFaceError, match=r"config\.yaml"):
+        write_run_report(folder)
+
+
+def test_an_uneven_confusion_matrix_is_refused(build_run: RunBuilder) -> None:
+    test = {"confusion": {"classes": ["a", "b"], "counts": [[1, 2]]}}
+    with pytest.raises(HybridFaceError, match=r"result\.json: test\.confusion"):
+        write_run_report(build_run(test=test))
+
+
+def test_class_counts_that_do_not_fit_are_refused(build_run: RunBuilder) -> None:
+    folder = build_run()
+    classes = {"expression": {"train": [1], "names": ["angry", "happy"]}}
+    (folder / "data.json").write_text(json.dumps({"classes": classes}))
+    with pytest.raises(HybridFaceError, match=r"data\.json: classes\.expression.*each name"):
+        write_run_report(folder)
+
+
+def test_a_task_named_unlike_its_label_has_its_curves(build_run: RunBuilder) -> None:
+    page = read(write_run_report(build_run(label="feeling")))
+    assert "Loss (no unit) of expression over training" in page.text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HybridFaceError, match="not a run folder"):
+        write_run_report(tmp_path)
+
+
+def test_hostile_names_are_escaped(build_run: RunBuilder, tmp_path: Path) -> None:
+    folder = build_run()
+    for name in ("result.json", "data.json", "environment.json", "metrics.jsonl"):
+        text = (folder / name).read_text()
+        for harmless in (
+            "puzzle_own",
+            "angry",
+            "drawn:4000",
+            "train/0017.png",
+            "4 cores",
+            "puzzle",
+        ):
+            text = text.replace(harmless, HOSTILE.replace("/", r"\/"))
+        (folder / name).write_text(text)
+    (folder / "config.yaml").write_text(f"name: {HOSTILE}\n")
+    np.savez(folder / "samples.npz", **{"puzzle/<b>": np.zeros((1, 4, 4, 3), np.uint8)})
+    path = write_run_report(folder)
+    page = read(path)
+    assert HOSTILE in page.text
+    assert "<script" not in path.read_text()
+    compared = tmp_path / "compared.html"
+    write_comparison_report({HOSTILE: folder}, compared, HOSTILE, HOSTILE, HOSTILE)
+    assert HOSTILE in read(compared).text
+
+
+def test_comparison_shows_every_arm(build_run: RunBuilder, tmp_path: Path) -> None:
+    runs = {"supervised": build_run("plain", 0.61), "hybrid": build_run("puzzle_own", 0.66)}
+    out = tmp_path / "demo.html"
+    notice = "One seed, drawn faces: not evidence."
+    command = "hybridface demo --data faces/"
+    assert write_comparison_report(runs, out, "Demo", notice, command) == out
+    page = read(out)
+    for shown in (
+        notice,
+        command,
+        "supervised 62.00 (55.50 to 68.10) 61.00 (54.50 to 67.10) 59.77 40 1,080 5.0 min 4,016,515",
+        "hybrid 67.00 (60.50 to 73.10) 66.00 (59.50 to 72.10) 64.77 40 1,080 5.0 min 4,016,515",
+        "supervised on the test set",
+        "hybrid on the test set",
+        "hybrid: puzzle",
+        "supervised: Recipe (config.yaml)",
+    ):
+        assert shown in page.text, shown
+    assert page.text.count("Source: drawn:4000") == 1  # the same data is shown once
+
+
+def test_comparison_shows_unlike_data_apart(build_run: RunBuilder, tmp_path: Path) -> None:
+    runs = {"one": build_run("one"), "two": build_run("two")}
+    data = json.loads((runs["two"] / "data.json").read_text())
+    (runs["two"] / "data.json").write_text(json.dumps({**data, "source": "folder:faces"}))
+    (runs["one"] / "result.json").unlink()
+    page = read(write_comparison_report(runs, tmp_path / "page.html", "t", "", "c"))
+    assert "The data of one" in page.text
+    assert "folder:faces" in page.text
+    assert "one (not finished)" in page.text

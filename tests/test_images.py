@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from hybridface import images
+from hybridface.errors import DataError
+
+Encode = Callable[..., bytes]
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_come_back_equal(picture_bytes: Encode, format: str) -> None:
+    expected = images.decode(picture_bytes(3, 20, "PNG"))
+    assert expected.shape == (20, 20, 3)
+    assert expected.dtype == np.uint8
+    np.testing.assert_array_equal(images.decode(picture_bytes(3, 20, format)), expected)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_lossy_formats_come_back_near(picture_bytes: Encode, format: str) -> None:
+    expected = images.decode(picture_bytes(3, 32, "PNG")).astype(int)
+    assert np.abs(images.decode(picture_bytes(3, 32, format)) - expected).mean() < 8
+
+
+def test_grey_has_three_equal_channels() -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    pixels = images.decode(encoded(Image.fromarray(grey), "PNG"))
+    np.testing.assert_array_equal(pixels, np.repeat(grey[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_not_clipped(format: str) -> None:
+    wide = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    pixels = images.decode(encoded(Image.fromarray(wide), format))
+    np.testing.assert_array_equal(pixels[..., 0], np.arange(256).reshape(16, 16))
+
+
+def test_black_and_white() -> None:
+    bits = Image.fromarray(np.eye(8, dtype=bool))
+    np.testing.assert_array_equal(
+        images.decode(encoded(bits, "PNG"))[..., 1], np.eye(8, dtype=np.uint8) * 255
+    )
+
+
+@pytest.mark.parametrize("transparency", [None, 0])
+def test_palette(transparency: int | None) -> None:
+    image = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8), mode=None).convert("P")
+    image.putpalette([250, 0, 0, 0, 250, 0])
+    options = {} if transparency is None else {"transparency": transparency}
+    pixels = images.decode(encoded(image, "PNG", **options))
+    assert pixels.tolist() == [[[250, 0, 0], [0, 250, 0]], [[0, 250, 0], [250, 0, 0]]]
+
+
+def test_cmyk_jpeg() -> None:
+    red = Image.new("RGB", (16, 16), (255, 0, 0)).convert("CMYK")
+    pixels = images.decode(encoded(red, "JPEG", quality=95)).astype(int)
+    assert np.abs(pixels - [255, 0, 0]).max() < 12
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(orientation: int) -> None:
+    upright = np.zeros((16, 32, 3), dtype=np.uint8)
+    upright[:8, :16] = (255, 0, 0)
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = Image.fromarray(upright)
+    if orientation in undo:
+        stored = stored.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = images.decode(encoded(stored, "PNG", exif=exif))
+    np.testing.assert_array_equal(pixels, upright)
+
+
+def test_cut_jpeg_is_named(picture_bytes: Encode) -> None:
+    whole = picture_bytes(1, 64, "JPEG")
+    with pytest.raises(DataError, match=r"^face\.jpg: cannot be decoded"):
+        images.decode(whole[: len(whole) // 2], "face.jpg")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"these are words, not a picture\n", b"\x89PNG\r\n\x1a\n"]
+)
+def test_no_picture_is_named(content: bytes) -> None:
+    with pytest.raises(DataError, match=r"^a\.jpg: "):
+        images.decode(content, "a.jpg")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@given(st.data())
+def test_damaged_pictures_never_raise_anything_else(data: st.DataObject) -> None:
+    format = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF"]))
+    content = bytearray(encoded(Image.new("RGB", (9, 7), (1, 200, 30)), format))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        pixels = images.decode(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    except DataError as error:
+        assert str(error).startswith("picture: ")
+    else:
+        assert pixels.ndim == 3
+        assert pixels.shape[2] == 3
+
+
+def test_huge_picture_is_refused(monkeypatch: pytest.MonkeyPatch, picture_bytes: Encode) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 99)
+    with pytest.raises(DataError, match="10x10 is over 99 pixels"):
+        images.decode(picture_bytes(0, 10), "big.png")
+    assert images.decode(picture_bytes(0, 9)).shape == (9, 9, 3)
+
+
+def test_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "endless.png"
+    with path.open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)
+    with pytest.raises(DataError, match=r"endless\.png: 1000000001 bytes is over"):
+        images.read(path)
+
+
+@pytest.mark.parametrize("name", ["absent.png", "a\0b.png", "x" * 300 + ".png", "."])
+def test_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError) as raised:
+        images.read(tmp_path / name)
+    assert str(raised.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match="not a file"):
+        images.read(tmp_path / "pipe.png")
+
+
+def test_resize() -> None:
+    pixels = np.full((10, 30, 3), 77, dtype=np.uint8)
+    assert images.resize(pixels, 10).shape == (10, 10, 3)
+    assert (images.resize(pixels, 21) == 77).all()
+    square = np.zeros((5, 5, 3), dtype=np.uint8)
+    assert images.resize(square, 5) is square
+
+
+def test_resize_down_averages() -> None:
+    checks = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    small = images.resize(np.repeat(checks[..., None], 3, axis=2), 8)
+    assert np.abs(small.astype(int) - 127.5).max() < 4

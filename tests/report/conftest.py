@@ -98,7 +98,7 @@ def build_run(tmp_path: Path) -> RunBuilder:
         environment = {"machine": "4 cores", "versions": {"torch": "2.7.1"}, "revision": "abc123"}
         (folder / "environment.json").write_text(json.dumps(environment))
         if puzzle:
-            np.savez(folder / "samples.npz", **samples())
+            np.savez(folder / "samples.npz", allow_pickle=False, **samples())
         return folder
 
     return build

@@ -150,7 +150,7 @@ def test_broken_yaml_and_samples_are_named(build_run: RunBuilder) -> None:
     (folder / "samples.npz").write_bytes(b"PK no archive")
     with pytest.raises(HybridFaceError, match=r"samples\.npz"):
         write_run_report(folder)
-    np.savez(folder / "samples.npz", **{"puzzle/intact": np.zeros((2, 4, 4))})
+    np.savez(folder / "samples.npz", allow_pickle=False, **{"puzzle/intact": np.zeros((2, 4, 4))})
     with pytest.raises(HybridFaceError, match=r"samples\.npz: puzzle/intact"):
         write_run_report(folder)
     (folder / "config.yaml").write_text("a: [")
@@ -197,7 +197,11 @@ def test_hostile_names_are_escaped(build_run: RunBuilder, tmp_path: Path) -> Non
             text = text.replace(harmless, HOSTILE.replace("/", r"\/"))
         (folder / name).write_text(text)
     (folder / "config.yaml").write_text(f"name: {HOSTILE}\n")
-    np.savez(folder / "samples.npz", **{"puzzle/<b>": np.zeros((1, 4, 4, 3), np.uint8)})
+    np.savez(
+        folder / "samples.npz",
+        allow_pickle=False,
+        **{"puzzle/<b>": np.zeros((1, 4, 4, 3), np.uint8)},
+    )
     path = write_run_report(folder)
     page = read(path)
     assert HOSTILE in page.text

@@ -18,7 +18,7 @@ def run_figures(run: RunFolder) -> list[Figure]:
     """Draw everything that a run recorded over training.
 
     The task that has the label comes first, training beside validation, all fractions in one
-    figure; then every measure of the self-supervised tasks.
+    figure; then every measure of the other tasks, in a figure of its own.
     """
     label = _label(run)
     own = _own_curves(run.history, label)
@@ -40,13 +40,10 @@ def run_figures(run: RunFolder) -> list[Figure]:
                 "smoothing; validation figures are of intact pictures.",
             )
         )
-    for measure, curves in _other_curves(run.history, label).items():
-        figures.append(
-            Figure(
-                learning_curves(curves, EPOCHS, measure, f"other tasks: {measure} over epochs"),
-                f"Self-supervised and other tasks: {measure} over training.",
-            )
-        )
+    for (task, measure), curves in _other_curves(run.history, label).items():
+        title = measure_title(measure)
+        svg = learning_curves(curves, EPOCHS, title, f"{task}: {title} over epochs")
+        figures.append(Figure(svg, f"{title} of {task} over training."))
     return figures
 
 
@@ -98,15 +95,15 @@ def _axis(measure: str) -> str:
     return measure_title("loss" if measure == "nll" else measure)
 
 
-def _other_curves(history: list[Validation], label: str) -> dict[str, list[Curve]]:
-    groups: dict[str, list[Curve]] = {}
+def _other_curves(history: list[Validation], label: str) -> dict[tuple[str, str], list[Curve]]:
+    groups: dict[tuple[str, str], list[Curve]] = {}
     for side, name in (("train", "training"), ("val", "validation")):
         for key in _keys(history, side):
             task, _, measure = key.rpartition("/")
             if task and task != label:
-                group = groups.setdefault(measure_title(measure), [])
-                group += _curve(history, side, key, f"{task}, {name}", len(group) + 1)
-    return {measure: curves for measure, curves in groups.items() if curves}
+                group = groups.setdefault((task, measure), [])
+                group += _curve(history, side, key, name, len(group) + 1)
+    return {key: curves for key, curves in groups.items() if curves}
 
 
 def _keys(history: list[Validation], side: str) -> list[str]:

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from hybridface.statistics import Interval
@@ -108,6 +109,7 @@ def learning_curves(
         if mark is not None:
             axes.axvline(mark, color=GREY, linewidth=1.2, linestyle=":", label=_shown(mark_name))
         axes.set(xlabel=x_label, ylabel=y_label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
         _legend(figure, axes)
 

@@ -14,11 +14,12 @@ TITLES = {
     "nll": "negative log-likelihood",
     "ece": "expected calibration error",
     "slot_accuracy": "slot accuracy",
+    "hole_psnr": "PSNR inside the hole",
 }
 FRACTIONS = frozenset(
     {"accuracy", "mean_class_accuracy", "macro_f1", "ece", "slot_accuracy", "recall", "precision"}
 )
-UNITS = {"nll": "nats", "loss": "no unit"}
+UNITS = {"nll": "nats", "hole_psnr": "dB", "loss": "no unit"}
 
 
 def is_fraction(measure: str) -> bool:

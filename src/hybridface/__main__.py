@@ -1,0 +1,5 @@
+"""``python -m hybridface``."""
+
+from hybridface.cli import main
+
+main()

@@ -1,0 +1,192 @@
+"""The command line; each command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from hybridface.errors import HybridFaceError
+
+app = typer.Typer(
+    name="hybridface",
+    help="Face models trained with hybrid learning: supervised and self-supervised together.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Data sets: which kinds there are.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes, as in training.epochs=10 data.fraction=0.2")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model as a recipe says; leaves a run folder with model.onnx in it."""
+    from hybridface.config import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    with training_extra():
+        from hybridface.training import train as run
+
+    trained = run(
+        loaded,
+        resume=resume,
+        progress=None if quiet else decoding_progress(),
+        show_progress=not quiet,
+    )
+    _say_result(trained.folder, trained.result)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder or an ONNX file.")],
+    data: Annotated[str, typer.Option("--data", help="KIND:PATH")],
+    split: Annotated[
+        str | None, typer.Option(help="train, val, test or all; default test, else all")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    label: Annotated[str | None, typer.Option(help="The data's label column.")] = None,
+) -> None:
+    """Measure a model on a data set; classes are matched by name."""
+    from hybridface.evaluate import run_evaluate
+
+    progress = None if as_json else decoding_progress()
+    raise typer.Exit(run_evaluate(model, data, split, as_json, progress, label=label))
+
+
+@app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Face crops, or folders of them.")],
+    model: Annotated[Path, typer.Option("--model", help="A run folder or an ONNX file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table, a row a picture.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 64,
+) -> None:
+    """Say what a model sees in pictures of faces."""
+    from hybridface.predict import run_predict
+
+    output: Literal["text", "json", "csv"] = "json" if as_json else "csv" if as_csv else "text"
+    raise typer.Exit(run_predict(images, model, output, batch_size))
+
+
+@app.command()
+def study(
+    study_file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study, a YAML file.")],
+    overrides: Overrides = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells that train at once.")] = 1,
+) -> None:
+    """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
+    from hybridface.study import Study, load_study
+
+    config = load_study(study_file)
+    with training_extra():
+        Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True)).run()
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks that a recipe can name, with their options."""
+    with training_extra():
+        from hybridface.tasks import task_types
+    for name, kind in task_types().items():
+        nature = "supervised" if kind.supervised else "self-supervised, dropped at inference"
+        print(f"{name}: {kind.summary} ({nature})")
+        for option, field in kind.Config.model_fields.items():
+            print(f"    {option}: {field.default!r}")
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the kinds of data sets, with the layout that each expects."""
+    from hybridface.data.sources import source_kinds
+
+    for name, kind in source_kinds().items():
+        print(f"{name}\n    {kind.layout}")
+        for option, field in kind.Options.model_fields.items():
+            print(f"    ?{option}={field.default}")
+
+
+@app.command()
+def config(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],
+    overrides: Overrides = None,
+) -> None:
+    """Print a recipe with every default filled in."""
+    from hybridface.config import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    with training_extra():
+        from hybridface.tasks import build_tasks
+    options = {
+        task.name: task.config.model_dump(mode="json") for task in build_tasks(loaded.tasks)
+    }
+    print(loaded.model_copy(update={"tasks": options}).to_yaml(), end="")
+
+
+class training_extra:  # noqa: N801
+    """Turns a missing training library into an error that says what to install."""
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Replace an ImportError of a training library."""
+        if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("hybridface"):
+            raise HybridFaceError(
+                f"this needs the training libraries ({error.name} is missing): "
+                'pip install "hybridface[train]"'
+            ) from error
+
+
+def decoding_progress() -> Callable[[int, int], None]:
+    """Return a progress callback that writes to the terminal, if there is one."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\rdecoding pictures: {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _say_result(folder: Path, result: dict[str, Any]) -> None:
+    for split in ("val", "test"):
+        if figures := result.get(split):
+            accuracy = figures["accuracy"]
+            low, high = accuracy["ci95"]
+            print(
+                f"{split}: accuracy {accuracy['value']:.4f} (95 % {low:.4f} to {high:.4f}), "
+                f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
+                f"{figures['count']} pictures"
+            )
+    print(f"model: {folder / 'model.onnx'}")
+
+
+def main() -> None:
+    """Run the command line; an error that a person can act on is one message, no traceback."""
+    try:
+        app(standalone_mode=True)
+    except HybridFaceError as error:
+        print(f"hybridface: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("hybridface: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

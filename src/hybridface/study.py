@@ -1,0 +1,315 @@
+"""Studies: arms compared over seeds, cell by cell, each row written as its cell ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from hybridface.config import Recipe, Section, build_recipe, merge, parse_override, read_yaml, validate
+from hybridface.errors import HybridFaceError, UsageError, unknown
+from hybridface.files import cache_folder, write_atomically
+from hybridface.study_results import ResultStore
+
+Content = dict[str, Any]
+NOT_IN_KEY: Any = {
+    "run": True,
+    "training": {"threads", "device", "devices", "checkpoint_minutes"},
+}
+
+
+TRIAL_KEYS = ("val_accuracy", "epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
+
+
+class ArmConfig(Section):
+    """One method that a study compares.
+
+    Attributes:
+        method: What its rows call it.
+        change: Recipe keys in which it differs from the study's recipe.
+        tuned: Tuning groups whose best settings it takes, laid over one another in order.
+        stretch: Factor of the schedule's length, after tuning.
+    """
+
+    method: str
+    change: Content = Field(default_factory=dict)
+    tuned: tuple[str, ...] = ()
+    stretch: float = Field(1.0, gt=0)
+
+
+class TuningGroup(Section):
+    """Trials of which the best, by validation on the tuning seed, is kept.
+
+    Attributes:
+        base: Recipe keys that every trial of the group shares.
+        after: Groups whose best settings the trials start from.
+        trials: Settings, each laid over the base.
+    """
+
+    base: Content = Field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    trials: tuple[Content, ...] = Field(min_length=1)
+
+
+class StudyConfig(Section):
+    """A study.
+
+    Attributes:
+        name: Names the results and the cells' folder.
+        title: For the page.
+        description: Paragraphs that say what is compared and how.
+        recipe: What all cells share.
+        seeds: Seeds, outermost: every arm gets one before any arm gets the next.
+        by_seed: Dotted recipe keys that are set to the seed, such as ``data.folds.test``.
+        tuning_seed: Seed of the tuning trials; none of ``seeds``.
+        tuning: Groups of trials by name, run first, in order.
+        arms: The methods compared, by name; the first is the baseline.
+        results: Where the rows go.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    title: str
+    description: tuple[str, ...] = ()
+    recipe: Content
+    seeds: tuple[int, ...] = Field(min_length=1)
+    by_seed: tuple[str, ...] = ()
+    tuning_seed: int = 100
+    tuning: dict[str, TuningGroup] = Field(default_factory=dict)
+    arms: dict[str, ArmConfig] = Field(min_length=1)
+    results: Path
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a study.
+
+    Attributes:
+        arm: Its arm, or ``tuning/GROUP`` for a trial.
+        method: What its row calls it.
+        seed: Its seed.
+        recipe: The resolved recipe.
+        settings: For a trial, what it tries.
+    """
+
+    arm: str
+    method: str
+    seed: int
+    recipe: Recipe
+    settings: Content
+
+    @property
+    def key(self) -> str:
+        """Return the hash of the resolved recipe; where files lie and what computes is left out."""
+        content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY)
+        kind, _, rest = self.recipe.data.source.partition(":")
+        content["data"]["source"] = [kind, rest.partition("?")[2]]
+        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Study:
+    """Runs a study's cells and keeps its rows.
+
+    Args:
+        config: The study.
+        overrides: ``key=value`` changes of the shared recipe.
+        jobs: Cells that train at once.
+        say: Called with a line for each thing that happens.
+    """
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        overrides: Sequence[str] = (),
+        jobs: int = 1,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.config, self.jobs, self.say = config, jobs, say
+        self.shared: Content = config.recipe
+        for text in overrides:
+            self.shared = merge(self.shared, parse_override(text))
+        self.folder = cache_folder() / "studies" / config.name
+        self.store = ResultStore(config.results)
+        self.best: dict[str, Content] = {}
+        self.failed: list[str] = []
+        _check_names(config)
+
+    def run(self) -> list[Content]:
+        """Run every cell that is not finished, and return all rows.
+
+        Tuning comes first, group by group; then seeds, outermost. Rows and page are written as
+        each cell ends; a cell that fails is reported and the rest go on.
+
+        Raises:
+            HybridFaceError: Cells failed; raised after the others ran.
+        """
+        for name in self.config.tuning:
+            cells = self.trials(name)
+            self._train(cells)
+            self.best[name] = self._best_settings(name, cells)
+            self._write()
+        for seed in self.config.seeds:
+            self._train([self.cell(arm, seed) for arm in self.config.arms])
+        self._write()
+        if self.failed:
+            raise HybridFaceError(f"{len(self.failed)} cells failed: {'; '.join(self.failed)}")
+        return self.rows()
+
+    def trials(self, group: str) -> list[Cell]:
+        """Return the cells of a tuning group; its earlier groups must have been run."""
+        tuning = self.config.tuning[group]
+        base = self._tuned(tuning.after)
+        base = merge(base, tuning.base)
+        seed = self.config.tuning_seed
+        return [
+            self._build(f"tuning/{group}", group, seed, merge(base, settings), settings)
+            for settings in tuning.trials
+        ]
+
+    def cell(self, arm: str, seed: int) -> Cell:
+        """Return one cell; the tuning groups of its arm must have been run."""
+        config = self.config.arms[arm]
+        change = merge(self._tuned(config.tuned), config.change)
+        if config.stretch != 1:
+            training = merge(self.shared, change).get("training", {})
+            epochs = training.get("epochs", 60)
+            stretched = max(1, round(epochs * config.stretch))
+            every = max(1, round(training.get("validate_every", 1) * config.stretch))
+            lengthened = {"training": {"epochs": stretched, "validate_every": every}}
+            change = merge(change, lengthened)
+        return self._build(arm, config.method, seed, change, {})
+
+    def rows(self) -> list[Content]:
+        """Return the rows of the finished cells, seeds outermost."""
+        cells = [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
+        rows = [self.store.rows[cell.key] | {"arm": cell.arm} for cell in cells if self._finished(cell)]
+        return rows
+
+    def tuning_rows(self) -> list[Content]:
+        """Return what was tried in tuning, and its validation accuracy."""
+        rows = []
+        for group, best in self.best.items():
+            for cell in self.trials(group):
+                if self._finished(cell):
+                    row = self.store.rows[cell.key]
+                    kept = {name: row[name] for name in TRIAL_KEYS}
+                    chosen = cell.settings == best["settings"]
+                    rows.append({"arm": group, "settings": cell.settings, "chosen": chosen} | kept)
+        return rows
+
+    def _tuned(self, groups: Sequence[str]) -> Content:
+        change: Content = {}
+        for group in groups:
+            change = merge(change, self.best[group]["change"])
+        return change
+
+    def _build(self, arm: str, method: str, seed: int, change: Content, settings: Content) -> Cell:
+        content = merge(self.shared, change)
+        for key in ("seed", *self.config.by_seed):
+            fold = self.config.recipe.get("data", {}).get("folds") or {}
+            value = seed % fold.get("count", 5) if key == "data.folds.test" else seed
+            content = merge(content, parse_override(f"{key}={value}"))
+        content.pop("run", None)
+        recipe = build_recipe(content, f"study {self.config.name}, arm {arm}")
+        return Cell(arm, method, seed, recipe, settings)
+
+    def _run_folder(self, cell: Cell) -> Path:
+        return self.folder / cell.key
+
+    def _finished(self, cell: Cell) -> bool:
+        """Say whether a cell has its row, taking it over from its run folder where that is new."""
+        if cell.key in self.store.rows:
+            return True
+        run = self._run_folder(cell)
+        if not (run / "result.json").exists():
+            return False
+        self.store.take(cell, run)
+        return True
+
+    def _best_settings(self, group: str, cells: Sequence[Cell]) -> Content:
+        """Return the settings of the trial with the best validation accuracy; the first of equals."""
+        finished = [cell for cell in cells if self._finished(cell)]
+        if not finished:
+            raise HybridFaceError(f"no trial of the tuning group '{group}' finished")
+        best = max(finished, key=lambda cell: float(self.store.rows[cell.key]["val_accuracy"]))
+        tuning = self.config.tuning[group]
+        return {"settings": best.settings, "change": merge(tuning.base, best.settings)}
+
+    def _train(self, cells: Sequence[Cell]) -> None:
+        """Train the unfinished of some cells, ``jobs`` at once, each in a process of its own."""
+        waiting = [cell for cell in cells if not self._finished(cell)]
+        running: list[tuple[Cell, subprocess.Popen[bytes], float]] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    cell = waiting.pop(0)
+                    running.append((cell, self._start(cell), time.monotonic()))
+                    self.say(f"{cell.arm} seed {cell.seed}: started ({cell.key})")
+                time.sleep(0.5)
+                for entry in [entry for entry in running if entry[1].poll() is not None]:
+                    running.remove(entry)
+                    cell, process, started = entry
+                    self._ended(cell, process.returncode, time.monotonic() - started)
+        finally:
+            for _, process, _ in running:
+                process.terminate()
+
+    def _start(self, cell: Cell) -> subprocess.Popen[bytes]:
+        folder = self._run_folder(cell)
+        recipe = folder.with_suffix(".yaml")
+        content = merge(cell.recipe.model_dump(mode="json"), {"run": str(folder)})
+        write_atomically(recipe, yaml.safe_dump(content, sort_keys=False))
+        command = [sys.executable, "-m", "hybridface", "train", str(recipe), "--resume", "--quiet"]
+        with folder.with_suffix(".log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def _ended(self, cell: Cell, code: int, seconds: float) -> None:
+        name = f"{cell.arm} seed {cell.seed}"
+        if code or not self._finished(cell):
+            log = self._run_folder(cell).with_suffix(".log")
+            last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
+            self.failed.append(f"{name}: {last} (see {log})")
+            self.say(f"{name}: failed: {last}")
+            return
+        accuracy = self.store.rows[cell.key]["val_accuracy"]
+        self.say(f"{name}: validation accuracy {accuracy:.4f} after {seconds:.0f} s")
+        self._write()
+
+    def _write(self) -> None:
+        """Write rows, details and page."""
+        whole = set(self.best) == set(self.config.tuning)
+        self.store.write(self.config, self.rows() if whole else [], self.tuning_rows())
+
+
+def _check_names(config: StudyConfig) -> None:
+    """Refuse tuning groups that do not exist or come too late, and a tuning seed among the seeds."""
+    if config.tuning and config.tuning_seed in config.seeds:
+        raise UsageError(f"study {config.name}: tuning_seed {config.tuning_seed} is one of seeds")
+    known: list[str] = []
+    for name, group in config.tuning.items():
+        for before in group.after:
+            if before not in known:
+                raise unknown(f"earlier tuning group in tuning.{name}.after", before, known)
+        known.append(name)
+    for arm, options in config.arms.items():
+        for group_name in options.tuned:
+            if group_name not in known:
+                raise unknown(f"tuning group in arms.{arm}.tuned", group_name, known)
+
+
+def load_study(path: Path) -> StudyConfig:
+    """Read a study file.
+
+    Raises:
+        UsageError: The file or one of its keys is wrong.
+    """
+    return validate(StudyConfig, read_yaml(path), str(path))
+

@@ -1,0 +1,160 @@
+"""Rows of a study's cells, kept where they can be committed, so that no cell is lost or rerun."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybridface.errors import DataError
+from hybridface.files import write_atomically
+
+if TYPE_CHECKING:
+    from hybridface.study import Cell, StudyConfig
+
+Content = dict[str, Any]
+
+
+class ResultStore:
+    """The rows and details of finished cells, by the cell's key.
+
+    ``NAME.json`` holds the rows of the arms, as a list; ``NAME.details.json`` beside it the
+    curves, per-picture outcomes and tuning trials, so that the page can be made again from what
+    is committed, and a finished cell is known on another machine too.
+
+    Args:
+        results: Where the rows go.
+
+    Raises:
+        DataError: A results file is damaged.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.details_file = results.with_suffix(".details.json")
+        self.rows: dict[str, Content] = {}
+        self.details: dict[str, Content] = {}
+        for row in _load(results, []):
+            self.rows[row["cell"]] = row
+        extra = _load(self.details_file, {})
+        self.details = extra.get("details", {})
+        self.rows |= {row["cell"]: row for row in extra.get("trials", [])}
+
+    def take(self, cell: Cell, run: Path) -> None:
+        """Take over a finished run."""
+        result = json.loads((run / "result.json").read_text())
+        self.rows[cell.key] = _row(cell, run, result)
+        self.details[cell.key] = _detail(run, result)
+
+    def write(
+        self, study: StudyConfig, rows: Sequence[Content], tuning: Sequence[Content]
+    ) -> None:
+        """Write rows, details and, where there are rows, the page."""
+        trials = [self.rows[row["cell"]] for row in tuning]
+        cells = [row["cell"] for row in (*rows, *tuning)]
+        details = {cell: self.details[cell] for cell in cells if cell in self.details}
+        extra = {"tuning": list(tuning), "trials": trials, "details": details}
+        write_atomically(self.results, _json_lines(rows))
+        write_atomically(self.details_file, json.dumps(extra, indent=None) + "\n")
+        if rows:
+            from hybridface.report.study import StudyResult, write_study_page
+
+            page = StudyResult(
+                name=study.name,
+                title=study.title,
+                description=study.description,
+                rows=rows,
+                details=details,
+                tuning=tuning,
+                baseline=next(iter(study.arms)),
+                command=f"hybridface study configs/studies/{study.name}.yaml",
+            )
+            write_study_page(page, self.results.with_suffix(".md"), self.results.with_suffix(".html"))
+
+
+def _load(path: Path, empty: Any) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return empty
+    except ValueError as error:
+        raise DataError(f"{path}: damaged results ({error}); restore or remove the file") from error
+
+
+def _json_lines(rows: Sequence[Content]) -> str:
+    """Return a JSON list with a row a line, so that a diff shows what came."""
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+
+
+def _value(figures: Mapping[str, Any] | None, name: str) -> float | None:
+    return figures[name]["value"] if figures else None
+
+
+def _row(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
+    """Return the row of a finished cell; metrics are fractions of 1."""
+    recipe = cell.recipe
+    supervised = result["label"]
+    others = {n: o for n, o in recipe.tasks.items() if o.get("label", n) != supervised}
+    options = next(iter(others.values()), {})
+    environment = json.loads((run / "environment.json").read_text())
+    return {
+        "data": recipe.data.source.partition(":")[0],
+        "fraction": recipe.data.fraction,
+        "labels": result["train_rows"],
+        "method": cell.method,
+        "arm": cell.arm,
+        "view": options.get("view", "own") if others else None,
+        "grid": options.get("grid", 3) if "puzzle" in others else None,
+        "ssl_weight": options.get("weight", 1.0) if others else None,
+        "init": {"pretrained": "imagenet"}.get(recipe.backbone.init, recipe.backbone.init),
+        "augment": recipe.augment.level,
+        "backbone": recipe.backbone.name,
+        "size": recipe.data.size,
+        "batch": recipe.training.batch_size,
+        "epochs": result["epochs"],
+        "steps": result["steps"],
+        "seed": cell.seed,
+        "seconds": result["seconds"],
+        "val_accuracy": _value(result["val"], "accuracy"),
+        "test_accuracy": _value(result["test"], "accuracy"),
+        "test_accuracy_last": _value(result["test_last"], "accuracy"),
+        "mean_class_accuracy": _value(result["test"], "mean_class_accuracy"),
+        "best_epoch": result["best_epoch"],
+        "revision": environment["revision"],
+        "machine": environment["machine"],
+        "cell": cell.key,
+    }
+
+
+def _detail(run: Path, result: Mapping[str, Any]) -> Content:
+    """Return curve, per-picture outcomes and further figures of a finished run."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    curve = [
+        [line["epoch"], round(line["train"]["loss"], 4), round(line["val"]["accuracy"], 5)]
+        for line in lines
+    ]
+    last = lines[-1]["train"] if lines else {}
+    label = result["label"]
+    detail: Content = {
+        "curve": curve,
+        "classes": result["classes"],
+        "ssl": {k: round(v, 4) for k, v in last.items() if "/" in k and not k.startswith(label)},
+        "val_loss": [round(line["val"]["nll"], 4) for line in lines],
+    }
+    test = result["test"]
+    if test is None:
+        return detail
+    with np.load(run / "predictions.npz", allow_pickle=False) as arrays:
+        labels = arrays["test_labels"]
+        for suffix in ("", "_last"):
+            correct = arrays[f"test_probabilities{suffix}"].argmax(1) == labels
+            detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
+    return detail | {
+        "test_count": len(labels),
+        "confusion": test["confusion"]["counts"],
+        "ece": test["ece"]["value"],
+        "nll": test["nll"]["value"],
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -28,9 +30,9 @@ class Backbone(nn.Module):
         if not timm.is_model(config.name):
             raise unknown("timm backbone", config.name, timm.list_models())
         pretrained = config.init == "pretrained"
-        options = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+        options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
         try:
-            self.network = timm.create_model(
+            self.network: Any = timm.create_model(
                 config.name, pretrained=pretrained, num_classes=0, **options
             )
         except (RuntimeError, OSError, ValueError, TypeError) as error:
@@ -39,9 +41,8 @@ class Backbone(nn.Module):
             ) from error
         self.with_maps = with_maps
         self.name = config.name
-        statistics = self.network.pretrained_cfg
-        self.mean = tuple(statistics.get("mean", (0.485, 0.456, 0.406)))
-        self.std = tuple(statistics.get("std", (0.229, 0.224, 0.225)))
+        self.mean = tuple(self.network.pretrained_cfg.get("mean", (0.485, 0.456, 0.406)))
+        self.std = tuple(self.network.pretrained_cfg.get("std", (0.229, 0.224, 0.225)))
 
     def forward(self, images: Tensor) -> Features:
         """Return features of normalised pictures ``(B, 3, H, W)``."""

@@ -132,9 +132,7 @@ def config(
     loaded = load_recipe(recipe, overrides or [])
     with training_extra():
         from hybridface.tasks import build_tasks
-    options = {
-        task.name: task.config.model_dump(mode="json") for task in build_tasks(loaded.tasks)
-    }
+    options = {task.name: task.config.model_dump(mode="json") for task in build_tasks(loaded.tasks)}
     print(loaded.model_copy(update={"tasks": options}).to_yaml(), end="")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,7 +80,7 @@ def export_onnx(
     entry = proto.metadata_props.add()
     entry.key, entry.value = "hybridface", json.dumps(_metadata(model, tasks, size, trained_on))
     onnx.save(proto, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
     return _check(module, path, examples)
 
 

@@ -110,7 +110,8 @@ def _predict(
 
 def _first_batch(data: PreparedData) -> Batch:
     order = BatchOrder(len(data.splits["val"]), SHOWN, seed=None)
-    return next(iter(make_loader(data, "val", order)))
+    batch: Batch = next(iter(make_loader(data, "val", order)))
+    return batch
 
 
 def _first_pictures(data: PreparedData) -> torch.Tensor:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from timm.optim import param_groups_weight_decay
-from timm.utils import ModelEmaV3
+from timm.optim._param_groups import param_groups_weight_decay
+from timm.utils.model_ema import ModelEmaV3
 from torch import Generator, Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn

@@ -160,7 +160,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     try:
         save_file(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise HybridFaceError(f"{path}: the weights cannot be written ({error})") from error

@@ -15,7 +15,15 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from hybridface.config import Recipe, Section, build_recipe, merge, parse_override, read_yaml, validate
+from hybridface.config import (
+    Recipe,
+    Section,
+    build_recipe,
+    merge,
+    parse_override,
+    read_yaml,
+    validate,
+)
 from hybridface.errors import HybridFaceError, UsageError, unknown
 from hybridface.files import cache_folder, write_atomically
 from hybridface.study_results import ResultStore
@@ -190,7 +198,9 @@ class Study:
     def rows(self) -> list[Content]:
         """Return the rows of the finished cells, seeds outermost."""
         cells = [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
-        rows = [self.store.rows[cell.key] | {"arm": cell.arm} for cell in cells if self._finished(cell)]
+        rows = [
+            self.store.rows[cell.key] | {"arm": cell.arm} for cell in cells if self._finished(cell)
+        ]
         return rows
 
     def tuning_rows(self) -> list[Content]:
@@ -312,4 +322,3 @@ def load_study(path: Path) -> StudyConfig:
         UsageError: The file or one of its keys is wrong.
     """
     return validate(StudyConfig, read_yaml(path), str(path))
-

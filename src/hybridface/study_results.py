@@ -49,9 +49,7 @@ class ResultStore:
         self.rows[cell.key] = _row(cell, run, result)
         self.details[cell.key] = _detail(run, result)
 
-    def write(
-        self, study: StudyConfig, rows: Sequence[Content], tuning: Sequence[Content]
-    ) -> None:
+    def write(self, study: StudyConfig, rows: Sequence[Content], tuning: Sequence[Content]) -> None:
         """Write rows, details and, where there are rows, the page."""
         trials = [self.rows[row["cell"]] for row in tuning]
         cells = [row["cell"] for row in (*rows, *tuning)]
@@ -72,7 +70,9 @@ class ResultStore:
                 baseline=next(iter(study.arms)),
                 command=f"hybridface study configs/studies/{study.name}.yaml",
             )
-            write_study_page(page, self.results.with_suffix(".md"), self.results.with_suffix(".html"))
+            write_study_page(
+                page, self.results.with_suffix(".md"), self.results.with_suffix(".html")
+            )
 
 
 def _load(path: Path, empty: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,10 +17,10 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from hybridface.config import Recipe
-from hybridface.data.batches import Batch, BatchOrder, make_loader
+from hybridface.data.batches import BatchOrder, make_loader
 from hybridface.data.cache import Progress
 from hybridface.data.prepare import PreparedData, prepare_data
-from hybridface.errors import DataError, UsageError
+from hybridface.errors import UsageError
 from hybridface.finish import finish_run
 from hybridface.model import HybridModel
 from hybridface.module import REESTIMATION_BATCHES, HybridModule
@@ -249,7 +248,7 @@ class RunKeeper(Callback):
         temporary = self.folder.checkpoint.with_name(f".{self.folder.checkpoint.name}.tmp")
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
-            os.replace(temporary, self.folder.checkpoint)
+            temporary.replace(self.folder.checkpoint)
         self._saved = time.monotonic()
 
     def _seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,9 +82,10 @@ class BatchOrder(Sampler[Index]):
 
     def __len__(self) -> int:
         own = self.count // self.world
+        full = own // self.size
         if self.seed is None:
-            return -(-self.count // self.size)
-        return max(1, own // self.size)
+            return math.ceil(self.count / self.size)
+        return max(1, full)
 
     def __iter__(self) -> Iterator[Index]:
         if self.seed is None:

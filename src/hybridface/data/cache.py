@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,9 +90,7 @@ def open_cache(
     return cached
 
 
-def _build(
-    folder: Path, source: Source, rows: Rows, size: int, progress: Progress | None
-) -> None:
+def _build(folder: Path, source: Source, rows: Rows, size: int, progress: Progress | None) -> None:
     count = len(rows)
     images_out = np.lib.format.open_memmap(
         folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
@@ -135,7 +133,8 @@ def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:
     if folder.exists() and _open(folder, count, size) is None:
         shutil.rmtree(folder, ignore_errors=True)
     try:
-        os.rename(building, folder)
+        building.chmod(0o755)
+        building.rename(folder)
     except OSError:
         if _open(folder, count, size) is None:
             raise
@@ -149,7 +148,7 @@ def _open(folder: Path, count: int, size: int) -> CachedPictures | None:
         with np.load(folder / "rows.npz", allow_pickle=False) as columns:
             decoded, digests = columns["decoded"], columns["digests"]
         problems = [Problem(where, what) for where, what in note["problems"]]
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
     if images_in.shape != (count, size, size, 3) or len(decoded) != count:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,14 +53,17 @@ def _recall(record: Path) -> dict[str, tuple[str, str]]:
 
 def _stamp(path: Path) -> str:
     try:
-        status = os.stat(path)
-    except OSError:
+        status = path.stat()
+    except (OSError, ValueError):
         return ABSENT
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError:
+        if not path.is_file():
+            return ABSENT
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    except (OSError, ValueError):
         return ABSENT

@@ -99,7 +99,9 @@ def prepare_data(
             f"{first}"
         )
     balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
-    split = _split_rows(config, rows, balance, usable, config.seed if config.seed is not None else seed)
+    split = _split_rows(
+        config, rows, balance, usable, config.seed if config.seed is not None else seed
+    )
     duplicates = _drop_duplicates(config, pictures, split)
     _draw_labels(config, balance, split, config.seed if config.seed is not None else seed)
     _refuse_unusable(config, rows, usable, split)
@@ -150,9 +152,7 @@ def _drop_duplicates(
     return found
 
 
-def _draw_labels(
-    config: DataConfig, balance: Index, split: NDArray[np.str_], seed: int
-) -> None:
+def _draw_labels(config: DataConfig, balance: Index, split: NDArray[np.str_], seed: int) -> None:
     """Keep the recipe's fraction of the training rows in ``split``."""
     if config.fraction < 1:
         train = np.flatnonzero(split == "train")

@@ -58,7 +58,7 @@ def cut(ids: Index, group: Index | None, fraction: float, seed: int) -> NDArray[
     wanted = len(ids) * fraction
     for value in random.permutation(np.unique(group)):
         members = group == value
-        if chosen.sum() + members.sum() / 2 > wanted and chosen.any():
+        if chosen.sum() + members.sum() / 2 > wanted:
             break
         chosen |= members
     return chosen

@@ -73,7 +73,9 @@ class Expression(Task):
     def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
         """Take over the class names and weigh the classes; see :meth:`Task.adopt`."""
         if labels is None or len(labels.names) < 2:
-            raise UsageError(f"task {self.name}: label column '{self.label}' has fewer than 2 classes")
+            raise UsageError(
+                f"task {self.name}: label column '{self.label}' has fewer than 2 classes"
+            )
         self.classes = labels.names
         self.class_weights = torch.ones(len(self.classes))
         if train_ids is not None and self.config.class_weights != "none":

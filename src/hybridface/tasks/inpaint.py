@@ -44,7 +44,7 @@ class InpaintConfig(SelfSupervisedConfig):
     hole_weight: float = Field(1.0, ge=0)
     rest_weight: float = Field(0.1, ge=0)
     error: Literal["l1", "l2"] = "l1"
-    decoder_channels: int = Field(48, ge=4)
+    decoder_channels: int = Field(32, ge=4)
     intermediate_maps: bool = True
 
 
@@ -142,7 +142,8 @@ class Inpaint(Task):
         error = (output - truth).abs() if self.config.error == "l1" else (output - truth) ** 2
         error = error.mean(1, keepdim=True)
         inside, outside = masked_mean(error, holes), masked_mean(error, ~holes)
-        return self.config.hole_weight * inside + self.config.rest_weight * outside
+        total: Tensor = self.config.hole_weight * inside + self.config.rest_weight * outside
+        return total
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

@@ -99,6 +99,25 @@ def study(
 
 
 @app.command()
+def demo(
+    data: Annotated[
+        str | None, typer.Argument(help="KIND:PATH, as in folder:/my/faces; default drawn faces")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")] = Path(
+        "runs/demo"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train supervised and hybrid with few labels beside each other, and write a report."""
+    with training_extra():
+        from hybridface.demo import DRAWN, run_demo
+
+    progress = None if quiet else decoding_progress()
+    run_demo(data or DRAWN, out, resume=resume, progress=progress, show_progress=not quiet)
+
+
+@app.command()
 def tasks() -> None:
     """List the tasks that a recipe can name, with their options."""
     with training_extra():

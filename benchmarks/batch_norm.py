@@ -1,0 +1,62 @@
+"""Compare batch norm's running statistics with re-estimated ones, on the validation split.
+
+Re-estimation changes only how a finished model is evaluated, so one run answers for both:
+``python benchmarks/batch_norm.py RUN [RUN ...]`` prints one JSON line a run. The last weights are
+looked at (the moving average, where the run kept one), on the rows that the run validated on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import update_bn
+
+from hybridface.config import build_recipe, read_yaml
+from hybridface.data.batches import BatchOrder, make_loader
+from hybridface.data.prepare import PreparedData, prepare_data
+from hybridface.model import HybridModel
+from hybridface.module import validation_figures
+from hybridface.runs import load_model
+from hybridface.tasks.base import Task
+
+
+@torch.no_grad()
+def validate(model: HybridModel, task: Task, data: PreparedData) -> dict[str, float]:
+    logits, labels = [], []
+    order = BatchOrder(len(data.splits["val"]), 256, seed=None)
+    for batch in make_loader(data, "val", order):
+        logits.append(model.heads[task.name](model.features(batch.images.float() / 255)))
+        labels.append(batch.labels[task.label or ""])
+    figures = validation_figures(torch.cat(logits), torch.cat(labels))
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        recipe = build_recipe(read_yaml(Path(name) / "config.yaml"), name)
+        model, tasks = load_model(Path(name), "last")
+        task = next(task for task in tasks if task.supervised)
+        data = prepare_data(recipe.data, [task.label or ""], recipe.seed)
+        again = copy.deepcopy(model)
+        order = BatchOrder(len(data.splits["train"]), 64, seed=recipe.seed)
+        pictures = (batch.images.float() / 255 for batch in make_loader(data, "train", order))
+        update_bn(pictures, again)
+        print(
+            json.dumps(
+                {
+                    "run": Path(name).name,
+                    "tasks": sorted(recipe.tasks),
+                    "batch_norm": recipe.training.batch_norm,
+                    "running": validate(model.eval(), task, data),
+                    "reestimated": validate(again.eval(), task, data),
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

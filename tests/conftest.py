@@ -9,17 +9,45 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
 
+if TYPE_CHECKING:
+    from hybridface.training import TrainedRun
+
 # Shared machines are slow now and then; how long an example takes says nothing.
 settings.register_profile("hybridface", deadline=None)
 settings.load_profile("hybridface")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def drawn_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache folder for the whole session, so that a face is drawn once."""
+    return tmp_path_factory.mktemp("drawn-cache")
+
+
+@pytest.fixture
+def drawn_cache(drawn_pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the package cache in the session's folder."""
+    monkeypatch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
+    return drawn_pictures
+
+
+@pytest.fixture(scope="session")
+def tiny_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    """Return one finished run of :func:`tiny_runs.tiny_recipe`; not to be changed."""
+    from hybridface.training import train
+    from tiny_runs import tiny_recipe
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
+        return train(tiny_recipe(tmp_path_factory.mktemp("tiny") / "run"))
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ class Backbone(nn.Module):
         HybridFaceError: The pretrained weights cannot be had.
     """
 
+    network: Any
+
     def __init__(self, config: BackboneConfig, *, with_maps: bool) -> None:
         super().__init__()
         if not timm.is_model(config.name):
@@ -32,17 +34,18 @@ class Backbone(nn.Module):
         pretrained = config.init == "pretrained"
         options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
         try:
-            self.network: Any = timm.create_model(
+            network: Any = timm.create_model(
                 config.name, pretrained=pretrained, num_classes=0, **options
             )
         except (RuntimeError, OSError, ValueError, TypeError) as error:
             raise HybridFaceError(
                 f"backbone {config.name} (init: {config.init}) cannot be created: {error}"
             ) from error
+        self.network = network
         self.with_maps = with_maps
         self.name = config.name
-        self.mean = tuple(self.network.pretrained_cfg.get("mean", (0.485, 0.456, 0.406)))
-        self.std = tuple(self.network.pretrained_cfg.get("std", (0.229, 0.224, 0.225)))
+        self.mean = tuple(network.pretrained_cfg.get("mean", (0.485, 0.456, 0.406)))
+        self.std = tuple(network.pretrained_cfg.get("std", (0.229, 0.224, 0.225)))
 
     def forward(self, images: Tensor) -> Features:
         """Return features of normalised pictures ``(B, 3, H, W)``."""

@@ -89,7 +89,7 @@ def run_demo(
     say(f"{notice}.")
     say(f"Report: {page}")
     say("The same on your own faces, one folder a class:")
-    say(f"  {shlex.join(['.venv/bin/' + command.split()[0], *command.split()[1:]])}")
+    say(f"  {shlex.join(['.venv/bin/' + command.split(maxsplit=1)[0], *command.split()[1:]])}")
     return page
 
 

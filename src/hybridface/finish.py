@@ -27,6 +27,7 @@ def finish_run(
     model: HybridModel,
     tasks: Sequence[Task],
     data: PreparedData,
+    *,
     summary: dict[str, Any],
 ) -> dict[str, Any]:
     """Evaluate the best and last weights, once, and write what the run leaves.

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -74,9 +75,12 @@ def train(
     columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
     data = prepare_data(recipe.data, columns, recipe.seed, progress)
     module, model = _build(recipe, tasks, data)
-    go_on = folder.open(recipe, resume=resume)
-    folder.write_json(folder.data, data.report())
-    folder.write_json(folder.architecture, architecture(recipe, tasks))
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        go_on = folder.open(recipe, resume=resume)
+        folder.write_json(folder.data, data.report())
+        folder.write_json(folder.architecture, architecture(recipe, tasks))
+    else:
+        go_on = resume and folder.checkpoint.exists()
     keeper = RunKeeper(recipe, folder)
     trainer = _trainer(recipe, folder, keeper, show_progress)
     with warnings.catch_warnings():
@@ -88,8 +92,10 @@ def train(
             ckpt_path=folder.checkpoint if go_on else None,
             weights_only=True if go_on else None,
         )
+    if not trainer.is_global_zero:
+        return TrainedRun(folder.path, {})
     save_weights(module.evaluated_model(), folder.last)
-    result = finish_run(recipe, folder, model, tasks, data, keeper.summary(module))
+    result = finish_run(recipe, folder, model, tasks, data, summary=keeper.summary(module))
     return TrainedRun(folder.path, result)
 
 
@@ -210,6 +216,7 @@ class RunKeeper(Callback):
             self._note(trainer, pl_module)
         self._log(trainer, pl_module)
         due = time.monotonic() - self._saved >= 60 * self.recipe.training.checkpoint_minutes
+        due = trainer.strategy.broadcast(due)  # every process has to take part in saving
         if due and trainer.current_epoch + 1 < self.recipe.training.epochs:
             self._save(trainer)
 

@@ -89,7 +89,7 @@ def prepare_data(
     pictures = open_cache(source, rows, config.size, progress)
     labelled = np.ones(len(rows), dtype=bool)
     if columns:
-        labelled = np.any([rows.labels[column].ids != MISSING for column in columns], axis=0)
+        labelled = np.any([rows.labels[column].known() for column in columns], axis=0)
     usable = pictures.decoded & labelled
     problems = [*rows.problems, *pictures.problems]
     if problems and config.problems == "refuse":

@@ -55,9 +55,10 @@ class Labels:
     ids: NDArray[np.int64]
     soft: NDArray[np.float32] | None = None
 
-    def take(self, index: NDArray[np.int64]) -> Labels:
-        """Return the labels of the rows in ``index``, in that order."""
-        return Labels(self.names, self.ids[index], None if self.soft is None else self.soft[index])
+    def known(self) -> NDArray[np.bool_]:
+        """Mark the rows that have a class or, where the data has votes, a share of some class."""
+        known: NDArray[np.bool_] = self.ids != MISSING
+        return known if self.soft is None else known | (self.soft.sum(1) > 0)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ def paint_eyes(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     iris = opening * canvas.cover(0.075 * size - distance)
     canvas.over(iris, tuple(channel * (0.6 + 0.4 * shade) for channel in looks.iris))  # type: ignore[arg-type]
     canvas.over(opening * canvas.cover(0.036 * size - distance), (0.03, 0.03, 0.03))
-    canvas.over(0.9 * opening * canvas.cover(0.017 - np.abs(dx + 0.022) - np.abs(dy - 0.024)), (1, 1, 1))
+    canvas.over(
+        0.9 * opening * canvas.cover(0.017 - np.abs(dx + 0.022) - np.abs(dy - 0.024)), (1, 1, 1)
+    )
     canvas.gloss = canvas.gloss * (1.0 - opening)
     lashes = canvas.line(y - upper - 0.006, 0.0125) * within
     canvas.over(0.85 * lashes, (0.10, 0.07, 0.06))
@@ -101,7 +103,9 @@ def paint_mouth(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     u = canvas.x / half
     square = np.minimum(u * u, 1.0)
     arc, flat = 1.0 - square, 1.0 - square * square
-    bend = 0.16 * pull - 0.15 * depress - 0.03 * stretch + faces.between("rest_mouth", -0.025, 0.025)
+    bend = (
+        0.16 * pull - 0.15 * depress - 0.03 * stretch + faces.between("rest_mouth", -0.025, 0.025)
+    )
     middle = MOUTH_Y + 0.02 * chin + 0.02 * depress - 0.02 * pull + 0.012 * raised + bend * square
     tense = clip01(0.8 * pull + stretch + raised)
     profile = mixed(arc, flat, tense)

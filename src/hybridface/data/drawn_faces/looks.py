@@ -95,9 +95,9 @@ def looks_of(faces: FaceParameters) -> Looks:
         curls=faces.column("curls"),
         beard=np.where(long_hair, 0.0, np.minimum(beard, 1.0)).astype(np.float32),
         beard_low=faces.between("beard_shape", 0.0, 0.3),
-        glasses=(
-            (faces.column("glasses") < 0.28) & (faces.column("glasses_worn") < 0.85)
-        ).astype(np.float32),
+        glasses=((faces.column("glasses") < 0.28) & (faces.column("glasses_worn") < 0.85)).astype(
+            np.float32
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from hybridface.data.drawn_faces.mesh import rest_mesh
 from hybridface.data.drawn_faces.parameters import FaceParameters, face_labels
 from hybridface.data.drawn_faces.raster import visible_triangles, weights
 from hybridface.data.drawn_faces.scenery import add_occluders, background, develop
-from hybridface.data.drawn_faces.shape import Posed, pose_heads
+from hybridface.data.drawn_faces.shape import Posed, picture_scale, pose_heads
 from hybridface.data.drawn_faces.surface import light_surface, paint_surface
 
 MIN_SIZE: Final = 16
@@ -127,7 +127,7 @@ def _lit_samples(
     # Thin parts are seen from behind too: their light always comes from the seen side.
     flip = np.where((nz < 0) & (part > 0), np.float32(-1.0), np.float32(1.0))
     inverse = flip / (np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6))
-    sharp = faces.between("scale", 0.42, 0.48) * side
+    sharp = picture_scale(faces) * side
     canvas = Canvas(px, py, pz, px, py, pz, px, sharp)
     paint_surface(canvas, part, faces, looks)
     return light_surface(canvas, (nx * inverse, ny * inverse, nz * inverse), faces), pack

@@ -119,9 +119,7 @@ def _capsule(grid: tuple[Array, Array], start: Colour, end: tuple[Array, Array])
     return radius - np.sqrt(ex * ex + ey * ey)
 
 
-def _hand(
-    n: list[Array], tones: dict[str, Colour], size: int
-) -> tuple[Array, Array, Colour]:
+def _hand(n: list[Array], tones: dict[str, Colour], size: int) -> tuple[Array, Array, Colour]:
     """A hand that reaches in from a lower corner or side."""
     grid = pixel_grid(size)
     side = np.where(n[0] < 0.5, np.float32(-1.0), np.float32(1.0))
@@ -152,7 +150,11 @@ def _bar(n: list[Array], tones: dict[str, Colour], size: int) -> tuple[Array, Ar
     across = cos_turns(turn) * (x - 0.5) + sin_turns(turn) * (y - 0.5) - offset
     half = 0.03 + 0.045 * n[4]
     depth = half - np.abs(across)
-    return clip01(depth * size + 0.5), 0.8 + 0.25 * across / half, _muted(n[5], n[6], 0.2 + 0.6 * n[7])
+    return (
+        clip01(depth * size + 0.5),
+        0.8 + 0.25 * across / half,
+        _muted(n[5], n[6], 0.2 + 0.6 * n[7]),
+    )
 
 
 def _scarf(n: list[Array], tones: dict[str, Colour], size: int) -> tuple[Array, Array, Colour]:

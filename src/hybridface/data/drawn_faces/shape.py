@@ -184,13 +184,19 @@ def pose_heads(faces: FaceParameters, looks: Looks) -> Posed:
     )
 
 
-def project(faces: FaceParameters, turned: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+def picture_scale(faces: FaceParameters) -> Array:
+    """Return how many picture widths (N, 1) a unit of length at the middle of the head takes."""
+    return faces.between("scale", 0.46, 0.57)
+
+
+def project(
+    faces: FaceParameters, turned: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
     """Return x and y in picture widths, y down, and depth, of turned points (N, V) in space."""
     x, y, z = turned
-    scale = faces.between("scale", 0.42, 0.48)
-    grown = scale * _CAMERA / (_CAMERA - z)
-    right = faces.between("shift_x", 0.47, 0.53) + grown * x
-    down = faces.between("shift_y", 0.45, 0.51) - grown * y
+    grown = picture_scale(faces) * _CAMERA / (_CAMERA - z)
+    right = faces.between("shift_x", 0.44, 0.56) + grown * x
+    down = faces.between("shift_y", 0.39, 0.51) - grown * y
     return right, down, z
 
 

@@ -38,7 +38,9 @@ def paint_surface(
     canvas.over(cloth, looks.clothes)
     canvas.gloss = canvas.gloss * (1.0 - cloth)
     ear = bump((canvas.z + 0.05) / 0.1, (canvas.y + 0.09) / 0.15)
-    canvas.darken(0.4 * ear * ((part == PARTS.index("ear_left")) | (part == PARTS.index("ear_right"))))
+    canvas.darken(
+        0.4 * ear * ((part == PARTS.index("ear_left")) | (part == PARTS.index("ear_right")))
+    )
     # The chin keeps light from the neck.
     canvas.darken(0.55 * torso * smoothstep(-1.05, -0.7, canvas.y))
     frames = part >= PARTS.index("rim_left")
@@ -79,9 +81,7 @@ def _box(canvas: Canvas, low: float, high: float, wide: float) -> Array:
     return inside & (canvas.z > 0.0)
 
 
-def _region(
-    canvas: Canvas, mask: Array, faces: FaceParameters, looks: Looks, what: str
-) -> None:
+def _region(canvas: Canvas, mask: Array, faces: FaceParameters, looks: Looks, what: str) -> None:
     """Paint features inside a masked part of the canvas only, which is quicker."""
     pack = Pack.of(mask)
     region = canvas.cut(pack)
@@ -117,7 +117,10 @@ def _paint_beard(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     moustache = bump(x / 0.29, (y - MOUTH_Y - 0.1) / 0.085)
     kept = clip01(np.maximum(1.4 * moustache, jaw))
     red, green, blue = looks.hair
-    canvas.over(0.85 * looks.beard * kept * smoothstep(0.02, 0.25, canvas.z), (red * 0.8, green * 0.8, blue * 0.8))
+    canvas.over(
+        0.85 * looks.beard * kept * smoothstep(0.02, 0.25, canvas.z),
+        (red * 0.8, green * 0.8, blue * 0.8),
+    )
 
 
 def _paint_hair(
@@ -126,7 +129,9 @@ def _paint_hair(
     x, y, z = canvas.x, canvas.y, canvas.z
     strands = _strands(faces, x, y, z)
     parting = faces.between("hair_part", -0.32, 0.32)
-    edge = looks.hairline + parting * x - 0.62 * x * x + faces.between("fringe", 0.02, 0.09) * strands
+    edge = (
+        looks.hairline + parting * x - 0.62 * x * x + faces.between("fringe", 0.02, 0.09) * strands
+    )
     back = np.minimum(looks.sideburn - z, y + np.where(z > -0.2, np.float32(0.12), np.float32(0.8)))
     back = np.where(looks.sideburn < 0, np.float32(-1.0), back)
     on_head = canvas.cover(np.maximum(y - edge, back)) * (part == PARTS.index("head"))

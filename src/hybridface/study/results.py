@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hybridface.errors import DataError
 from hybridface.files import write_atomically
-
-if TYPE_CHECKING:
-    from hybridface.study import Cell, StudyConfig
+from hybridface.study.config import Cell, StudyConfig
 
 Content = dict[str, Any]
 

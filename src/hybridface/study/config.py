@@ -1,0 +1,132 @@
+"""What a study file says, and the cells that follow from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from hybridface.config import Recipe, Section, read_yaml, validate
+from hybridface.errors import UsageError, unknown
+
+Content = dict[str, Any]
+NOT_IN_KEY: Any = {
+    "run": True,
+    "training": {"threads", "device", "devices", "checkpoint_minutes"},
+}
+
+
+class ArmConfig(Section):
+    """One method that a study compares.
+
+    Attributes:
+        method: What its rows call it.
+        change: Recipe keys in which it differs from the study's recipe.
+        tuned: Tuning groups whose best settings it takes, laid over one another in order.
+        stretch: Factor of the schedule's length, after tuning.
+    """
+
+    method: str
+    change: Content = Field(default_factory=dict)
+    tuned: tuple[str, ...] = ()
+    stretch: float = Field(1.0, gt=0)
+
+
+class TuningGroup(Section):
+    """Trials of which the best, by validation on the tuning seed, is kept.
+
+    Attributes:
+        base: Recipe keys that every trial of the group shares.
+        after: Groups whose best settings the trials start from.
+        trials: Settings, each laid over the base.
+    """
+
+    base: Content = Field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    trials: tuple[Content, ...] = Field(min_length=1)
+
+
+class StudyConfig(Section):
+    """A study.
+
+    Attributes:
+        name: Names the results and the cells' folder.
+        title: For the page.
+        description: Paragraphs that say what is compared and how.
+        recipe: What all cells share.
+        seeds: Seeds, outermost: every arm gets one before any arm gets the next.
+        by_seed: Dotted recipe keys that are set to the seed, such as ``data.folds.test``.
+        tuning_seed: Seed of the tuning trials; none of ``seeds``.
+        tuning: Groups of trials by name, run first, in order.
+        arms: The methods compared, by name; the first is the baseline.
+        results: Where the rows go.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    title: str
+    description: tuple[str, ...] = ()
+    recipe: Content
+    seeds: tuple[int, ...] = Field(min_length=1)
+    by_seed: tuple[str, ...] = ()
+    tuning_seed: int = 100
+    tuning: dict[str, TuningGroup] = Field(default_factory=dict)
+    arms: dict[str, ArmConfig] = Field(min_length=1)
+    results: Path
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a study.
+
+    Attributes:
+        arm: Its arm, or ``tuning/GROUP`` for a trial.
+        method: What its row calls it.
+        seed: Its seed.
+        recipe: The resolved recipe.
+        settings: For a trial, what it tries.
+    """
+
+    arm: str
+    method: str
+    seed: int
+    recipe: Recipe
+    settings: Content
+
+    @property
+    def key(self) -> str:
+        """Return the hash of the resolved recipe; where files lie and what computes is left out."""
+        content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY)
+        kind, _, rest = self.recipe.data.source.partition(":")
+        content["data"]["source"] = [kind, rest.partition("?")[2]]
+        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _check_names(config: StudyConfig) -> None:
+    """Refuse tuning groups that are unknown or come too late, and a tuning seed among the seeds."""
+    if config.tuning and config.tuning_seed in config.seeds:
+        raise UsageError(f"study {config.name}: tuning_seed {config.tuning_seed} is one of seeds")
+    known: list[str] = []
+    for name, group in config.tuning.items():
+        for before in group.after:
+            if before not in known:
+                raise unknown(f"earlier tuning group in tuning.{name}.after", before, known)
+        known.append(name)
+    for arm, options in config.arms.items():
+        for group_name in options.tuned:
+            if group_name not in known:
+                raise unknown(f"tuning group in arms.{arm}.tuned", group_name, known)
+
+
+def load_study(path: Path) -> StudyConfig:
+    """Read a study file.
+
+    Raises:
+        UsageError: The file or one of its keys is wrong.
+    """
+    config = validate(StudyConfig, read_yaml(path), str(path))
+    _check_names(config)
+    return config

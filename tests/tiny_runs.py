@@ -1,0 +1,52 @@
+"""A recipe that trains in seconds: drawn faces, a tiny network with all that a large one has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hybridface import Recipe, build_recipe
+from hybridface.config import merge
+from hybridface.model import HybridModel
+
+SIZE = 32
+BACKBONE = "test_efficientnet"  # timm's own for tests: batch norm, drop path, maps of five sizes
+CONTENT: dict[str, Any] = {
+    "data": {"source": "drawn:120?pixels=32", "size": SIZE},
+    "backbone": {"name": BACKBONE, "drop_path": 0.2},
+    "tasks": {"expression": {}, "puzzle": {"grid": 2}, "inpaint": {"decoder_channels": 8}},
+    "training": {
+        "epochs": 4,
+        "batch_size": 16,
+        "checkpoint_minutes": 0,
+        "threads": 1,
+        "device": "cpu",
+    },
+}
+
+
+def tiny_recipe(run: Path, **changes: Any) -> Recipe:
+    """Return the recipe for a run folder, with some of its sections changed."""
+    return build_recipe(merge(merge(CONTENT, {"run": str(run)}), changes))
+
+
+def write_recipe(path: Path, **changes: Any) -> Path:
+    """Write the recipe with its run folder beside it, for the command line."""
+    path.write_text(tiny_recipe(path.with_suffix(""), **changes).to_yaml())
+    return path
+
+
+def same_weights(one: Path | HybridModel, other: Path | HybridModel) -> bool:
+    """Say whether two models, or files of weights, are equal bit for bit."""
+    first, second = (_state(each) for each in (one, other))
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[name]) for name, value in first.items()
+    )
+
+
+def _state(weights: Path | HybridModel) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(weights) if isinstance(weights, Path) else weights.state_dict()

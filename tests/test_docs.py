@@ -152,5 +152,3 @@ def test_only_drawn_faces_and_the_astronaut_are_pictures() -> None:
             text = (ROOT / path).read_text()
             assert not re.search(r"data:image/(png|jpe?g|webp|gif)", text), path
             assert not re.search(r"(train|test)_\d{5}(_aligned)?\.jpg|fer\d{7}\.png", text), path
-
-

@@ -34,7 +34,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-class Broken(Exception):
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+class BrokenOffError(Exception):
     """Stands for whatever ends a process."""
 
 
@@ -72,7 +75,7 @@ def break_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
     def training_step(self: HybridModule, *arguments: Any) -> Any:
         if self.global_step == step:
-            raise Broken
+            raise BrokenOffError
         return go(self, *arguments)
 
     monkeypatch.setattr(HybridModule, "training_step", training_step)
@@ -87,7 +90,7 @@ def break_before(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> Non
         nonlocal calls
         calls += 1
         if calls == call:
-            raise Broken
+            raise BrokenOffError
         return go(self, *arguments)
 
     monkeypatch.setattr(RunKeeper, method, broken)
@@ -100,7 +103,7 @@ def test_broken_in_mid_epoch(mode: str, tmp_path: Path) -> None:
     whole = train(tiny_recipe(tmp_path / "whole", **changes))
     recipe = tiny_recipe(tmp_path / "broken", **changes)
     for step in (2 * STEPS_AN_EPOCH + 2, 3 * STEPS_AN_EPOCH + 1):  # twice, in different epochs
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(Broken):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(BrokenOffError):
             break_at_step(patch, step)
             train(recipe, resume=step > 10)
         assert (recipe.run / "checkpoint.ckpt").exists()
@@ -121,11 +124,9 @@ def test_broken_in_mid_epoch(mode: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("quick_end")
-def test_broken_between_files(
-    method: str, call: int, unbroken: TrainedRun, tmp_path: Path
-) -> None:
+def test_broken_between_files(method: str, call: int, unbroken: TrainedRun, tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path / "broken")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Broken):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(BrokenOffError):
         break_before(patch, method, call)
         train(recipe)
     assert_same_run(unbroken.folder, train(recipe, resume=True).folder)
@@ -150,7 +151,7 @@ cli.main()
 
 
 @pytest.fixture
-def start(drawn_cache: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(drawn_cache: Path) -> Iterator[Start]:
     """Return a function that starts a training; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -176,28 +177,42 @@ def wait_for(there: Callable[[], bool], process: subprocess.Popen[bytes]) -> Non
     raise AssertionError("nothing happened in two minutes")
 
 
-@pytest.mark.parametrize("how", ["after a checkpoint", "in mid-epoch"])
-def test_killed_process(
-    how: str, unbroken: TrainedRun, tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
-) -> None:
-    file = write_recipe(tmp_path / "run.yaml")
-    run = tmp_path / "run"
-    command = ("train", file, "--quiet")
-    if how == "in mid-epoch":
-        killed = start("-c", KILL_IN_MID_EPOCH, *command)
-    else:
-        killed = start("-m", "hybridface", *command)
-        wait_for((run / "checkpoint.ckpt").exists, killed)
-        killed.kill()
+@pytest.mark.usefixtures("quick_end")
+def test_killed_after_a_checkpoint(unbroken: TrainedRun, tmp_path: Path, start: Start) -> None:
+    recipe = tiny_recipe(tmp_path / "run")
+    killed = start("-m", "hybridface", "train", write_recipe(tmp_path / "run.yaml"), "--quiet")
+    wait_for((recipe.run / "checkpoint.ckpt").exists, killed)
+    killed.kill()
     assert killed.wait() == -signal.SIGKILL
-    assert (run / "checkpoint.ckpt").exists()
+    assert_same_run(unbroken.folder, train(recipe, resume=True).folder)
+
+
+def test_killed_in_mid_epoch(unbroken: TrainedRun, tmp_path: Path, start: Start) -> None:
+    command = ("train", write_recipe(tmp_path / "run.yaml"), "--quiet")
+    killed = start("-c", KILL_IN_MID_EPOCH, *command)
+    assert killed.wait() == -signal.SIGKILL
+    assert (tmp_path / "run" / "checkpoint.ckpt").exists()
     resumed = start("-m", "hybridface", *command, "--resume")
     assert resumed.wait() == 0, resumed.stderr.read().decode()  # type: ignore[union-attr]
-    assert_same_run(unbroken.folder, run)
-    assert len(metrics_of(run)) == 4
+    assert_same_run(unbroken.folder, tmp_path / "run")
 
 
-@pytest.mark.usefixtures("quick_end")
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGTERM, 1, b"--resume"), (signal.SIGINT, 130, b"")]
+)
+def test_a_stopped_process_fails(
+    number: signal.Signals, code: int, said: bytes, tmp_path: Path, start: Start
+) -> None:
+    file = write_recipe(tmp_path / "run.yaml", training={"epochs": 500})
+    stopped = start("-m", "hybridface", "train", file, "--quiet")
+    wait_for((tmp_path / "run" / "checkpoint.ckpt").exists, stopped)
+    stopped.send_signal(number)
+    assert stopped.wait() == code
+    last = stopped.stderr.read()  # type: ignore[union-attr]
+    assert said in last and b"Traceback" not in last
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
 def test_a_finished_run_is_not_trained_again(
     tiny_run: TrainedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from conftest import picture_pixels
 from hybridface import Recipe, build_recipe
-from hybridface.config import merge
+from hybridface.config import BackboneConfig, merge
+from hybridface.data.batches import Batch
+from hybridface.data.source import Labels
 from hybridface.model import HybridModel
+from hybridface.tasks import build_tasks
+from hybridface.tasks.base import Task
 
 SIZE = 32
+CLASSES = ("happy", "neutral", "sad")
 BACKBONE = "test_efficientnet"  # timm's own for tests: batch norm, drop path, maps of five sizes
 CONTENT: dict[str, Any] = {
     "data": {"source": "drawn:120?pixels=32", "size": SIZE},
@@ -50,3 +57,26 @@ def _state(weights: Path | HybridModel) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(weights) if isinstance(weights, Path) else weights.state_dict()
+
+
+def labelled_batch(
+    count: int = 6, size: int = SIZE, column: str | None = "expression", seed: int = 0
+) -> Batch:
+    """Return smooth random pictures, labelled by turns with one of three classes."""
+    pixels = [picture_pixels(1000 * seed + number, size) for number in range(count)]
+    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+    labels = {} if column is None else {column: torch.arange(count) % len(CLASSES)}
+    return Batch(images, labels, {})
+
+
+def tiny_model(
+    options: dict[str, dict[str, Any]], size: int = SIZE, *, drop_path: float = 0.0
+) -> tuple[HybridModel, list[Task]]:
+    """Return a model with random weights, the same each time, and its tasks."""
+    tasks = build_tasks(options)
+    for task in tasks:
+        ids = torch.arange(7) % len(CLASSES)
+        labels = None if task.label is None else Labels(CLASSES, ids.numpy())
+        task.adopt(labels, None if labels is None else ids, size)
+    torch.manual_seed(0)
+    return HybridModel(BackboneConfig(name=BACKBONE, drop_path=drop_path), tasks, size), tasks

@@ -15,7 +15,7 @@ _PLACES = {
     "HybridFaceError": "hybridface.errors",
     "Recipe": "hybridface.config",
     "build_recipe": "hybridface.config",
-    "evaluate": "hybridface.evaluate",
+    "evaluate": "hybridface.evaluation",
     "load_recipe": "hybridface.config",
     "train": "hybridface.training",
 }
@@ -23,7 +23,7 @@ _PLACES = {
 if TYPE_CHECKING:
     from hybridface.config import Recipe, build_recipe, load_recipe
     from hybridface.errors import HybridFaceError
-    from hybridface.evaluate import evaluate
+    from hybridface.evaluation import evaluate
     from hybridface.runtime import FaceModel
     from hybridface.training import train
 

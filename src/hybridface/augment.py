@@ -28,7 +28,8 @@ class Strength:
         shift: Largest shift of the crop's centre, as a part of the side.
         contrast: Largest change of contrast, as a part.
         brightness: Largest change of brightness, of a range of 1.
-        noise: Largest standard deviation of pixel noise, of a range of 1.
+        noise: Largest standard deviation of pixel noise, of a range of 1; drawn for each channel,
+            so that it is all the colour a grey picture gets.
         blur: Part of the pictures that is blurred.
         coarse: Part of the pictures that is resized to half and back.
         grey: Part of the pictures that loses its colour.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import timm
@@ -51,10 +52,22 @@ class Backbone(nn.Module):
         """Return features of normalised pictures ``(B, 3, H, W)``."""
         if self.with_maps:
             final, maps = self.network.forward_intermediates(images)
-            finer = tuple(m for m in maps if m.shape[-1] > final.shape[-1])
         else:
-            final, finer = self.network.forward_features(images), ()
-        return Features(self.network.forward_head(final, pre_logits=True), final, finer)
+            final, maps = self.network.forward_features(images), []
+        pooled = self.network.forward_head(final, pre_logits=True)
+        final = self._channels_first(final)
+        finer = tuple(m for m in maps if m.shape[-1] > final.shape[-1])
+        return Features(pooled, final, finer)
+
+    def _channels_first(self, final: Tensor) -> Tensor:
+        """Bring tokens, or a map whose channels come last, to ``(B, C, h, w)``."""
+        channels = self.network.num_features
+        if final.ndim == 3:  # transformers: tokens of no place, then those of the picture's rows
+            places = final[:, getattr(self.network, "num_prefix_tokens", 0) :]
+            side = math.isqrt(places.shape[1])
+            return places.transpose(1, 2).reshape(len(places), channels, side, -1)
+        channels_last = final.shape[1] != channels and final.shape[-1] == channels
+        return final.permute(0, 3, 1, 2) if channels_last else final
 
     @torch.no_grad()
     def shape(self, size: int) -> FeatureShape:

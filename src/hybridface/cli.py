@@ -63,7 +63,7 @@ def evaluate(
     label: Annotated[str | None, typer.Option(help="The data's label column.")] = None,
 ) -> None:
     """Measure a model on a data set; classes are matched by name."""
-    from hybridface.evaluate import run_evaluate
+    from hybridface.evaluation import run_evaluate
 
     progress = None if as_json else decoding_progress()
     raise typer.Exit(run_evaluate(model, data, split, as_json, progress, label=label))

@@ -18,7 +18,7 @@ _SCORES = {
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
-    """Print what :func:`hybridface.evaluate.evaluate` gives as tables on stdout."""
+    """Print what :func:`hybridface.evaluation.evaluate` gives as tables on stdout."""
     terminal = sys.stdout.isatty()
     console = Console(
         file=sys.stdout, width=None if terminal else _WIDTH, markup=False, highlight=False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -151,10 +151,38 @@ def _intact_is_seen(tasks: Sequence[Task], own: dict[str, View]) -> bool:
     return others or _supervises(tasks, own, "intact")
 
 
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """Return every batch norm in a module."""
+    return [inner for inner in module.modules() if isinstance(inner, _BatchNorm)]
+
+
+@torch.no_grad()
+def reestimate_batch_norm(model: HybridModel, batches: Iterable[Tensor]) -> None:
+    """Take batch norm's running statistics anew, as the plain mean over batches of pictures.
+
+    All else is as in use, so without dropout; the model is left in evaluation mode.
+
+    Args:
+        model: The model.
+        batches: ``(B, 3, H, W)`` pictures in [0, 1].
+    """
+    norms = batch_norms(model.eval())
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's way to ask for the plain mean
+        norm.train()
+    for pictures in batches:
+        model(pictures)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
 @contextmanager
 def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
     """Let batch norm use a batch's own statistics without moving its running ones."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    norms = batch_norms(module)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -14,7 +14,6 @@ from timm.optim._param_groups import param_groups_weight_decay
 from timm.utils.model_ema import ModelEmaV3
 from torch import Generator, Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 from torchmetrics.functional import classification
 
@@ -22,7 +21,7 @@ from hybridface.augment import augment
 from hybridface.config import Recipe
 from hybridface.data.batches import Batch
 from hybridface.data.source import MISSING
-from hybridface.model import HybridModel, HybridStep
+from hybridface.model import HybridModel, HybridStep, reestimate_batch_norm
 from hybridface.tasks.base import Task
 
 REESTIMATION_BATCHES = 32
@@ -78,7 +77,7 @@ class HybridModule(pl.LightningModule):
         return self.step.model
 
     def evaluated_model(self) -> HybridModel:
-        """Return the model that is evaluated and kept, in evaluation mode.
+        """Return the model that is evaluated and kept, in the mode that it is in.
 
         It is the moving average where there is one; with ``batch_norm: reestimated`` a copy whose
         running statistics come from intact training pictures.
@@ -86,9 +85,9 @@ class HybridModule(pl.LightningModule):
         model: HybridModel = self.model if self.ema is None else self.ema.module
         if self.recipe.training.batch_norm == "reestimated":
             model = copy.deepcopy(model)
-            pictures = (batch.images.float() / 255 for batch in self.intact())
-            update_bn(pictures, model, device=self.device)
-        return model.eval()
+            pictures = (batch.images.to(self.device).float() / 255 for batch in self.intact())
+            reestimate_batch_norm(model, pictures)
+        return model
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step; see :class:`hybridface.model.HybridStep`."""
@@ -126,7 +125,7 @@ class HybridModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Choose the model to look at."""
-        self._evaluated = self.evaluated_model()
+        self._evaluated = self.evaluated_model().eval()
         self._outputs = {task.name: [] for task in self.supervised}
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:

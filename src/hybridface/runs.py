@@ -27,6 +27,8 @@ from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
 
 FORMAT = 1
+# Recipe keys that may change where a run is gone on with: they do not change what is trained.
+FREE_KEYS = ("run", "training.threads", "training.device", "training.checkpoint_minutes")
 PACKAGES = ("hybridface", "torch", "timm", "pytorch-lightning", "torchmetrics", "numpy", "onnx")
 
 
@@ -60,20 +62,17 @@ class RunFolder:
         self.samples = path / "samples.npz"
         self.tensorboard = path / "tensorboard"
 
-    def open(self, recipe: Recipe, *, resume: bool) -> bool:
-        """Make the folder ready for a run.
+    def check(self, recipe: Recipe, *, resume: bool) -> None:
+        """Refuse a folder that a run cannot be kept in.
 
         Args:
             recipe: What will be trained.
             resume: Whether to go on with the run that lies there.
 
-        Returns:
-            Whether there is a checkpoint to go on from.
-
         Raises:
             UsageError: The folder holds a run and ``resume`` is off, or another recipe's run.
         """
-        there = self.path.exists() and any(self.path.iterdir())
+        there = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if there and not resume:
             raise UsageError(
                 f"{self.path} already holds a run; name another with run=FOLDER, go on with it "
@@ -81,16 +80,18 @@ class RunFolder:
             )
         if there and self.recipe.exists():
             before = build_recipe(read_yaml(self.recipe), str(self.recipe))
-            changed = differing_keys(before.model_dump(), recipe.model_dump())
-            changed = [key for key in changed if key != "run"]
+            ours, theirs = (each.model_dump(mode="json") for each in (recipe, before))
+            changed = [key for key in differing_keys(theirs, ours) if key not in FREE_KEYS]
             if changed:
                 raise UsageError(
                     f"{self.path} was made by another recipe; it differs in {', '.join(changed)}. "
                     "Give the same recipe to go on, or name another run folder"
                 )
+
+    def open(self, recipe: Recipe) -> None:
+        """Write what is known of a run before it starts."""
         write_atomically(self.recipe, recipe.to_yaml())
         write_atomically(self.environment, json.dumps(describe_environment(), indent=2))
-        return there and self.checkpoint.exists()
 
     def write_json(self, path: Path, content: Any) -> None:
         """Write JSON, whole or not at all; not-a-number becomes null."""
@@ -160,6 +161,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     try:
         save_file(state, temporary)
+        temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
@@ -212,7 +214,7 @@ def load_model(run: Path, which: str = "best") -> tuple[HybridModel, list[Task]]
     try:
         content = json.loads(folder.architecture.read_text())
         size, options = content["size"], content["tasks"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder.architecture}: missing or damaged; is {run} a run?") from error
     tasks = build_tasks({name: entry["options"] for name, entry in options.items()})
     for task in tasks:

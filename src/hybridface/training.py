@@ -21,7 +21,7 @@ from hybridface.config import Recipe
 from hybridface.data.batches import BatchOrder, make_loader
 from hybridface.data.cache import Progress
 from hybridface.data.prepare import PreparedData, prepare_data
-from hybridface.errors import UsageError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.finish import finish_run
 from hybridface.model import HybridModel
 from hybridface.module import REESTIMATION_BATCHES, HybridModule
@@ -68,6 +68,9 @@ def train(
     if not any(task.supervised for task in tasks):
         raise UsageError("tasks: none of them is supervised; add one, such as expression")
     folder = RunFolder(recipe.run)
+    first = getattr(rank_zero_only, "rank", 0) == 0
+    if first:
+        folder.check(recipe, resume=resume)
     if resume and folder.result.exists():
         return TrainedRun(folder.path, json.loads(folder.result.read_text()))
     if recipe.training.threads is not None:
@@ -75,28 +78,48 @@ def train(
     columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
     data = prepare_data(recipe.data, columns, recipe.seed, progress)
     module, model = _build(recipe, tasks, data)
-    if getattr(rank_zero_only, "rank", 0) == 0:
-        go_on = folder.open(recipe, resume=resume)
+    go_on = resume and folder.checkpoint.exists()
+    if first:
+        folder.open(recipe)
         folder.write_json(folder.data, data.report())
         folder.write_json(folder.architecture, architecture(recipe, tasks))
-    else:
-        go_on = resume and folder.checkpoint.exists()
     keeper = RunKeeper(recipe, folder)
     trainer = _trainer(recipe, folder, keeper, show_progress)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer.fit(
-            module,
-            _training_loader(recipe, data, trainer),
-            make_loader(data, "val", BatchOrder(len(data.splits["val"]), 256, seed=None)),
-            ckpt_path=folder.checkpoint if go_on else None,
-            weights_only=True if go_on else None,
-        )
+    _fit(trainer, module, recipe, data, folder.checkpoint if go_on else None)
     if not trainer.is_global_zero:
         return TrainedRun(folder.path, {})
     save_weights(module.evaluated_model(), folder.last)
     result = finish_run(recipe, folder, model, tasks, data, summary=keeper.summary(module))
     return TrainedRun(folder.path, result)
+
+
+def _fit(
+    trainer: pl.Trainer,
+    module: HybridModule,
+    recipe: Recipe,
+    data: PreparedData,
+    checkpoint: Path | None,
+) -> None:
+    """Train, from a checkpoint where there is one.
+
+    When stopped, Lightning leaves by a wordless ``SystemExit``, after SIGTERM even with code 0.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.fit(
+                module,
+                _training_loader(recipe, data, trainer),
+                make_loader(data, "val", BatchOrder(len(data.splits["val"]), 256, seed=None)),
+                ckpt_path=checkpoint,
+                weights_only=None if checkpoint is None else True,
+            )
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise stop.__context__ from None
+        raise HybridFaceError(
+            f"{recipe.run}: training was told to stop; go on with it by --resume"
+        ) from stop
 
 
 def _build(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ class ResultStore:
         extra = _load(self.details_file, {})
         self.details = extra.get("details", {})
         self.rows |= {row["cell"]: row for row in extra.get("trials", [])}
+        self.stored = set(self.rows)
+
+    def holds_only(self, cells: Set[str]) -> bool:
+        """Say whether writing just these cells loses none that the files held at the start."""
+        return self.stored <= cells
 
     def take(self, cell: Cell, run: Path) -> None:
         """Take over a finished run."""

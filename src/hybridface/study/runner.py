@@ -52,8 +52,10 @@ class Study:
         each cell ends; a cell that fails is reported and the rest go on.
 
         Raises:
+            UsageError: A recipe is wrong, of whatever arm; raised before anything is trained.
             HybridFaceError: Cells failed; raised after the others ran.
         """
+        self._check()
         for name in self.config.tuning:
             cells = self.trials(name)
             self._train(cells)
@@ -65,6 +67,19 @@ class Study:
         if self.failed:
             raise HybridFaceError(f"{len(self.failed)} cells failed: {'; '.join(self.failed)}")
         return self.rows()
+
+    def _check(self) -> None:
+        """Refuse recipes that are wrong; the first trial of a group stands for its best."""
+        from hybridface.tasks import build_tasks
+
+        cells: list[Cell] = []
+        for name, group in self.config.tuning.items():
+            cells += self.trials(name)
+            self.best[name] = {"change": merge(group.base, group.trials[0])}
+        cells += [self.cell(arm, self.config.seeds[0]) for arm in self.config.arms]
+        for cell in cells:
+            build_tasks(cell.recipe.tasks)
+        self.best = {}
 
     def trials(self, group: str) -> list[Cell]:
         """Return the cells of a tuning group; its earlier groups must have been run."""
@@ -94,7 +109,9 @@ class Study:
         """Return the rows of the finished cells, seeds outermost."""
         cells = [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
         return [
-            self.store.rows[cell.key] | {"arm": cell.arm} for cell in cells if self._finished(cell)
+            self.store.rows[cell.key] | {"arm": cell.arm, "method": cell.method}
+            for cell in cells
+            if self._finished(cell)
         ]
 
     def tuning_rows(self) -> list[Content]:
@@ -118,7 +135,7 @@ class Study:
     def _build(self, arm: str, method: str, seed: int, change: Content, settings: Content) -> Cell:
         content = merge(self.shared, change)
         for key in ("seed", *self.config.by_seed):
-            fold = self.config.recipe.get("data", {}).get("folds") or {}
+            fold = content.get("data", {}).get("folds") or {}
             value = seed % fold.get("count", 5) if key == "data.folds.test" else seed
             content = merge(content, parse_override(f"{key}={value}"))
         content.pop("run", None)
@@ -149,7 +166,8 @@ class Study:
 
     def _train(self, cells: Sequence[Cell]) -> None:
         """Train the unfinished of some cells, ``jobs`` at once, each in a process of its own."""
-        waiting = [cell for cell in cells if not self._finished(cell)]
+        # Cells of one recipe are one cell, and must not write to its folder at once.
+        waiting = list({cell.key: cell for cell in cells if not self._finished(cell)}.values())
         running: list[tuple[Cell, subprocess.Popen[bytes], float]] = []
         try:
             while waiting or running:
@@ -190,4 +208,6 @@ class Study:
     def _write(self) -> None:
         """Write rows, details and page."""
         whole = set(self.best) == set(self.config.tuning)
-        self.store.write(self.config, self.rows() if whole else [], self.tuning_rows())
+        rows, tuning = self.rows() if whole else [], self.tuning_rows()
+        if whole or self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
+            self.store.write(self.config, rows, tuning)

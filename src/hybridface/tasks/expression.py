@@ -50,7 +50,7 @@ class Expression(Task):
     """One softmax over the classes of a label column, by cross-entropy.
 
     Pictures without the label do not count. Where the data has votes, their shares are the
-    target (soft cross-entropy).
+    target (soft cross-entropy), and a picture weighs what its shares of the classes weigh.
     """
 
     type_name = "expression"
@@ -98,14 +98,14 @@ class Expression(Task):
         ids, soft = target
         weights = self.class_weights.to(output.device, output.dtype)
         safe = ids.clamp(min=0)
-        known = ids != MISSING
+        smoothing = self.config.label_smoothing
         if soft is None:
-            smoothing = self.config.label_smoothing
             values = F.cross_entropy(output, safe, reduction="none", label_smoothing=smoothing)
-        else:
-            known = known | (soft.sum(1) > 0)
-            values = -(soft * F.log_softmax(output, 1)).sum(1)
-        return masked_mean(values, known * weights[safe])
+            return masked_mean(values, (ids != MISSING) * weights[safe])
+        shares = _shares(ids, soft)
+        voted = shares.sum(1, keepdim=True)
+        smooth = (1 - smoothing) * shares + smoothing * voted / shares.shape[1]
+        return masked_mean(-(smooth * F.log_softmax(output, 1)).sum(1), (shares * weights).sum(1))
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> dict[str, Tensor]:
@@ -120,3 +120,9 @@ class Expression(Task):
     def describe(self) -> dict[str, Any]:
         """Return the class names in the order of the probabilities."""
         return {"kind": "classification", "classes": list(self.classes)}
+
+
+def _shares(ids: Tensor, soft: Tensor) -> Tensor:
+    """Return ``(N, K)`` shares of the classes: the votes, else all for the label, else none."""
+    hard = F.one_hot(ids.clamp(min=0), soft.shape[1]).to(soft.dtype) * (ids != MISSING).unsqueeze(1)
+    return torch.where(soft.sum(1, keepdim=True) > 0, soft, hard)

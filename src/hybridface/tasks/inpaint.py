@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Generator, Tensor, nn
 
 from hybridface.data.batches import Batch
@@ -46,6 +46,13 @@ class InpaintConfig(SelfSupervisedConfig):
     error: Literal["l1", "l2"] = "l1"
     decoder_channels: int = Field(32, ge=4)
     intermediate_maps: bool = True
+
+    @field_validator("hole_side")
+    @classmethod
+    def _sides_in_order(cls, sides: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < sides[0] <= sides[1] <= 1:
+            raise ValueError("expected the smallest and the largest side, above 0 and up to 1")
+        return sides
 
 
 def random_holes(

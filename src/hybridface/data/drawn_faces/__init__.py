@@ -11,6 +11,7 @@ from hybridface.data.drawn_faces.parameters import (
     FaceParameters,
     face_labels,
 )
+from hybridface.data.drawn_faces.pose import nose_tip
 from hybridface.data.drawn_faces.render import DrawnFaces, draw_faces
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "FaceParameters",
     "draw_faces",
     "face_labels",
+    "nose_tip",
 ]

@@ -90,8 +90,16 @@ class Canvas:
 
     def cut(self, pack: Pack) -> "Canvas":
         """Return the packed region as a canvas of its own."""
-        planes = (self.x, self.y, self.z, self.red, self.green, self.blue, self.gloss)
-        return Canvas(*(pack.gather(plane) for plane in planes), self.sharp)
+        return Canvas(
+            x=pack.gather(self.x),
+            y=pack.gather(self.y),
+            z=pack.gather(self.z),
+            red=pack.gather(self.red),
+            green=pack.gather(self.green),
+            blue=pack.gather(self.blue),
+            gloss=pack.gather(self.gloss),
+            sharp=self.sharp,
+        )
 
     def paste(self, pack: Pack, region: "Canvas") -> None:
         """Put the colours and gloss of a region back."""

@@ -43,7 +43,9 @@ def noise(key: Keys, count: int) -> NDArray[np.float32]:
     bits = mix(key[:, None] + steps)
     mask = np.uint64(0x1FFFFF)
     total = (bits & mask) + ((bits >> np.uint64(21)) & mask) + (bits >> np.uint64(43))
-    return (total.astype(np.int64) - 3 * 2**20).astype(np.float32) * np.float32(2.0**-20)
+    result: NDArray[np.float32] = (total.astype(np.int64) - 3 * 2**20).astype(np.float32)
+    result *= np.float32(2.0**-20)
+    return result
 
 
 def sin_turns(turns: Array) -> Array:
@@ -71,15 +73,18 @@ def clip01(value: Array) -> Array:
 def smoothstep(low: float, high: float, value: Array) -> Array:
     """Return 0 at or below low and 1 at or above high (low > high: the reverse), smooth between."""
     t = clip01((value - low) * (1.0 / (high - low)))
-    return t * t * (3.0 - 2.0 * t)
+    result: Array = t * t * (3.0 - 2.0 * t)
+    return result
 
 
 def bump(dx: Array, dy: Array) -> Array:
     """Return a round hill: 1 at (0, 0), 0 at and beyond the unit circle."""
     t = np.maximum(1.0 - dx * dx - dy * dy, 0.0)
-    return t * t
+    result: Array = t * t
+    return result
 
 
-def mixed(low: Array | float, high: Array | float, share: Array) -> Array:
+def mixed(low: Array | float, high: Array | float, share: Array | float) -> Array:
     """Return the straight-line blend ``low + (high - low) * share``."""
-    return low + (high - low) * share
+    blend: Any = low + (high - low) * share
+    return np.asarray(blend)

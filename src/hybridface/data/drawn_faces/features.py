@@ -18,10 +18,10 @@ def paint_eyes(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     arc = np.maximum(1.0 - u * u, 0.0)
     y = canvas.y - EYE_Y - faces.between("eye_tilt", -0.01, 0.025) * u
     droop = au("lid_droop")
-    lift = 1.0 + 0.65 * au("lid_raise") - 0.85 * droop - 0.3 * au("lid_tighten")
+    lift = 1.0 + 0.8 * au("lid_raise") - 0.85 * droop - 0.3 * au("lid_tighten")
     upper = 0.095 * size * np.maximum(lift - 0.15 * au("cheek_raise"), 0.05) * arc
     upper = upper * (1.0 - 0.18 * u)
-    drop = 1.0 + 0.25 * au("lid_raise") - 0.5 * au("lid_tighten") - 0.65 * au("cheek_raise")
+    drop = 1.0 + 0.35 * au("lid_raise") - 0.5 * au("lid_tighten") - 0.65 * au("cheek_raise")
     lower = -0.05 * size * np.maximum(drop, 0.1) * arc * (1.0 + 0.2 * u)
     within = np.abs(u) < 1.0
     crease = canvas.line(y - upper - mixed(0.05, 0.035, droop) * (0.4 + 0.6 * arc), 0.007)
@@ -34,11 +34,12 @@ def paint_eyes(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     dy = y - 0.012 - faces.between("gaze_y", -0.015, 0.015)
     distance = np.sqrt(dx * dx + dy * dy)
     iris = opening * canvas.cover(0.075 * size - distance)
-    canvas.over(iris, tuple(channel * (0.6 + 0.4 * shade) for channel in looks.iris))  # type: ignore[arg-type]
+    red, green, blue = looks.iris
+    dim = 0.6 + 0.4 * shade
+    canvas.over(iris, (red * dim, green * dim, blue * dim))
     canvas.over(opening * canvas.cover(0.036 * size - distance), (0.03, 0.03, 0.03))
-    canvas.over(
-        0.9 * opening * canvas.cover(0.017 - np.abs(dx + 0.022) - np.abs(dy - 0.024)), (1, 1, 1)
-    )
+    glint = canvas.cover(0.017 - np.abs(dx + 0.022) - np.abs(dy - 0.024))
+    canvas.over(0.9 * opening * glint, (1.0, 1.0, 1.0))
     canvas.gloss = canvas.gloss * (1.0 - opening)
     lashes = canvas.line(y - upper - 0.006, 0.0125) * within
     canvas.over(0.85 * lashes, (0.10, 0.07, 0.06))
@@ -51,11 +52,11 @@ def paint_brows(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     inner, outer, frown = au("inner_brow_raise"), au("outer_brow_raise"), au("brow_lower")
     u = (canvas.across + 0.035 * frown - 0.31) * (1.0 / 0.205)
     toward_nose, outward = clip01(0.5 - 0.5 * u), clip01(0.5 + 0.5 * u)
-    middle = faces.between("brow_height", 0.185, 0.235) + 0.045 * (1.0 - u * u)
-    middle = middle + faces.between("brow_tilt", -0.02, 0.02) * u
-    middle = middle + 0.16 * inner * toward_nose * (0.4 + 0.6 * toward_nose)
-    middle = middle + 0.15 * outer * outward * (1.6 - 0.6 * outward)
-    middle = middle - frown * (0.04 + 0.11 * toward_nose) - 0.03 * au("nose_wrinkle") * toward_nose
+    middle = faces.between("brow_height", 0.19, 0.23) + 0.045 * (1.0 - u * u)
+    middle = middle + faces.between("brow_tilt", -0.012, 0.012) * u
+    middle = middle + 0.19 * inner * toward_nose * (0.4 + 0.6 * toward_nose)
+    middle = middle + 0.17 * outer * outward * (1.6 - 0.6 * outward)
+    middle = middle - frown * (0.05 + 0.13 * toward_nose) - 0.03 * au("nose_wrinkle") * toward_nose
     thick = faces.between("brow_thickness", 0.03, 0.05) * (1.0 - 0.6 * outward * outward)
     distance = canvas.y - middle
     brow = canvas.line(distance, thick) * (np.abs(u) < 1.0)
@@ -104,13 +105,13 @@ def paint_mouth(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     square = np.minimum(u * u, 1.0)
     arc, flat = 1.0 - square, 1.0 - square * square
     bend = (
-        0.16 * pull - 0.15 * depress - 0.03 * stretch + faces.between("rest_mouth", -0.025, 0.025)
+        0.18 * pull - 0.18 * depress - 0.03 * stretch + faces.between("rest_mouth", -0.02, 0.02)
     )
     middle = MOUTH_Y + 0.02 * chin + 0.02 * depress - 0.02 * pull + 0.012 * raised + bend * square
     tense = clip01(0.8 * pull + stretch + raised)
     profile = mixed(arc, flat, tense)
-    top = (0.03 * gape + 0.065 * raised + 0.02 * pull * gape + 0.015 * stretch) * profile
-    bottom = (0.26 * gape + 0.02 * raised + 0.03 * stretch) * profile
+    top = (0.03 * gape + 0.08 * raised + 0.02 * pull * gape + 0.015 * stretch) * profile
+    bottom = (0.29 * gape + 0.02 * raised + 0.03 * stretch) * profile
     full = (1.0 - 0.65 * press) * (1.0 + 0.35 * pucker) * (1.0 - 0.15 * pull)
     bow = 1.0 - 0.3 * np.maximum(1.0 - np.abs(u) * 5.0, 0.0)
     lip_up = faces.between("lips", 0.04, 0.075) * full * arc * bow
@@ -120,7 +121,7 @@ def paint_mouth(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     canvas.darken(0.28 * bump(canvas.x / 0.2, (y + bottom + lip_low + 0.04) / 0.045))
     lips = canvas.cover(np.minimum(top + lip_up - y, y + bottom + lip_low)) * within
     red, green, blue = looks.lips
-    light = np.where(y > 0, 0.84, 1.0)
+    light = np.where(y > 0, np.float32(0.84), np.float32(1.0))
     canvas.over(0.92 * lips, (red * light, green * light, blue * light))
     canvas.gloss = canvas.gloss + 0.25 * lips * (y < 0)
     gap = np.minimum(top - y, y + bottom)

@@ -26,7 +26,7 @@ _HAIR: Final = (
     (0.50, 0.25, 0.12),
     (0.66, 0.47, 0.26),
     (0.84, 0.69, 0.44),
-    (0.66, 0.65, 0.64),
+    (0.53, 0.53, 0.54),
 )
 _IRIS: Final = ((0.22, 0.13, 0.07), (0.36, 0.22, 0.10), (0.33, 0.42, 0.24), (0.28, 0.45, 0.62))
 _FRAMES: Final = ((0.07, 0.07, 0.08), (0.30, 0.16, 0.10), (0.45, 0.10, 0.14), (0.62, 0.60, 0.56))
@@ -73,12 +73,12 @@ def looks_of(faces: FaceParameters) -> Looks:
     long_hair = style >= 0.62
     big = (style >= 0.56) & (style < 0.66)
     hairline = faces.between("hairline", 0.44, 0.62)
-    hairline = np.where(thin, hairline + 0.16, np.where(fringe, hairline - 0.22, hairline))
+    hairline = np.where(thin, hairline + 0.16, np.where(fringe, hairline - 0.13, hairline))
     volume = faces.between("hair_volume", 0.25, 0.8)
     top = np.where(bald, 0.0, np.where(thin, 0.15, np.where(big, volume + 0.7, volume)))
     sides = np.where(long_hair, 0.5, 0.2 + 0.3 * volume)
     sides = np.where(bald | thin, 0.1 * thin, np.where(big, volume + 0.5, sides))
-    beard = np.maximum(faces.column("beard") * 2.6 - 1.6, 0.0)
+    beard = np.maximum(faces.column("beard") * 3.0 - 2.1, 0.0)
     skin = _skin(faces)
     return Looks(
         skin=skin,

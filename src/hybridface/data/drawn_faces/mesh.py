@@ -116,7 +116,7 @@ def _grid(name: str) -> tuple[Array, Array]:
     if name == "head":
         return _head()
     side = -1.0 if name.endswith("left") else 1.0
-    kind = name.split("_")[0]
+    kind = name.partition("_")[0]
     maker = {"ear": _ear, "torso": _torso, "long": _long_hair, "rim": _rim}.get(kind)
     if maker is not None:
         position = maker(side)
@@ -208,12 +208,12 @@ def _long_hair(side: float) -> Array:
 def _rim(side: float) -> Array:
     down, around = _axes(2, 25)
     turn = around * 0.5
-    size = 1.0 - 0.085 * (down + 1.0)
+    size = 1.0 - 0.07 * (down + 1.0)
     x = cos_turns(turn) * size
     y = sin_turns(turn) * size
     boxy = 1.0 + 0.22 * 4.0 * x * x * y * y  # a rounded rectangle
     x, y = x * boxy, y * boxy
-    return np.stack([side * 0.30 + 0.225 * x, EYE_Y - 0.02 + 0.19 * y, 0.86 - 0.07 * side * x])
+    return np.stack([side * 0.295 + 0.205 * x, EYE_Y - 0.035 + 0.165 * y, 0.86 - 0.07 * side * x])
 
 
 def _bridge() -> Array:

@@ -43,18 +43,18 @@ FACES_PER_PERSON: Final = 4
 MAX_POSE: Final[tuple[float, float, float]] = (45.0, 25.0, 20.0)
 """Largest yaw, pitch and roll in degrees, either way."""
 
-PERSON_TRAITS: Final[tuple[str, ...]] = tuple(
-    """width jaw chin nose nose_width cheekbones eye_gap eye_size eye_tilt forehead brow_ridge ears
+_PERSON_NAMES: Final = """
+    width jaw chin nose nose_width cheekbones eye_gap eye_size eye_tilt forehead brow_ridge ears
     brow_thickness brow_height brow_tilt mouth_width lips rest_mouth rest_lids rest_brow skin
-    warmth blush freckles age lipstick hair_style hair_colour hair_light hairline hair_part
+    warmth blush age lipstick hair_style hair_colour hair_light hairline hair_part
     hair_volume hair_length curls beard beard_shape iris glasses glasses_shape glasses_colour
-    glasses_size nose_length fringe""".split()
-)
-SCENE_TRAITS: Final[tuple[str, ...]] = tuple(
-    """yaw yaw2 pitch pitch2 roll roll2 scale shift_x shift_y intensity style speech gaze_x gaze_y
-    glasses_worn light_side light_height light_power ambient light_warmth background occluder
-    occluded noise blur exposure contrast saturation clothes clothes2 backlight spread""".split()
-)
+    glasses_size nose_length fringe"""
+_SCENE_NAMES: Final = """
+    yaw yaw2 pitch pitch2 roll roll2 scale shift_x shift_y intensity style speech gaze_x gaze_y
+    glasses_worn light_side light_height light_power ambient light_warmth occluder
+    occluded noise blur exposure contrast saturation clothes clothes2 backlight"""
+PERSON_TRAITS: Final[tuple[str, ...]] = tuple(_PERSON_NAMES.split())
+SCENE_TRAITS: Final[tuple[str, ...]] = tuple(_SCENE_NAMES.split())
 
 _PROTOTYPES: Final[dict[str, tuple[str, str]]] = {
     "angry": (
@@ -100,7 +100,7 @@ class FaceParameters:
         seed: The seed that the faces come from.
         index: (N,) number of each face under that seed.
         expression: (N,) ids from 0 to 6, see `EXPRESSIONS`; balanced over every seven faces.
-        intensity: (N,) strength of the expression, 0.5 (subtle) to 1.1 (strong).
+        intensity: (N,) strength of the expression, 0.55 (subtle) to 1.15 (strong).
         pose: (N, 3) yaw, pitch and roll in degrees, within `MAX_POSE`.
         action_units: (N, 16) movements from 0 to 1, see `ACTION_UNITS`.
         identity: (N,) number of the person; four faces in a row show one person.
@@ -161,14 +161,14 @@ def face_labels(seed: int, start: int, count: int) -> FaceParameters:
     person = uniforms(keys(seed, _PERSON, identity), len(PERSON_TRAITS))
     scene = uniforms(keys(seed, _SCENE, index), len(SCENE_TRAITS))
     expression = _balanced(seed, index)
-    intensity = 0.5 + 0.6 * scene[:, SCENE_TRAITS.index("intensity")]
+    intensity = 0.55 + 0.6 * scene[:, SCENE_TRAITS.index("intensity")]
     return FaceParameters(
         seed=seed,
         index=index,
         expression=expression,
         intensity=intensity,
         pose=_pose(scene),
-        action_units=_action_units(seed, index, expression, intensity, person, scene),
+        action_units=_action_units(seed, index, expression, intensity, person=person, scene=scene),
         identity=identity,
         person=person,
         scene=scene,
@@ -188,7 +188,7 @@ def _pose(scene: NDArray[np.float64]) -> NDArray[np.float64]:
         first = scene[:, SCENE_TRAITS.index(name)]
         second = scene[:, SCENE_TRAITS.index(f"{name}2")]
         share = first + second - 1.0  # Frontal views are commonest, the limits rare.
-        pose[:, axis] = share * (0.55 + 0.45 * np.abs(share)) * limit
+        pose[:, axis] = share * (0.4 + 0.6 * np.abs(share)) * limit
     return pose
 
 
@@ -197,6 +197,7 @@ def _action_units(
     index: NDArray[np.int64],
     expression: NDArray[np.int64],
     intensity: NDArray[np.float64],
+    *,
     person: NDArray[np.float64],
     scene: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -204,13 +205,13 @@ def _action_units(
     draws = uniforms(keys(seed, _MOVES, index), 3 * units).reshape(len(index), 3, units)
     style = np.clip(scene[:, SCENE_TRAITS.index("style")] * 1.6 - 0.3, 0.0, 1.0)[:, None]
     target = mixed(_TABLE[expression, 0], _TABLE[expression, 1], style)
-    moves = target * intensity[:, None] * (0.75 + 0.4 * draws[:, 0])
+    moves = target * intensity[:, None] * (0.8 + 0.4 * draws[:, 0])
     # Every movement also stirs a little for no reason, and seldom a lot.
     stir = draws[:, 1] * draws[:, 1]
-    moves = moves + 0.1 * stir + 0.25 * np.where(draws[:, 2] < 0.06, draws[:, 1], 0.0)
+    moves = moves + 0.08 * stir + 0.2 * np.where(draws[:, 2] < 0.06, draws[:, 1], 0.0)
     rest = {
-        "brow_lower": 0.15 * person[:, PERSON_TRAITS.index("rest_brow")],
-        "lid_droop": 0.15 * person[:, PERSON_TRAITS.index("rest_lids")],
+        "brow_lower": 0.1 * person[:, PERSON_TRAITS.index("rest_brow")],
+        "lid_droop": 0.1 * person[:, PERSON_TRAITS.index("rest_lids")],
         "mouth_open": 0.4 * np.maximum(scene[:, SCENE_TRAITS.index("speech")] - 0.75, 0.0),
     }
     for name, extra in rest.items():

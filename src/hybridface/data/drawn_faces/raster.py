@@ -96,8 +96,9 @@ class _Spans:
         """Return the depth of each triangle `owner` at the middle of a sample."""
         y = row.astype(np.float32) + np.float32(0.5)
         x = column.astype(np.float32) + np.float32(0.5)
-        depth = self.origin[owner] + self.per_x[owner] * x + self.per_y[owner] * y
-        return np.minimum(np.maximum(depth, self.far[owner]), self.near[owner])
+        depth: Array = self.origin[owner] + self.per_x[owner] * x + self.per_y[owner] * y
+        depth = np.maximum(depth, self.far[owner])
+        return np.minimum(depth, self.near[owner])
 
 
 def weights(corners: list[list[Array]], x: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -111,7 +112,8 @@ def weights(corners: list[list[Array]], x: Array, y: Array) -> tuple[Array, Arra
     (ax, ay), (bx, by), (cx, cy) = corners
     area = (cx - ax) * (by - ay) - (bx - ax) * (cy - ay)
     inverse = 1.0 / np.where(area > 1e-6, area, np.float32(1.0))
-    second = clip01(((cx - ax) * (y - ay) - (x - ax) * (cy - ay)) * inverse)
-    third = clip01(((x - ax) * (by - ay) - (bx - ax) * (y - ay)) * inverse)
+    second: Array = clip01(((cx - ax) * (y - ay) - (x - ax) * (cy - ay)) * inverse)
+    third: Array = clip01(((x - ax) * (by - ay) - (bx - ax) * (y - ay)) * inverse)
     third = np.minimum(third, 1.0 - second)
-    return 1.0 - second - third, second, third
+    first: Array = 1.0 - second - third
+    return first, second, third

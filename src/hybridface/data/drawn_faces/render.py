@@ -12,11 +12,12 @@ from hybridface.data.drawn_faces.canvas import Canvas, Pack
 from hybridface.data.drawn_faces.exact import Array
 from hybridface.data.drawn_faces.looks import Colour, Looks, looks_of
 from hybridface.data.drawn_faces.mesh import rest_mesh
+from hybridface.data.drawn_faces.occluders import add_occluders
 from hybridface.data.drawn_faces.parameters import FaceParameters, face_labels
+from hybridface.data.drawn_faces.pose import Posed, picture_scale, pose_heads
 from hybridface.data.drawn_faces.raster import visible_triangles, weights
-from hybridface.data.drawn_faces.scenery import add_occluders, background, develop
-from hybridface.data.drawn_faces.shape import Posed, picture_scale, pose_heads
-from hybridface.data.drawn_faces.surface import light_surface, paint_surface
+from hybridface.data.drawn_faces.scenery import background, develop
+from hybridface.data.drawn_faces.surface import exposure, light_surface, paint_surface
 
 MIN_SIZE: Final = 16
 _SAMPLES_A_CHUNK: Final = 8 * 96 * 96
@@ -119,7 +120,8 @@ def _lit_samples(
 
     def blend(attribute: Array) -> Array:
         a, b, c = (attribute.ravel()[v] * w for v, w in zip(vertices, share, strict=True))
-        return a + b + c
+        total: Array = a + b + c
+        return total
 
     px, py, pz = (blend(axis) for axis in posed.paint)
     nx, ny, nz = (blend(axis) for axis in posed.normal)
@@ -129,8 +131,9 @@ def _lit_samples(
     inverse = flip / (np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6))
     sharp = picture_scale(faces) * side
     canvas = Canvas(px, py, pz, px, py, pz, px, sharp)
+    gain = exposure(faces, looks)
     paint_surface(canvas, part, faces, looks)
-    return light_surface(canvas, (nx * inverse, ny * inverse, nz * inverse), faces), pack
+    return light_surface(canvas, (nx * inverse, ny * inverse, nz * inverse), faces, gain), pack
 
 
 def _halved(samples: Array, size: int) -> Array:

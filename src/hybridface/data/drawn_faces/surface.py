@@ -20,6 +20,8 @@ from hybridface.data.drawn_faces.looks import Colour, Looks
 from hybridface.data.drawn_faces.mesh import EYE_X, EYE_Y, MOUTH_Y, PARTS
 from hybridface.data.drawn_faces.parameters import FaceParameters
 
+AMBIENT, POWER = (0.34, 0.65), (0.4, 0.95)
+"""Ranges of the light from everywhere and of the light from one side."""
 _STRANDS = 10  # stream of the random numbers that make hair uneven
 
 
@@ -27,7 +29,7 @@ def paint_surface(
     canvas: Canvas, part: NDArray[np.int64], faces: FaceParameters, looks: Looks
 ) -> None:
     """Paint every sample (F, P) of the canvas in the colour of its part, without light."""
-    torso = part == PARTS.index("torso")
+    torso = (part == PARTS.index("torso")).astype(np.float32)
     _paint_skin(canvas, faces, looks)
     head = part == PARTS.index("head")
     _region(canvas, head & _box(canvas, -1.05, -0.12, 0.75), faces, looks, "beard")
@@ -47,8 +49,17 @@ def paint_surface(
     canvas.over(frames.astype(np.float32), looks.frames)
 
 
+def exposure(faces: FaceParameters, looks: Looks) -> Array:
+    """Return the gain (F, 1) with which a camera that looks at the face takes the picture."""
+    red, green, blue = looks.skin
+    light = faces.between("ambient", *AMBIENT) + 0.5 * faces.between("light_power", *POWER)
+    level = (0.3 * red * red + 0.59 * green * green + 0.11 * blue * blue) * light
+    gain: Array = 0.45 / (0.19 + 0.75 * level)
+    return gain
+
+
 def light_surface(
-    canvas: Canvas, normal: tuple[Array, Array, Array], faces: FaceParameters
+    canvas: Canvas, normal: tuple[Array, Array, Array], faces: FaceParameters, gain: Array
 ) -> Colour:
     """Return the lit colour of every sample, linear in light, from unit normals (F, P)."""
     x, y, z = normal
@@ -57,8 +68,8 @@ def light_surface(
     level = cos_turns(height)
     lx, ly, lz = sin_turns(turn) * level, sin_turns(height), cos_turns(turn) * level
     facing = x * lx + y * ly + z * lz
-    direct = clip01((facing + 0.15) * (1.0 / 1.15)) * faces.between("light_power", 0.4, 0.95)
-    ambient = faces.between("ambient", 0.34, 0.65) * (0.8 + 0.28 * y) + 0.1 * z
+    direct = clip01((facing + 0.15) * (1.0 / 1.15)) * faces.between("light_power", *POWER)
+    ambient = faces.between("ambient", *AMBIENT) * (0.8 + 0.28 * y) + 0.1 * z
     edge = np.maximum(1.0 - np.abs(z), 0.0)
     ambient = ambient + 0.35 * faces.column("backlight") * edge * edge
     warm = faces.between("light_warmth", -0.16, 0.16)
@@ -70,7 +81,7 @@ def light_surface(
     shine = shine * shine * canvas.gloss * direct
     planes = (canvas.red, canvas.green, canvas.blue)
     red, green, blue = (
-        plane * plane * (ambient * (1.0 - 0.4 * tint) + direct * (1.0 + tint)) + shine
+        gain * (plane * plane * (ambient * (1.0 - 0.4 * tint) + direct * (1.0 + tint)) + shine)
         for plane, tint in zip(planes, (warm, 0.15 * warm, -warm), strict=True)
     )
     return red, green, blue

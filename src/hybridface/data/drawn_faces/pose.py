@@ -1,31 +1,19 @@
 """From traits and movements to a posed mesh on the screen."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.data.drawn_faces.exact import Array, bump, cos_turns, sin_turns, smoothstep
-from hybridface.data.drawn_faces.looks import Looks
-from hybridface.data.drawn_faces.mesh import EYE_X, EYE_Y, MOUTH_Y, Mesh, rest_mesh
+from hybridface.data.drawn_faces.exact import Array, cos_turns, sin_turns
+from hybridface.data.drawn_faces.looks import Looks, looks_of
+from hybridface.data.drawn_faces.mesh import EYE_Y, Mesh, rest_mesh
 from hybridface.data.drawn_faces.parameters import FaceParameters
+from hybridface.data.drawn_faces.shapes import MOVES, expression_shapes, hair_shapes, person_shapes
 
 _CAMERA: Final = 6.0  # distance of the eye from the middle of the head, in object units
 _PIVOT: Final = (0.0, -0.10, -0.05)
-
-MOVES: Final[dict[str, tuple[str, ...]]] = {
-    "jaw": ("mouth_open",),
-    "brows": ("inner_brow_raise", "outer_brow_raise"),
-    "frown": ("brow_lower",),
-    "cheeks": ("cheek_raise", "lip_corner_pull"),
-    "sneer": ("nose_wrinkle", "upper_lip_raise"),
-    "smile": ("lip_corner_pull", "lip_stretch"),
-    "pout": ("lip_pucker",),
-    "chin_up": ("chin_raise",),
-}
-"""Expression shapes and the action units that add up to their strength."""
 
 
 @dataclass(frozen=True)
@@ -41,108 +29,6 @@ class Posed:
     screen: tuple[Array, Array, Array]
     normal: tuple[Array, Array, Array]
     paint: tuple[Array, Array, Array]
-
-
-@cache
-def expression_shapes() -> dict[str, dict[int, NDArray[np.float32]]]:
-    """Return, for each of `MOVES`, how far it moves the head's vertices along some axes."""
-    x, y, z = (axis.astype(np.float64) for axis in rest_mesh().paint)
-    across, side = np.abs(x), np.sign(x)
-    front = smoothstep(-0.1, 0.5, z)
-    jaw = smoothstep(MOUTH_Y + 0.03, MOUTH_Y - 0.13, y) * (0.25 + 0.75 * front)
-    corner = bump((across - 0.28) / 0.2, (y - MOUTH_Y) / 0.16) * front
-    cheek = bump((across - 0.36) / 0.26, (y + 0.22) / 0.22) * front
-    brow = bump((across - 0.28) / 0.34, (y - 0.24) / 0.2) * front
-    wing = bump((across - 0.12) / 0.16, (y + 0.26) / 0.16) * front
-    hollow = bump(x / 0.26, (y - MOUTH_Y + 0.07) / 0.13) * front
-    mouth = bump(x / 0.3, (y - MOUTH_Y) / 0.16) * front
-    chin = bump(x / 0.3, (y + 0.78) / 0.18) * front
-    return _packed(
-        {
-            "jaw": {1: -0.24 * jaw, 2: -0.13 * hollow - 0.05 * jaw},
-            "brows": {1: 0.03 * brow, 2: 0.01 * brow},
-            "frown": {1: -0.03 * brow, 2: 0.03 * brow},
-            "cheeks": {1: 0.03 * cheek, 2: 0.045 * cheek},
-            "sneer": {1: 0.02 * wing, 2: 0.02 * wing + 0.015 * cheek},
-            "smile": {0: 0.05 * side * corner, 1: 0.02 * corner, 2: -0.03 * corner},
-            "pout": {2: 0.08 * mouth},
-            "chin_up": {1: 0.03 * chin, 2: 0.03 * chin},
-        }
-    )
-
-
-@cache
-def person_shapes() -> dict[str, dict[int, NDArray[np.float32]]]:
-    """Return how far each trait of a person moves the vertices when it is at its highest."""
-    mesh = rest_mesh()
-    x, y, z = (axis.astype(np.float64) for axis in mesh.paint)
-    across, side = np.abs(x), np.sign(x)
-    head = np.zeros(x.shape)
-    head[mesh.part("head").slice] = 1.0
-    front = smoothstep(-0.1, 0.5, z) * head
-    still = np.ones(x.shape)
-    still[mesh.part("torso").slice] = 0.0
-    low = smoothstep(-0.15, -0.75, y) * still
-    nose = bump(x / 0.2, (y + 0.22) / 0.24) * front
-    tip = bump(x / 0.16, (y + 0.28) / 0.14) * front
-    wing = bump((across - 0.13) / 0.14, (y + 0.28) / 0.15) * front
-    brow = bump((across - 0.26) / 0.34, (y - 0.2) / 0.14) * front
-    eyes = bump((across - EYE_X) / 0.3, (y - EYE_Y) / 0.22) * front
-    cheek = bump((across - 0.45) / 0.26, (y + 0.18) / 0.24) * front
-    chin = smoothstep(-0.55, -0.9, y) * front
-    ears = np.zeros(x.shape)
-    for name in ("ear_left", "ear_right"):
-        ears[mesh.part(name).slice] = 1.0
-    return _packed(
-        {
-            "width": {0: 0.09 * x * still},
-            "jaw": {0: 0.20 * x * low},
-            "chin": {1: -0.10 * chin, 2: 0.05 * chin},
-            "nose": {2: 0.07 * nose + 0.03 * tip},
-            "nose_length": {1: -0.05 * tip},
-            "nose_width": {0: 0.04 * side * wing, 2: 0.03 * wing},
-            "cheekbones": {2: 0.035 * cheek, 0: 0.03 * side * cheek},
-            "eye_gap": {0: 0.035 * side * eyes},
-            "forehead": {1: 0.08 * smoothstep(0.3, 0.9, y) * head},
-            "brow_ridge": {2: 0.035 * brow},
-            "ears": {0: 0.35 * (x - side * 0.72) * ears, 1: 0.2 * (y + 0.1) * ears},
-        }
-    )
-
-
-@cache
-def hair_shapes() -> dict[str, dict[int, NDArray[np.float32]]]:
-    """Return how the head swells under hair: on top, at the sides and back, and in curls."""
-    x, y, z = (axis.astype(np.float64) for axis in rest_mesh().paint)
-    head = np.zeros(x.shape)
-    head[rest_mesh().part("head").slice] = 1.0
-    line = 0.56 - 0.5 * smoothstep(0.42, 0.12, z) - 0.5 * smoothstep(0.1, -0.5, z)
-    cover = smoothstep(0.0, 0.2, y - line) * head
-    top = cover * smoothstep(0.35, 0.95, y)
-    sides = cover * smoothstep(0.95, 0.5, y)
-    length = np.sqrt(x * x + z * z) + 1e-6
-    lumps = cover * (
-        sin_turns(2.3 * x + 1.1 * y) * sin_turns(2.9 * y - 0.7 * z)
-        + sin_turns(2.6 * z + 1.7 * y + 0.2) * cos_turns(3.1 * x)
-    )
-    return _packed(
-        {
-            "top": {0: 0.15 * top * x, 1: 0.2 * top, 2: 0.1 * top * z},
-            "sides": {0: 0.15 * sides * x / length, 2: 0.12 * sides * z / length},
-            "lumps": {
-                0: 0.05 * lumps * x / length,
-                1: 0.05 * lumps * np.maximum(y, 0.0),
-                2: 0.04 * lumps * z / length,
-            },
-        }
-    )
-
-
-def _packed(shapes: dict[str, dict[int, Array]]) -> dict[str, dict[int, NDArray[np.float32]]]:
-    return {
-        name: {axis: values.astype(np.float32) for axis, values in axes.items()}
-        for name, axes in shapes.items()
-    }
 
 
 def move_strengths(faces: FaceParameters) -> dict[str, Array]:
@@ -184,9 +70,17 @@ def pose_heads(faces: FaceParameters, looks: Looks) -> Posed:
     )
 
 
+def nose_tip(faces: FaceParameters) -> NDArray[np.float64]:
+    """Return where the tip of the nose is drawn, (N, 2): x right and y down in picture widths."""
+    x, y, _ = pose_heads(faces, looks_of(faces)).screen
+    mesh = rest_mesh()
+    tip = int(np.argmax(mesh.position[2, mesh.part("head").slice]))
+    return np.stack([x[:, tip], y[:, tip]], 1).astype(np.float64)
+
+
 def picture_scale(faces: FaceParameters) -> Array:
     """Return how many picture widths (N, 1) a unit of length at the middle of the head takes."""
-    return faces.between("scale", 0.46, 0.57)
+    return faces.between("scale", 0.50, 0.61)
 
 
 def project(
@@ -195,8 +89,8 @@ def project(
     """Return x and y in picture widths, y down, and depth, of turned points (N, V) in space."""
     x, y, z = turned
     grown = picture_scale(faces) * _CAMERA / (_CAMERA - z)
-    right = faces.between("shift_x", 0.44, 0.56) + grown * x
-    down = faces.between("shift_y", 0.39, 0.51) - grown * y
+    right = faces.between("shift_x", 0.43, 0.57) + grown * x
+    down = faces.between("shift_y", 0.35, 0.49) - grown * y
     return right, down, z
 
 
@@ -284,7 +178,7 @@ def _dress(faces: FaceParameters, mesh: Mesh, looks: Looks, place: list[Array]) 
     for name, middle in (("rim_left", -0.3), ("rim_right", 0.3)):
         part = mesh.part(name).slice
         place[0][:, part] = middle + (place[0][:, part] - middle) * size
-        place[1][:, part] = EYE_Y - 0.02 + (place[1][:, part] - EYE_Y + 0.02) * tall
+        place[1][:, part] = EYE_Y - 0.035 + (place[1][:, part] - EYE_Y + 0.035) * tall
     for name in ("rim_left", "rim_right", "bridge", "temple_left", "temple_right"):
         for axis in range(3):
             place[axis][:, mesh.part(name).slice] *= looks.glasses

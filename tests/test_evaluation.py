@@ -10,7 +10,7 @@ from PIL import Image
 
 from hybridface import images
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.evaluate import evaluate, run_evaluate
+from hybridface.evaluation import evaluate, run_evaluate
 from hybridface.runtime import FaceModel
 from tiny_models import EXPRESSIONS, expected, weights_of, write_colour_model, write_model
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hybridface.data.source import MISSING, Labels, Problem, Rows, Source, SourceOptions
 from hybridface.errors import DataError
-from hybridface.evaluate import evaluate
+from hybridface.evaluation import evaluate
 from hybridface.runtime import FaceModel
 from tiny_models import EXPRESSIONS, weights_of, write_model
 
@@ -49,7 +49,7 @@ def evaluate_made(model: str | Path | FaceModel, **columns: tuple[Sequence[str],
         name: Labels(tuple(names), np.array(ids, dtype=np.int64))
         for name, (names, ids) in columns.items()
     }
-    with patch("hybridface.evaluate.open_source", return_value=source):
+    with patch("hybridface.evaluation.open_source", return_value=source):
         return evaluate(model, "made:nowhere")
 
 

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Generator
+
+from hybridface.errors import UsageError
+from hybridface.tasks import build_tasks
+from hybridface.tasks.base import View
+from hybridface.tasks.inpaint import BLANK, Inpaint, random_holes
+from tiny_runs import labelled_batch, tiny_model
+
+SEEDS = st.integers(0, 2**32 - 1)
+SIDES = st.tuples(st.floats(0.05, 1), st.floats(0.05, 1)).map(lambda pair: tuple(sorted(pair)))
+
+
+def inpaint(**options: Any) -> Inpaint:
+    (task,) = build_tasks({"inpaint": options})
+    assert isinstance(task, Inpaint)
+    return task
+
+
+@given(st.integers(1, 5), st.integers(16, 70), SIDES, SEEDS)
+def test_one_hole_is_a_rectangle_of_the_sides_asked_for(
+    count: int, size: int, sides: tuple[float, float], seed: int
+) -> None:
+    masks = random_holes(count, size, 1, sides, Generator().manual_seed(seed))
+    assert masks.shape == (count, 1, size, size)
+    assert masks.dtype == torch.bool
+    for mask in masks[:, 0].numpy():
+        rows, columns = mask.any(1), mask.any(0)
+        np.testing.assert_array_equal(mask, np.outer(rows, columns))
+        for line in (rows, columns):
+            # A pixel belongs to a hole when its middle does, so a side is right to a pixel.
+            assert sides[0] * size - 1 <= line.sum() <= sides[1] * size + 1
+            assert np.abs(np.diff(line.astype(int))).sum() <= 2
+
+
+def test_holes_reach_every_place_and_every_side() -> None:
+    masks = random_holes(4000, 40, 1, (0.1, 0.5), Generator().manual_seed(0))
+    seen = masks.float().mean((0, 1))
+    assert seen.min() > 0
+    torch.testing.assert_close(seen, seen.flip(0), atol=0.04, rtol=0)
+    torch.testing.assert_close(seen, seen.T, atol=0.04, rtol=0)
+    tall = masks.any(3).sum(2).float() / 40
+    assert tall.min() < 0.13
+    assert tall.max() > 0.47
+    assert tall.mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+@given(st.integers(2, 8), SEEDS)
+def test_more_holes_are_the_union(holes: int, seed: int) -> None:
+    mask = random_holes(3, 32, holes, (0.2, 0.3), Generator().manual_seed(seed)).float().mean()
+    assert 0.03 < mask <= holes * 0.3**2 * 1.25
+
+
+@given(st.sampled_from(["l1", "l2"]), st.floats(0, 5), st.floats(0, 5), SEEDS)
+def test_loss_is_what_a_slow_sum_gives(
+    error: str, hole_weight: float, rest_weight: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    output, truth = random.random((2, 3, 3, 5, 5))
+    holes = random.random((3, 1, 5, 5)) < 0.3
+    sums, counts = {True: 0.0, False: 0.0}, {True: 0, False: 0}
+    for b, y, x in np.ndindex(3, 5, 5):
+        inside = bool(holes[b, 0, y, x])
+        for c in range(3):
+            apart = abs(output[b, c, y, x] - truth[b, c, y, x])
+            sums[inside] += apart if error == "l1" else apart**2
+            counts[inside] += 1
+    mean = {inside: sums[inside] / max(counts[inside], 1) for inside in sums}
+    task = inpaint(error=error, hole_weight=hole_weight, rest_weight=rest_weight)
+    loss = task.loss(
+        torch.from_numpy(output), (torch.from_numpy(truth), torch.from_numpy(holes))
+    ).item()
+    assert loss == pytest.approx(hole_weight * mean[True] + rest_weight * mean[False], rel=1e-6)
+
+
+def test_hole_psnr_looks_at_the_holes_alone() -> None:
+    truth = torch.full((2, 3, 8, 8), 0.5)
+    holes = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    holes[:, :, :4] = True
+    output = torch.where(holes, truth + 0.1, torch.rand(2, 3, 8, 8))
+    assert inpaint().measure(output, (truth, holes))["hole_psnr"].item() == pytest.approx(
+        20, abs=1e-4
+    )
+    assert math.isfinite(inpaint().measure(truth, (truth, holes))["hole_psnr"])
+
+
+def test_the_view_is_blank_in_the_holes_and_true_elsewhere() -> None:
+    batch = labelled_batch()
+    images = batch.images.float() / 255
+    view = inpaint().make_view(images, batch, Generator().manual_seed(0))
+    truth, holes = view.target
+    assert view.images is not None
+    assert torch.equal(truth, images)
+    assert torch.equal(view.images, torch.where(holes, torch.tensor(BLANK), images))
+    shared = View(view.images, view.target)
+    shown = inpaint().picture(images, shared, torch.ones_like(images))
+    assert torch.equal(shown["answered"], torch.where(holes, torch.tensor(1.0), images))
+    assert torch.equal(shown["dealt"], view.images)
+
+
+@pytest.mark.parametrize("intermediate", [True, False])
+@pytest.mark.parametrize("size", [32, 50])
+def test_the_decoder_gives_pictures(intermediate: bool, size: int) -> None:
+    options = {"inpaint": {"intermediate_maps": intermediate, "decoder_channels": 8}}
+    model, _ = tiny_model(options, size)
+    images = (labelled_batch(4, size).images.float() / 255).requires_grad_()
+    filled = model(images)["inpaint"]
+    assert filled.shape == (4, 3, size, size)
+    assert filled.min() >= 0
+    assert filled.max() <= 1
+    filled.mean().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("intermediate", [True, False])
+def test_the_decoder_reads_finer_maps_only_when_asked(intermediate: bool) -> None:
+    model, _ = tiny_model({"inpaint": {"intermediate_maps": intermediate}})
+    features = model.eval().features(labelled_batch(2).images.float() / 255)
+    assert features.maps
+    changed = type(features)(
+        features.pooled, features.final, tuple(torch.zeros_like(m) for m in features.maps)
+    )
+    head = model.heads["inpaint"]
+    assert torch.equal(head(features), head(changed)) != intermediate
+
+
+def test_a_decoder_learns_one_picture() -> None:
+    model, (task,) = tiny_model({"inpaint": {"decoder_channels": 16}})
+    batch = labelled_batch(2)
+    images = batch.images.float() / 255
+    view = task.make_view(images, batch, Generator().manual_seed(0))
+    assert view.images is not None
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(40):
+        loss = task.loss(model(view.images)["inpaint"], view.target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert min(losses[-5:]) < losses[0] / 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"hole_side": [0.5, 0.25]}, {"hole_side": [0, 0.5]}, {"hole_side": [0.5, 1.5]}, {"holes": 0}],
+)
+def test_holes_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"tasks\.inpaint: hole"):
+        build_tasks({"inpaint": options})

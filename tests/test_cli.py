@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hybridface.cli import main
+from hybridface.config import Recipe
+from hybridface.data.sources import source_kinds
+from hybridface.tasks import task_types
+from hybridface.training import TrainedRun
+from tiny_runs import CONTENT, write_recipe
+
+Ran = subprocess.CompletedProcess[str]
+Write = Callable[..., Path]
+HEAVY = ("torch", "pytorch_lightning", "timm", "onnxruntime", "numpy", "PIL", "matplotlib", "scipy")
+TELL_MODULES = f"""
+import sys
+from hybridface.cli import main
+try:
+    main()
+finally:
+    print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+
+
+def spawn(*arguments: str | Path, code: str | None = None, cache: Path | None = None) -> Ran:
+    """Run the command line in a process of its own."""
+    start = ["-c", code] if code else ["-m", "hybridface"]
+    environment = os.environ | ({"HYBRIDFACE_CACHE": str(cache)} if cache else {})
+    return subprocess.run(
+        [sys.executable, *start, *map(str, arguments)],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Return a function that runs the command line here, where torch is loaded already."""
+
+    def run(*arguments: str | Path) -> Ran:
+        command = ["hybridface", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capfd.readouterr()
+        return Ran(command, left.value.code if isinstance(left.value.code, int) else 0, out, err)
+
+    return run
+
+
+def one_message(ran: Ran) -> str:
+    """Return what a failed command says, which is for people."""
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("hybridface: ")
+    assert "Traceback" not in ran.stderr
+    return ran.stderr
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return write_recipe(tmp_path / "tiny.yaml")
+
+
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "study", "data"])
+def test_help_loads_nothing_heavy(command: str) -> None:
+    ran = spawn(*command.split(), "--help", code=TELL_MODULES)
+    assert ran.returncode == 0
+    assert "Usage:" in ran.stdout
+    assert ran.stderr.strip() == ""
+
+
+def test_help_names_every_command() -> None:
+    shown = spawn("--help").stdout
+    for command in ("train", "evaluate", "predict", "study", "tasks", "data", "config"):
+        assert f"\n  {command} " in shown
+
+
+WRONG_RECIPES = {
+    "trainig.epochs=1": "did you mean 'training'",
+    "training.epoch=1": "did you mean 'training.epochs'",
+    "data.folds.cuont=3": "did you mean 'data.folds.count'",
+    "training.epochs=many": "training.epochs: Input should be a valid integer",
+    "no override": "write key=value",
+}
+
+
+@pytest.mark.parametrize("override", WRONG_RECIPES)
+def test_wrong_keys_exit_with_2_before_torch_is_loaded(override: str, recipe: Path) -> None:
+    ran = spawn("train", recipe, override, code=TELL_MODULES)
+    assert ran.returncode == 2
+    assert WRONG_RECIPES[override] in one_message(ran)
+    assert ran.stderr.splitlines()[-1] == ""  # the heavy modules that were loaded
+
+
+WRONG_NAMES = {
+    "tasks.puzle={}": "unknown task 'puzle': did you mean 'puzzle'",
+    "tasks.puzzle.gird=3": "did you mean 'grid'",
+    "tasks.puzzle.grid=3": "the nearest that fit are 30 and 33",
+    "tasks.expression=null": "none of them is supervised",
+    "tasks.expression.label=mood": "no label column 'mood'; it has: expression",
+    "data.source=drwn:100": "unknown kind of data 'drwn': did you mean 'drawn'",
+    "data.source=drawn:100?sed=1": "did you mean 'seed'",
+    "backbone.name=test_eficientnet": "did you mean 'test_efficientnet'",
+    "data.folds={count: 3, test: 3}": "numbered from 0 to 2",
+    "data.source=folder:/nowhere": "does not exist",
+}
+
+
+@pytest.mark.parametrize("override", WRONG_NAMES)
+@pytest.mark.usefixtures("drawn_cache")
+def test_wrong_names_are_refused(override: str, recipe: Path, call: Callable[..., Ran]) -> None:
+    ran = call("train", recipe, override, "--quiet")
+    assert ran.returncode == (1 if "nowhere" in override else 2)
+    assert WRONG_NAMES[override] in one_message(ran)
+    assert not (recipe.parent / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read"), ("[1, 2]", "expected a mapping"), ("a: [", "not valid YAML")],
+)
+def test_recipes_that_are_none(content: str | None, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    if content is not None:
+        file.write_text(content)
+    for command in ("train", "study", "config"):
+        ran = spawn(command, file)
+        assert ran.returncode == 2
+        assert said in one_message(ran)
+
+
+def test_failure_exits_with_1(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"not a model")
+    (tmp_path / "face.png").write_bytes(b"not a picture")
+    ran = spawn("predict", tmp_path / "face.png", "--model", tmp_path / "model.onnx")
+    assert ran.returncode == 1
+    assert "model.onnx" in one_message(ran)
+
+
+def test_data_list_names_each_kind_with_its_layout() -> None:
+    ran = spawn("data", "list", code=TELL_MODULES)
+    assert ran.returncode == 0
+    for name, kind in source_kinds().items():
+        assert f"{name}\n    {kind.layout}\n" in ran.stdout
+        for option in kind.Options.model_fields:
+            assert f"?{option}=" in ran.stdout
+    assert "torch" not in ran.stderr
+
+
+def test_tasks_are_listed_with_their_options(call: Callable[..., Ran]) -> None:
+    shown = call("tasks").stdout
+    for name, kind in task_types().items():
+        start = shown.index(f"{name}: {kind.summary}")
+        for option in kind.Config.model_fields:
+            assert f"    {option}: " in shown[start:]
+
+
+def test_config_prints_a_recipe_that_says_everything(
+    recipe: Path, call: Callable[..., Ran]
+) -> None:
+    ran = call("config", recipe, "training.learning_rate=1e-3", "tasks.inpaint=null")
+    content = yaml.safe_load(ran.stdout)
+    assert content["training"]["learning_rate"] == 0.001
+    assert content["training"]["epochs"] == CONTENT["training"]["epochs"]
+    assert set(content["tasks"]) == {"expression", "puzzle"}
+    assert set(content["tasks"]["puzzle"]) == set(task_types()["puzzle"].Config.model_fields)
+    assert set(content) == set(Recipe.model_fields)
+    again = recipe.with_name("again.yaml")
+    again.write_text(ran.stdout)
+    assert call("config", again).stdout == ran.stdout
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_train_says_where_the_model_is(recipe: Path, call: Callable[..., Ran]) -> None:
+    ran = call("train", recipe, "training.epochs=1", "tasks.inpaint=null", "--quiet")
+    assert ran.returncode == 0
+    assert "test: accuracy 0." in ran.stdout
+    assert "95 %" in ran.stdout
+    model = Path(ran.stdout.splitlines()[-1].removeprefix("model: "))
+    assert model == recipe.with_suffix("") / "model.onnx"
+    assert model.exists()
+    refused = call("train", recipe, "training.epochs=1", "tasks.inpaint=null")
+    assert refused.returncode == 2
+    assert "already holds a run" in one_message(refused)
+    again = call("train", recipe, "training.epochs=1", "tasks.inpaint=null", "--resume")
+    assert again.stdout == ran.stdout
+
+
+def test_evaluate_prints_one_json_object(tiny_run: TrainedRun, drawn_pictures: Path) -> None:
+    ran = spawn(
+        "evaluate", tiny_run.folder, "--data", "drawn:40?seed=1", "--json", cache=drawn_pictures
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert set(said["tasks"]) == {"expression"}
+    accuracy = said["tasks"]["expression"]["accuracy"]
+    low, high = accuracy["ci95"]
+    assert 0 <= low <= accuracy["value"] <= high <= 1
+    assert said["split"] == "test"
+    assert said["count"] == said["tasks"]["expression"]["count"] > 0
+
+
+def test_evaluation_is_that_of_the_run(
+    tiny_run: TrainedRun, drawn_cache: Path, call: Callable[..., Ran]
+) -> None:
+    source = CONTENT["data"]["source"]
+    said = json.loads(call("evaluate", tiny_run.folder, "--data", source, "--json").stdout)
+    ours, theirs = said["tasks"]["expression"], tiny_run.result["test"]
+    assert ours["accuracy"] == theirs["accuracy"]
+    assert ours["confusion"]["counts"] == theirs["confusion"]["counts"]
+    assert ours["nll"]["value"] == pytest.approx(theirs["nll"]["value"], abs=1e-4)
+    text = call("evaluate", tiny_run.folder, "--data", source).stdout
+    assert f"{ours['count']}" in text
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+def test_predict_never_loads_torch(
+    form: list[str], tiny_run: TrainedRun, tmp_path: Path, write_picture: Write
+) -> None:
+    pictures = [write_picture(tmp_path / f"{seed}.png", seed) for seed in range(3)]
+    ran = spawn("predict", *pictures, "--model", tiny_run.folder, *form, code=TELL_MODULES)
+    assert ran.returncode == 0, ran.stderr
+    assert set(ran.stderr.split()) == {"numpy", "onnxruntime", "PIL"}
+    assert all(picture.name in ran.stdout for picture in pictures)
+    if form == ["--json"]:
+        said = json.loads(ran.stdout)
+        assert len(said["predictions"]) == 3
+        for prediction in said["predictions"]:
+            probabilities = prediction["tasks"]["expression"]["probabilities"]
+            assert list(probabilities) == tiny_run.result["classes"]
+            assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_reader_that_leaves_early_is_no_traceback() -> None:
+    command = f"{sys.executable} -m hybridface data list | head -c 1"
+    ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in ran.stderr

@@ -26,9 +26,9 @@ class Strength:
         rotation: Largest rotation in degrees, either way.
         zoom: Smallest and largest side of the crop, as a part of the side.
         shift: Largest shift of the crop's centre, as a part of the side.
-        contrast: Largest change of contrast, as a part.
-        brightness: Largest change of brightness, of a range of 1.
-        noise: Largest standard deviation of pixel noise, of a range of 1; drawn for each channel,
+        contrast: Largest change of contrast, as a part; half of the pictures change.
+        brightness: Largest change of brightness, of a range of 1; half of the pictures change.
+        noise: Largest standard deviation of pixel noise; half get some. Drawn a channel,
             so that it is all the colour a grey picture gets.
         blur: Part of the pictures that is blurred.
         coarse: Part of the pictures that is resized to half and back.
@@ -101,6 +101,10 @@ class _Draw:
     def chance(self, probability: float) -> Tensor:
         return self.uniform(0, 1) < probability
 
+    def sometimes(self, most: float) -> Tensor:
+        """Return zero for about half of the pictures, else up to ``most`` either way."""
+        return self.uniform(-most, most) * self.chance(0.5)
+
     def normal_like(self, images: Tensor) -> Tensor:
         values = torch.randn(images.shape, generator=self.generator, device=self._where())
         return values.to(self.device, non_blocking=True)
@@ -128,9 +132,9 @@ def _recolour(images: Tensor, strength: Strength, draw: _Draw) -> Tensor:
     """Change contrast and brightness; take the colour of some."""
     if strength.contrast:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        images = (images - mean) * draw.uniform(1 - strength.contrast, 1 + strength.contrast) + mean
+        images = (images - mean) * (1 + draw.sometimes(strength.contrast)) + mean
     if strength.brightness:
-        images = images + draw.uniform(-strength.brightness, strength.brightness)
+        images = images + draw.sometimes(strength.brightness)
     if strength.grey:
         weights = images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         grey = (images * weights).sum(1, keepdim=True)
@@ -148,7 +152,7 @@ def _degrade(images: Tensor, strength: Strength, draw: _Draw) -> Tensor:
         back = F.interpolate(half, images.shape[-2:], mode="bilinear", align_corners=False)
         images = torch.where(draw.chance(strength.coarse), back, images)
     if strength.noise:
-        images = images + draw.normal_like(images) * draw.uniform(0, strength.noise)
+        images = images + draw.normal_like(images) * draw.sometimes(strength.noise)
     return images
 
 

@@ -98,10 +98,11 @@ def _value(figures: Mapping[str, Any] | None, name: str) -> float | None:
 
 def _row(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     """Return the row of a finished cell; metrics are fractions of 1."""
+    from hybridface.tasks import build_tasks
+
     recipe = cell.recipe
-    supervised = result["label"]
-    others = {n: o for n, o in recipe.tasks.items() if o.get("label", n) != supervised}
-    options = next(iter(others.values()), {})
+    others = [task.config for task in build_tasks(recipe.tasks) if not task.supervised]
+    first = others[0] if others else None
     environment = json.loads((run / "environment.json").read_text())
     return {
         "data": recipe.data.source.partition(":")[0],
@@ -109,9 +110,9 @@ def _row(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         "labels": result["train_rows"],
         "method": cell.method,
         "arm": cell.arm,
-        "view": options.get("view", "own") if others else None,
-        "grid": options.get("grid", 3) if "puzzle" in others else None,
-        "ssl_weight": options.get("weight", 1.0) if others else None,
+        "view": None if first is None else first.view,
+        "grid": next((options.grid for options in others if hasattr(options, "grid")), None),
+        "ssl_weight": None if first is None else first.weight,
         "init": {"pretrained": "imagenet"}.get(recipe.backbone.init, recipe.backbone.init),
         "augment": recipe.augment.level,
         "backbone": recipe.backbone.name,

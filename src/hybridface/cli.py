@@ -50,6 +50,10 @@ def train(
         show_progress=not quiet,
     )
     _say_result(trained.folder, trained.result)
+    if trained.result:
+        from hybridface.report.run import write_run_report
+
+        print(f"report: {write_run_report(trained.folder)}")
 
 
 @app.command()
@@ -96,6 +100,18 @@ def study(
     config = load_study(study_file)
     with training_extra():
         Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True)).run()
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path | None, typer.Option(help="Where to; default RUN/report.html.")] = None,
+) -> None:
+    """Write a run's page: curves, confusion, data, what self-supervised tasks were dealt."""
+    with training_extra():
+        from hybridface.report.run import write_run_report
+
+    print(write_run_report(run, out))
 
 
 @app.command()

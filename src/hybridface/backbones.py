@@ -14,6 +14,16 @@ from hybridface.errors import HybridFaceError, unknown
 from hybridface.tasks.base import Features, FeatureShape
 
 
+def check_backbone(config: BackboneConfig) -> None:
+    """Refuse a backbone that timm does not have.
+
+    Raises:
+        UsageError: Names the nearest one that it has.
+    """
+    if not timm.is_model(config.name):
+        raise unknown("timm backbone", config.name, timm.list_models())
+
+
 class Backbone(nn.Module):
     """A timm network without its classifier.
 
@@ -30,8 +40,7 @@ class Backbone(nn.Module):
 
     def __init__(self, config: BackboneConfig, *, with_maps: bool) -> None:
         super().__init__()
-        if not timm.is_model(config.name):
-            raise unknown("timm backbone", config.name, timm.list_models())
+        check_backbone(config)
         pretrained = config.init == "pretrained"
         options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
         try:

@@ -166,9 +166,8 @@ def config(
 
     loaded = load_recipe(recipe, overrides or [])
     with training_extra():
-        from hybridface.tasks import build_tasks
-    options = {task.name: task.config.model_dump(mode="json") for task in build_tasks(loaded.tasks)}
-    print(loaded.model_copy(update={"tasks": options}).to_yaml(), end="")
+        from hybridface.tasks import resolve_tasks
+    print(resolve_tasks(loaded)[0].to_yaml(), end="")
 
 
 class training_extra:  # noqa: N801
@@ -201,9 +200,10 @@ def _say_result(folder: Path, result: dict[str, Any]) -> None:
     for split in ("val", "test"):
         if figures := result.get(split):
             accuracy = figures["accuracy"]
-            low, high = accuracy["ci95"]
+            interval = accuracy["ci95"]
+            within = f" (95 % {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
             print(
-                f"{split}: accuracy {accuracy['value']:.4f} (95 % {low:.4f} to {high:.4f}), "
+                f"{split}: accuracy {accuracy['value']:.4f}{within}, "
                 f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
                 f"{figures['count']} pictures"
             )
@@ -222,4 +222,13 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("HYBRIDFACE_DEBUG"):
+            raise
+        print(
+            f"hybridface: failed unexpectedly: {type(error).__name__}: {error}\n"
+            "  this is a defect: set HYBRIDFACE_DEBUG=1 to see where, and please report it",
+            file=sys.stderr,
+        )
         sys.exit(1)

@@ -55,7 +55,7 @@ class DataConfig(Section):
     folds: FoldConfig | None = None
     validation: float = Field(0.1, gt=0, lt=1)
     fraction: float = Field(1.0, gt=0, le=1)
-    seed: int | None = Field(None, ge=0)
+    seed: int | None = Field(None, ge=0, lt=2**63)
     drop_duplicates: bool = True
     problems: Literal["skip", "refuse"] = "skip"
 
@@ -108,6 +108,7 @@ class TrainingConfig(Section):
             faster steps.
         validate_every: Epochs between two looks at the validation split.
         select: Validation metric that chooses the best checkpoint; the loss where ``nll``.
+        test: Whether to read the test split, once, at the end; off where settings are tried out.
         checkpoint_minutes: Least time between two resumable checkpoints.
         threads: CPU threads of the process; PyTorch's own choice where null. Several trainings on
             one machine are fastest with one thread each.
@@ -128,6 +129,7 @@ class TrainingConfig(Section):
     compile: bool = False
     validate_every: int = Field(1, ge=1)
     select: Literal["accuracy", "mean_class_accuracy", "nll"] = "accuracy"
+    test: bool = True
     checkpoint_minutes: float = Field(1.0, ge=0)
     threads: int | None = Field(None, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -144,7 +146,7 @@ class Recipe(Section):
     """
 
     run: Path = Path("runs/train")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     data: DataConfig
     backbone: BackboneConfig = BackboneConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -174,7 +176,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one nested mapping over another; a value of None takes a mapping away."""
+    """Lay one nested mapping over another; anything but two mappings is replaced."""
     merged = dict(base)
     for key, value in change.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
@@ -205,17 +207,10 @@ def parse_override(text: str) -> dict[str, Any]:
 def build_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Check a recipe's content and fill in its defaults.
 
-    Tasks set to null are taken out, so that an override can drop one.
-
     Raises:
         UsageError: Names the key, what is wrong with it, and for an unknown key the nearest one.
     """
-    content = dict(content)
-    if isinstance(content.get("tasks"), Mapping):
-        content["tasks"] = {
-            name: options for name, options in content["tasks"].items() if options is not None
-        }
-    return validate(Recipe, content, where)
+    return validate(Recipe, name_tasks(content), where)
 
 
 def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
@@ -229,10 +224,12 @@ def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Mode
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             raise unknown(f"key in {where}", key, _sibling_keys(model, first["loc"])) from error
         given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
-        raise UsageError(f"{where}: {key}: {first['msg']}{given}") from error
+        place = ": ".join(part for part in (where, key) if part)
+        raise UsageError(f"{place}: {message}{given}") from error
 
 
 def _sibling_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
@@ -250,13 +247,39 @@ def _sibling_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[st
     return [f"{prefix}{name}" for name in model.model_fields]
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and lay overrides of the form ``key=value`` over it.
+def override(content: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """Lay overrides of the form ``key=value`` over a recipe's content.
+
+    ``tasks.NAME=null`` takes a task out.
+
+    Raises:
+        UsageError: See :func:`parse_override`.
+    """
+    content = name_tasks(content)
+    for text in texts:
+        content = drop_tasks(merge(content, parse_override(text)))
+    return content
+
+
+def name_tasks(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's content in which a task named without options has none, instead of null."""
+    return _change_tasks(content, lambda tasks: {n: {} if o is None else o for n, o in tasks})
+
+
+def drop_tasks(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's content without the tasks that a change has set to null."""
+    return _change_tasks(content, lambda tasks: {n: o for n, o in tasks if o is not None})
+
+
+def _change_tasks(content: Mapping[str, Any], change: Any) -> dict[str, Any]:
+    tasks = content.get("tasks")
+    return {**content, **({"tasks": change(tasks.items())} if isinstance(tasks, Mapping) else {})}
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and lay overrides over it; see :func:`override`.
 
     Raises:
         UsageError: See :func:`build_recipe`, :func:`read_yaml` and :func:`parse_override`.
     """
-    content = read_yaml(path)
-    for text in overrides:
-        content = merge(content, parse_override(text))
-    return build_recipe(content, str(path))
+    return build_recipe(override(read_yaml(Path(path)), overrides), str(path))

@@ -14,6 +14,7 @@ from hybridface.config import build_recipe, merge
 from hybridface.data.cache import Progress
 from hybridface.data.sources import open_source
 from hybridface.report.run import write_comparison_report
+from hybridface.runs import RunFolder
 from hybridface.training import TrainedRun, train
 
 DRAWN = "drawn:3000"
@@ -75,7 +76,11 @@ def run_demo(
     for number, (name, change) in enumerate(ARMS.items(), start=1):
         content = merge(merge(SHARED, change), {"run": str(out / name), "data": data})
         recipe = build_recipe(content, f"demo arm {name}")
-        say(f"[{number}/{len(ARMS)}] training {name} on {source}, {recipe.training.epochs} epochs")
+        if resume and RunFolder(recipe.run).result.exists():
+            say(f"[{number}/{len(ARMS)}] {name} was trained before; remove {out} to train it anew")
+        else:
+            epochs = recipe.training.epochs
+            say(f"[{number}/{len(ARMS)}] training {name} on {source}, {epochs} epochs")
         runs[name] = train(recipe, resume=resume, progress=progress, show_progress=show_progress)
     command = "hybridface demo folder:/path/to/your/faces --out runs/mine"
     page = write_comparison_report(
@@ -96,13 +101,14 @@ def run_demo(
 def _print_table(runs: dict[str, TrainedRun]) -> None:
     table = Table("arm", "labels", "test accuracy", "95 %", "mean class acc.", "seconds")
     for name, run in runs.items():
-        test, result = run.result["test"], run.result
-        low, high = test["accuracy"]["ci95"]
+        result = run.result
+        test = result["test"] or result["val"]
+        interval = test["accuracy"]["ci95"]
         table.add_row(
             name,
             str(result["train_rows"]),
             f"{test['accuracy']['value']:.3f}",
-            f"{low:.3f} to {high:.3f}",
+            f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "",
             f"{test['mean_class_accuracy']['value']:.3f}",
             f"{result['seconds']:.0f}",
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 40
+
 
 class HybridFaceError(Exception):
     """Something failed while doing what was asked; the command line exits with 1."""
@@ -36,4 +38,9 @@ def unknown(what: str, name: str, choices: Iterable[str]) -> UsageError:
     names = sorted(choices)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return UsageError(f"unknown {what} '{name}': {hint}known are: {', '.join(names) or 'none'}")
+    if len(names) > MOST_NAMES:
+        shown = difflib.get_close_matches(name, names, n=5, cutoff=0.0)
+        known = f"{len(names)} are known, the nearest: {', '.join(shown)}"
+    else:
+        known = f"known are: {', '.join(names) or 'none'}"
+    return UsageError(f"unknown {what} '{name}': {hint}{known}")

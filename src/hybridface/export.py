@@ -58,7 +58,7 @@ def export_onnx(
     model.backbone.with_maps = False
     module = ExportedModel(model.eval(), tasks).cpu()
     names = [task.name for task in module.kept]
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.stem}.new.onnx")
     size = examples.shape[-1]
     try:
         with warnings.catch_warnings():
@@ -79,9 +79,13 @@ def export_onnx(
         raise HybridFaceError(f"{path}: the model cannot be exported: {error}") from error
     entry = proto.metadata_props.add()
     entry.key, entry.value = "hybridface", json.dumps(_metadata(model, tasks, size, trained_on))
-    onnx.save(proto, temporary)
-    temporary.replace(path)
-    return _check(module, path, examples)
+    try:
+        onnx.save(proto, temporary)
+        difference = _check(module, temporary, examples)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return difference
 
 
 def _metadata(

@@ -48,6 +48,8 @@ def finish_run(
         save_weights(model, folder.best)
     first = next(task for task in tasks if task.supervised)
     result: dict[str, Any] = {
+        "test": None,
+        "test_last": None,
         "name": folder.path.name,
         "label": first.label,
         "classes": first.describe().get("classes"),
@@ -59,7 +61,7 @@ def finish_run(
     model = model.cpu()
     for which, path in (("last", folder.last), ("best", folder.best)):
         load_weights(model, path)
-        for split in ("val", "test"):
+        for split in ("val", "test") if recipe.training.test else ("val",):
             rows = data.splits[split]
             suffix = "_last" if which == "last" else ""
             figures = None

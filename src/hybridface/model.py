@@ -54,15 +54,22 @@ class HybridStep(nn.Module):
         model: The model.
         tasks: Its tasks.
         batch_norm: What batch norm's statistics are taken over.
+        copies: How many augmented versions of each picture a batch holds, one whole version after
+            the other; to split batch norm, each is a view.
     """
 
     def __init__(
-        self, model: HybridModel, tasks: Sequence[Task], batch_norm: BatchNormMode
+        self,
+        model: HybridModel,
+        tasks: Sequence[Task],
+        batch_norm: BatchNormMode = "joined",
+        copies: int = 1,
     ) -> None:
         super().__init__()
         self.model = model
         self.tasks = tasks
         self.batch_norm = batch_norm
+        self.copies = copies
 
     def forward(
         self, images: Tensor, batch: Batch, generator: Generator
@@ -74,27 +81,23 @@ class HybridStep(nn.Module):
             batch: Where they came from.
             generator: Source of the random numbers of the views.
         """
-        images, dealt = make_views(self.tasks, images, batch, generator)
-        own = {name: view for name, view in dealt.items() if view.images is not None}
-        with_intact = _intact_is_seen(self.tasks, own)
-        stack = [images] if with_intact else []
-        stack += [view.images for view in own.values() if view.images is not None]
-        seen = self._features(stack)
-        place = {name: number + with_intact for number, name in enumerate(own)}
-        taught = [0] if with_intact else []
-        taught = [n for n in taught if _supervises(self.tasks, own, "intact")]
-        taught += [place[name] for name in own if _supervised_on_corrupted(self.tasks, name)]
+        with torch.autocast(images.device.type, enabled=False):
+            images, dealt = make_views(self.tasks, images, batch, generator)
+        own = {name: view.images for name, view in dealt.items() if view.images is not None}
+        intact = intact_is_seen(self.tasks)
+        seen = self._features([*([images] if intact else []), *own.values()])
+        place = {name: number + intact for number, name in enumerate(own)}
+        taught = [0] if intact and intact_is_supervised(self.tasks) else []
+        taught += [place[name] for name in _supervised_on_corrupted(self.tasks) if name in place]
         total = images.new_zeros(())
         figures: dict[str, Tensor] = {}
         for task in self.tasks:
             views = taught if task.supervised else [place.get(task.name, 0)]
-            losses = []
-            for number in views:
-                output = self.model.heads[task.name](seen[number])
-                losses.append(task.loss(output, dealt[task.name].target))
-            for name, value in task.measure(output.detach(), dealt[task.name].target).items():
+            target = dealt[task.name].target
+            outputs = [self.model.heads[task.name](seen[number]) for number in views]
+            loss = torch.stack([task.loss(output, target) for output in outputs]).mean()
+            for name, value in task.measure(outputs[0].detach(), target).items():
                 figures[f"{task.name}/{name}"] = value
-            loss = torch.stack(losses).mean()
             figures[f"{task.name}/loss"] = loss.detach()
             total = total + task.config.weight * loss
         figures["loss"] = total.detach()
@@ -102,14 +105,17 @@ class HybridStep(nn.Module):
 
     def _features(self, views: Sequence[Tensor]) -> list[Features]:
         """Return the features of each view, from one pass or, for split batch norm, one each."""
-        if self.batch_norm == "split" and len(views) > 1:
-            first = self.model.features(views[0])
-            with frozen_running_statistics(self.model.backbone):
-                return [first, *(self.model.features(view) for view in views[1:])]
-        joined = torch.cat(list(views)).contiguous(memory_format=torch.channels_last)
-        features = self.model.features(joined)
         size = len(views[0])
-        return [features.rows(start, start + size) for start in range(0, len(joined), size)]
+        if self.batch_norm == "split":
+            parts = [part for view in views for part in view.chunk(self.copies)]
+            features = [self.model.features(parts[0])]
+            with frozen_running_statistics(self.model.backbone):
+                features += [self.model.features(part) for part in parts[1:]]
+            joined = Features.join(features)
+        else:
+            stack = torch.cat(list(views)).contiguous(memory_format=torch.channels_last)
+            joined = self.model.features(stack)
+        return [joined.rows(start, start + size) for start in range(0, size * len(views), size)]
 
 
 def make_views(
@@ -133,22 +139,37 @@ def make_views(
     return images, views
 
 
-def _supervised_on_corrupted(tasks: Sequence[Task], name: str) -> bool:
-    task = next(task for task in tasks if task.name == name)
-    config = task.config
-    return isinstance(config, SelfSupervisedConfig) and config.supervise in ("corrupted", "both")
+def own_views(tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks that have a view of their own beside the intact picture."""
+    return [
+        task
+        for task in tasks
+        if isinstance(task.config, SelfSupervisedConfig) and task.config.view == "own"
+    ]
 
 
-def _supervises(tasks: Sequence[Task], own: dict[str, View], which: str) -> bool:
-    """Say whether supervised heads learn from the intact view: unless every view objects."""
-    modes = [task.config.supervise for task in tasks if task.name in own]
-    return not modes or any(mode in (which, "both") for mode in modes)
+def _supervised_on_corrupted(tasks: Sequence[Task]) -> list[str]:
+    return [
+        task.name for task in own_views(tasks) if task.config.supervise in ("corrupted", "both")
+    ]
 
 
-def _intact_is_seen(tasks: Sequence[Task], own: dict[str, View]) -> bool:
+def intact_is_supervised(tasks: Sequence[Task]) -> bool:
+    """Say whether supervised heads learn from the first picture: unless every own view objects."""
+    modes = [task.config.supervise for task in own_views(tasks)]
+    return not modes or any(mode in ("intact", "both") for mode in modes)
+
+
+def intact_is_seen(tasks: Sequence[Task]) -> bool:
     """Say whether any head sees the intact (or shared) picture."""
-    others = any(not task.supervised and task.name not in own for task in tasks)
-    return others or _supervises(tasks, own, "intact")
+    own = own_views(tasks)
+    others = any(not task.supervised and task not in own for task in tasks)
+    return others or intact_is_supervised(tasks)
+
+
+def passes_a_picture(tasks: Sequence[Task]) -> int:
+    """Return how many times a training step shows each picture to the backbone."""
+    return len(own_views(tasks)) + intact_is_seen(tasks)
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:

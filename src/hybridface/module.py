@@ -55,7 +55,7 @@ class HybridModule(pl.LightningModule):
         super().__init__()
         self.recipe = recipe
         self.tasks = list(tasks)
-        self.step = HybridStep(model, tasks, recipe.training.batch_norm)
+        self.step = HybridStep(model, tasks, recipe.training.batch_norm, recipe.augment.views)
         decay = recipe.training.ema
         self.ema = None if decay is None else ModelEmaV3(model, decay=decay, use_warmup=True)
         if self.ema is not None:
@@ -95,7 +95,8 @@ class HybridModule(pl.LightningModule):
         torch.manual_seed(seed)  # dropout and stochastic depth
         generator = Generator(self.device).manual_seed(seed ^ 1)
         batch = batch.repeat(self.recipe.augment.views)
-        images = augment(batch.images, self.recipe.augment.level, generator)
+        with torch.autocast(self.device.type, enabled=False):
+            images = augment(batch.images, self.recipe.augment.level, generator)
         loss: Tensor
         loss, figures = self.step(images, batch, generator)
         for name, value in figures.items():
@@ -159,7 +160,9 @@ class HybridModule(pl.LightningModule):
         """Return AdamW with warm-up and cosine over the whole run, a step at a time."""
         training = self.recipe.training
         groups = param_groups_weight_decay(self.model, weight_decay=training.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
+        # Lightning cannot clip what a fused optimizer unscales by itself.
+        fused = training.precision == "32-true" or training.clip is None
+        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, fused=fused)
         warmup = max(1, round(training.warmup * self.total_steps))
         floor = training.final_learning_rate
 

@@ -7,13 +7,15 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -27,6 +29,7 @@ from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
 
 FORMAT = 1
+LOCK = ".lock"
 # Recipe keys that may change where a run is gone on with: they do not change what is trained.
 FREE_KEYS = ("run", "training.threads", "training.device", "training.checkpoint_minutes")
 PACKAGES = ("hybridface", "torch", "timm", "pytorch-lightning", "torchmetrics", "numpy", "onnx")
@@ -62,6 +65,35 @@ class RunFolder:
         self.samples = path / "samples.npz"
         self.tensorboard = path / "tensorboard"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out of the run while it is trained.
+
+        Raises:
+            HybridFaceError: Another process trains it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be a run folder ({error.strerror})") from error
+        try:
+            with FileLock(self.path / LOCK, timeout=0):
+                yield
+        except Timeout as error:
+            raise HybridFaceError(f"{self.path}: another process is training this run") from error
+
+    def read_result(self) -> dict[str, Any]:
+        """Return what ``result.json`` holds.
+
+        Raises:
+            DataError: It is missing or damaged.
+        """
+        try:
+            result: dict[str, Any] = json.loads(self.result.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.result}: missing or damaged ({error})") from error
+        return result
+
     def check(self, recipe: Recipe, *, resume: bool) -> None:
         """Refuse a folder that a run cannot be kept in.
 
@@ -72,13 +104,18 @@ class RunFolder:
         Raises:
             UsageError: The folder holds a run and ``resume`` is off, or another recipe's run.
         """
-        there = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        if self.path.is_dir():
+            there = any(entry.name != LOCK for entry in self.path.iterdir())
+        else:
+            there = self.path.exists()
         if there and not resume:
             raise UsageError(
                 f"{self.path} already holds a run; name another with run=FOLDER, go on with it "
                 "by --resume, or remove it"
             )
-        if there and self.recipe.exists():
+        if there and not self.recipe.exists():
+            raise UsageError(f"{self.path} holds files but no run; name another with run=FOLDER")
+        if there:
             before = build_recipe(read_yaml(self.recipe), str(self.recipe))
             ours, theirs = (each.model_dump(mode="json") for each in (recipe, before))
             changed = [key for key in differing_keys(theirs, ours) if key not in FREE_KEYS]
@@ -94,7 +131,7 @@ class RunFolder:
         write_atomically(self.environment, json.dumps(describe_environment(), indent=2))
 
     def write_json(self, path: Path, content: Any) -> None:
-        """Write JSON, whole or not at all; not-a-number becomes null."""
+        """Write JSON, whole or not at all."""
         write_atomically(path, json.dumps(content, indent=1))
 
 

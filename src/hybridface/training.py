@@ -7,6 +7,7 @@ import logging
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,17 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from hybridface.backbones import check_backbone
 from hybridface.config import Recipe
 from hybridface.data.batches import BatchOrder, make_loader
 from hybridface.data.cache import Progress
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.finish import finish_run
-from hybridface.model import HybridModel
+from hybridface.model import HybridModel, passes_a_picture
 from hybridface.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.runs import RunFolder, architecture, save_weights
-from hybridface.tasks import build_tasks
+from hybridface.tasks import resolve_tasks
 from hybridface.tasks.base import Task
 
 
@@ -64,21 +66,53 @@ def train(
     Raises:
         HybridFaceError: Names what is wrong with the recipe, the data or the run folder.
     """
-    tasks = build_tasks(recipe.tasks)
+    recipe, tasks = resolve_tasks(recipe)
     if not any(task.supervised for task in tasks):
         raise UsageError("tasks: none of them is supervised; add one, such as expression")
+    _refuse_early(recipe, tasks)
     folder = RunFolder(recipe.run)
     first = getattr(rank_zero_only, "rank", 0) == 0
-    if first:
-        folder.check(recipe, resume=resume)
-    if resume and folder.result.exists():
-        return TrainedRun(folder.path, json.loads(folder.result.read_text()))
+    with folder.locked() if first else nullcontext():
+        if first:
+            folder.check(recipe, resume=resume)
+        if resume and folder.result.exists():
+            return TrainedRun(folder.path, folder.read_result())
+        return _train(
+            recipe,
+            tasks,
+            folder,
+            go_on=resume and folder.checkpoint.exists(),
+            first=first,
+            progress=progress,
+            show_progress=show_progress,
+        )
+
+
+def _refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse what can be refused before any picture is decoded."""
+    if recipe.training.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
+    check_backbone(recipe.backbone)
+    for task in tasks:
+        if not task.supervised:
+            task.adopt(None, None, recipe.data.size)
+
+
+def _train(
+    recipe: Recipe,
+    tasks: Sequence[Task],
+    folder: RunFolder,
+    *,
+    go_on: bool,
+    first: bool,
+    progress: Progress | None,
+    show_progress: bool,
+) -> TrainedRun:
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
     data = prepare_data(recipe.data, columns, recipe.seed, progress)
     module, model = _build(recipe, tasks, data)
-    go_on = resume and folder.checkpoint.exists()
     if first:
         folder.open(recipe)
         folder.write_json(folder.data, data.report())
@@ -161,8 +195,6 @@ def _trainer(
     training = recipe.training
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     callbacks = [keeper, *([TQDMProgressBar(refresh_rate=10)] if show_progress else [])]
-    if training.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     return pl.Trainer(
         accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[training.device],
         devices=training.devices,
@@ -218,7 +250,10 @@ class RunKeeper(Callback):
             "epochs": self.recipe.training.epochs,
             "steps": module.total_steps,
             "seconds": round(self._seconds(), 1),
-        }
+            "pictures": module.total_steps * self.recipe.training.batch_size
+            * self.recipe.training.devices * self.recipe.augment.views
+            * passes_a_picture(module.tasks),
+        }  # fmt: skip
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""

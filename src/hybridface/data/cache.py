@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface import images
-from hybridface.data.source import Problem, Rows, Source, pixel_digest
+from hybridface.data.source import Pixels, Problem, Rows, Source, pixel_digest
 from hybridface.errors import HybridFaceError
 from hybridface.files import cache_folder
 
 FORMAT = 1
 CHUNK = 256
+ABANDONED = 24 * 3600.0
 Progress = Callable[[int, int], None]
 
 
@@ -52,7 +53,8 @@ def open_cache(
 
     The cache is keyed by the content of the files and by ``size``. It is built in a folder of its
     own and renamed when whole, so two processes may build it at once and a killed one leaves
-    nothing that would be taken for a cache.
+    nothing that would be taken for a cache; what it leaves is removed by the first build a day
+    later.
 
     Args:
         source: The data set.
@@ -71,6 +73,7 @@ def open_cache(
         return cached
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder.parent)
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     except OSError as error:
         raise HybridFaceError(
@@ -99,24 +102,20 @@ def _build(folder: Path, source: Source, rows: Rows, size: int, progress: Progre
     digests = np.zeros(count, dtype="V16")
     problems: list[Problem] = []
 
-    def small(pixels: NDArray[np.uint8] | Problem) -> tuple[NDArray[np.uint8], bytes] | Problem:
-        if isinstance(pixels, Problem):
-            return pixels
+    def small(pixels: Pixels) -> tuple[Pixels, bytes]:
         return images.resize(pixels, size), pixel_digest(pixels)
 
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, count, CHUNK):
-            index = range(start, min(start + CHUNK, count))
-            results = pool.map(small, source.decode(rows, index))
-            for row, result in zip(index, results, strict=True):
-                if isinstance(result, Problem):
-                    problems.append(result)
-                    continue
-                images_out[row], digest = result
-                digests[row] = np.void(digest)
-                decoded[row] = True
-            if progress is not None:
-                progress(index.stop, count)
+    for start in range(0, count, CHUNK):
+        index = range(start, min(start + CHUNK, count))
+        for row, result in zip(index, source.decode_each(rows, index, small), strict=True):
+            if isinstance(result, Problem):
+                problems.append(result)
+                continue
+            images_out[row], digest = result
+            digests[row] = np.void(digest)
+            decoded[row] = True
+        if progress is not None:
+            progress(index.stop, count)
     images_out.flush()
     np.savez(folder / "rows.npz", decoded=decoded, digests=digests)
     note: dict[str, Any] = {
@@ -126,6 +125,17 @@ def _build(folder: Path, source: Source, rows: Rows, size: int, progress: Progre
         "problems": [[problem.where, problem.what] for problem in problems],
     }
     (folder / "cache.json").write_text(json.dumps(note))
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove what killed builds left: hidden folders in which nothing was written for a day."""
+    for folder in place.glob(".*"):
+        try:
+            last = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        except OSError:  # another process was first, or it is no folder
+            continue
+        if time.time() - last > ABANDONED:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:

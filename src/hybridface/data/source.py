@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from hybridface.errors import DataError
 
 MISSING = -1
 SPLITS = ("train", "val", "test")
+MOST_THREADS = 16
+Made = TypeVar("Made")
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Rows:
         split: ``(N,)`` str, each of ``train``, ``val``, ``test`` or ``""`` (the layout says none).
         labels: Label columns by name, as in ``expression``.
         group: ``(N,)`` int64 id of the person (or clip) where the data set knows it, else None.
-        problems: What was found and could not be used.
+        problems: What was found and could not be used. One about a row that is kept, such as an
+            unknown label, is named by the row's key.
         notes: What a reader of the run's report should know, such as which labels were taken.
     """
 
@@ -125,8 +130,8 @@ class Source(ABC):
         """
         return digest_files(self.root, rows.keys, memory)
 
-    def decode(self, rows: Rows, index: Sequence[int]) -> list[NDArray[np.uint8] | Problem]:
-        """Decode some pictures.
+    def decode(self, rows: Rows, index: Sequence[int]) -> list[Pixels | Problem]:
+        """Decode some pictures, all held at full size; :meth:`decode_each` is for many.
 
         Args:
             rows: What :meth:`read` gave.
@@ -135,15 +140,35 @@ class Source(ABC):
         Returns:
             For each of ``index`` its ``(H, W, 3)`` RGB pixels, or what is wrong with it.
         """
+        return self.decode_each(rows, index, lambda pixels: pixels)
 
-        def one(row: int) -> NDArray[np.uint8] | Problem:
+    def decode_each(
+        self, rows: Rows, index: Sequence[int], finish: Callable[[Pixels], Made]
+    ) -> list[Made | Problem]:
+        """Decode some pictures and keep only what ``finish`` makes of each.
+
+        No more pictures are held at full size than there are threads. A kind whose pictures are
+        no files of their own overrides this.
+
+        Args:
+            rows: What :meth:`read` gave.
+            index: Which rows.
+            finish: Called with the ``(H, W, 3)`` RGB pixels of each picture as soon as it is
+                decoded, in any order and from several threads.
+
+        Returns:
+            For each of ``index`` what ``finish`` gave, or what is wrong with the picture.
+        """
+
+        def one(row: int) -> Made | Problem:
             try:
-                return images.read(self.root / rows.keys[row])
+                pixels = images.read(self.root / rows.keys[row])
             except DataError as error:
                 what = str(error).removeprefix(f"{self.root / rows.keys[row]}: ")
                 return Problem(rows.keys[row], what)
+            return finish(pixels)
 
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
             return list(pool.map(one, index))
 
     def refuse(self, found: str) -> DataError:
@@ -178,7 +203,7 @@ def describe_folder(path: Path, most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
-def pixel_digest(pixels: NDArray[np.uint8]) -> bytes:
+def pixel_digest(pixels: Pixels) -> bytes:
     """Return 16 bytes that are equal for equal pictures of equal size."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(np.asarray(pixels.shape, dtype=np.int64).tobytes())

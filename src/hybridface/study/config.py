@@ -14,10 +14,9 @@ from hybridface.config import Recipe, Section, read_yaml, validate
 from hybridface.errors import UsageError, unknown
 
 Content = dict[str, Any]
-NOT_IN_KEY: Any = {
-    "run": True,
-    "training": {"threads", "device", "devices", "checkpoint_minutes"},
-}
+NOT_IN_KEY: Any = {"run": True, "training": {"threads", "device", "checkpoint_minutes"}}
+# Raised whenever a change of the code makes the same recipe train another model.
+TRAINING_VERSION = 1
 
 
 class ArmConfig(Section):
@@ -98,10 +97,16 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Return the hash of the resolved recipe; where files lie and what computes is left out."""
+        """Return the hash of the resolved recipe; where files lie and what computes is left out.
+
+        A source is known by its kind, its options and the last part of its path, so that the same
+        data set elsewhere is the same cell.
+        """
         content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY)
         kind, _, rest = self.recipe.data.source.partition(":")
-        content["data"]["source"] = [kind, rest.partition("?")[2]]
+        path, _, options = rest.partition("?")
+        content["data"]["source"] = [kind, Path(path).name, options]
+        content["version"] = TRAINING_VERSION
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -50,7 +50,9 @@ class ResultStore:
         """Take over a finished run."""
         result = json.loads((run / "result.json").read_text())
         self.rows[cell.key] = _row(cell, run, result)
-        self.details[cell.key] = _detail(run, result)
+        self.details[cell.key] = _detail(run, result) | {
+            "recipe": cell.recipe.model_dump(mode="json", exclude={"run": True})
+        }
 
     def write(self, study: StudyConfig, rows: Sequence[Content], tuning: Sequence[Content]) -> None:
         """Write rows, details and, where there are rows, the page."""
@@ -71,6 +73,7 @@ class ResultStore:
                 details=details,
                 tuning=tuning,
                 baseline=next(iter(study.arms)),
+                same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
                 command=f"hybridface study configs/studies/{study.name}.yaml",
             )
             write_study_page(
@@ -121,6 +124,7 @@ def _row(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         "epochs": result["epochs"],
         "steps": result["steps"],
         "seed": cell.seed,
+        "pictures": result["pictures"],
         "seconds": result["seconds"],
         "val_accuracy": _value(result["val"], "accuracy"),
         "test_accuracy": _value(result["test"], "accuracy"),

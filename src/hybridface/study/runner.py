@@ -10,11 +10,21 @@ from pathlib import Path
 
 import yaml
 
-from hybridface.config import build_recipe, merge, parse_override
-from hybridface.errors import HybridFaceError
+from hybridface.config import (
+    TrainingConfig,
+    build_recipe,
+    drop_tasks,
+    merge,
+    override,
+    parse_override,
+)
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder, write_atomically
 from hybridface.study.config import Cell, Content, StudyConfig
 from hybridface.study.results import ResultStore
+from hybridface.tasks import resolve_tasks
+
+TUNING = "tuning/"
 
 TRIAL_KEYS = ("val_accuracy", "epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
 
@@ -37,9 +47,7 @@ class Study:
         say: Callable[[str], None] = print,
     ) -> None:
         self.config, self.jobs, self.say = config, jobs, say
-        self.shared: Content = config.recipe
-        for text in overrides:
-            self.shared = merge(self.shared, parse_override(text))
+        self.shared: Content = override(config.recipe, overrides)
         self.folder = cache_folder() / "studies" / config.name
         self.store = ResultStore(config.results)
         self.best: dict[str, Content] = {}
@@ -70,15 +78,11 @@ class Study:
 
     def _check(self) -> None:
         """Refuse recipes that are wrong; the first trial of a group stands for its best."""
-        from hybridface.tasks import build_tasks
-
-        cells: list[Cell] = []
         for name, group in self.config.tuning.items():
-            cells += self.trials(name)
+            self.trials(name)
             self.best[name] = {"change": merge(group.base, group.trials[0])}
-        cells += [self.cell(arm, self.config.seeds[0]) for arm in self.config.arms]
-        for cell in cells:
-            build_tasks(cell.recipe.tasks)
+        for arm in self.config.arms:
+            self.cell(arm, self.config.seeds[0])
         self.best = {}
 
     def trials(self, group: str) -> list[Cell]:
@@ -88,7 +92,7 @@ class Study:
         base = merge(base, tuning.base)
         seed = self.config.tuning_seed
         return [
-            self._build(f"tuning/{group}", group, seed, merge(base, settings), settings)
+            self._build(f"{TUNING}{group}", group, seed, merge(base, settings), settings)
             for settings in tuning.trials
         ]
 
@@ -98,9 +102,9 @@ class Study:
         change = merge(self._tuned(config.tuned), config.change)
         if config.stretch != 1:
             training = merge(self.shared, change).get("training", {})
-            epochs = training.get("epochs", 60)
-            stretched = max(1, round(epochs * config.stretch))
-            every = max(1, round(training.get("validate_every", 1) * config.stretch))
+            defaults = TrainingConfig.model_validate(training)
+            stretched = max(1, round(defaults.epochs * config.stretch))
+            every = max(1, round(defaults.validate_every * config.stretch))
             lengthened = {"training": {"epochs": stretched, "validate_every": every}}
             change = merge(change, lengthened)
         return self._build(arm, config.method, seed, change, {})
@@ -133,14 +137,16 @@ class Study:
         return change
 
     def _build(self, arm: str, method: str, seed: int, change: Content, settings: Content) -> Cell:
-        content = merge(self.shared, change)
+        content = drop_tasks(merge(self.shared, change))
         for key in ("seed", *self.config.by_seed):
             fold = content.get("data", {}).get("folds") or {}
             value = seed % fold.get("count", 5) if key == "data.folds.test" else seed
             content = merge(content, parse_override(f"{key}={value}"))
         content.pop("run", None)
+        if arm.startswith(TUNING):  # a trial is judged on validation alone
+            content = merge(content, {"training": {"test": False}})
         recipe = build_recipe(content, f"study {self.config.name}, arm {arm}")
-        return Cell(arm, method, seed, recipe, settings)
+        return Cell(arm, method, seed, resolve_tasks(recipe)[0], settings)
 
     def _run_folder(self, cell: Cell) -> Path:
         return self.folder / cell.key
@@ -157,10 +163,13 @@ class Study:
 
     def _best_settings(self, group: str, cells: Sequence[Cell]) -> Content:
         """Return the settings of the trial of best validation accuracy; the first of equals."""
-        finished = [cell for cell in cells if self._finished(cell)]
-        if not finished:
-            raise HybridFaceError(f"no trial of the tuning group '{group}' finished")
-        best = max(finished, key=lambda cell: float(self.store.rows[cell.key]["val_accuracy"]))
+        missing = [str(cell.settings) for cell in cells if not self._finished(cell)]
+        if missing:
+            raise HybridFaceError(
+                f"tuning group '{group}': {len(missing)} of {len(cells)} trials did not end, so "
+                f"none is chosen: {'; '.join(self.failed) or '; '.join(missing)}"
+            )
+        best = max(cells, key=lambda cell: float(self.store.rows[cell.key]["val_accuracy"]))
         tuning = self.config.tuning[group]
         return {"settings": best.settings, "change": merge(tuning.base, best.settings)}
 
@@ -195,7 +204,7 @@ class Study:
 
     def _ended(self, cell: Cell, code: int, seconds: float) -> None:
         name = f"{cell.arm} seed {cell.seed}"
-        if code or not self._finished(cell):
+        if not self._finished(cell):
             log = self._run_folder(cell).with_suffix(".log")
             last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
             self.failed.append(f"{name}: {last} (see {log})")
@@ -209,5 +218,10 @@ class Study:
         """Write rows, details and page."""
         whole = set(self.best) == set(self.config.tuning)
         rows, tuning = self.rows() if whole else [], self.tuning_rows()
-        if whole or self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
+        if self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
             self.store.write(self.config, rows, tuning)
+        elif whole:
+            raise UsageError(
+                f"{self.config.results} holds rows of other settings; move it away, or take the "
+                "settings back that they were made with"
+            )

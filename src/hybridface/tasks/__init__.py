@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from hybridface.config import validate
+from torch.nn import ModuleDict
+
+from hybridface.config import Recipe, validate
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks.base import SelfSupervisedConfig, Task
+
+NAME = re.compile(r"[A-Za-z]\w*")
 
 
 @cache
@@ -25,15 +30,28 @@ def task_types() -> dict[str, type[Task]]:
     return dict(sorted(types.items()))
 
 
+def resolve_tasks(recipe: Recipe) -> tuple[Recipe, list[Task]]:
+    """Build the tasks of a recipe, and return the recipe with every task option filled in."""
+    tasks = build_tasks(recipe.tasks)
+    options = {task.name: task.config.model_dump(mode="json") for task in tasks}
+    return recipe.model_copy(update={"tasks": options}), tasks
+
+
 def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
     """Build the tasks of a recipe, in its order.
 
     Raises:
-        UsageError: A task or option is unknown, or more than one task takes the shared view.
+        UsageError: A task or option is unknown, a name cannot be one, or more than one task takes
+            the shared view.
     """
     types = task_types()
     tasks: list[Task] = []
     for name, given in options.items():
+        if not NAME.fullmatch(name) or hasattr(ModuleDict, name):
+            raise UsageError(
+                f"tasks.{name}: not a name that a task can have; take letters, digits and _, "
+                "and say the kind by type"
+            )
         kind = str(given.get("type") or name)
         if kind not in types:
             raise unknown("task", kind, types)

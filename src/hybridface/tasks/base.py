@@ -7,11 +7,12 @@ folder; nothing else has to be edited to add one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from hybridface.config import Section
@@ -40,12 +41,24 @@ class SelfSupervisedConfig(TaskConfig):
     Attributes:
         view: ``shared``: the corrupted picture is the only one and all heads see it, at no extra
             cost. ``own``: the corrupted picture is a view of its own beside the intact one.
-        supervise: Which views the supervised heads learn from, where the view is ``own``; a
-            ``shared`` view leaves them only the corrupted picture.
+        supervise: Which views the supervised heads learn from; ``intact`` where null and the view
+            is ``own``. A ``shared`` view leaves them only the ``corrupted`` picture.
     """
 
     view: ViewName = "own"
-    supervise: Supervise = "intact"
+    supervise: Supervise | None = None
+
+    @model_validator(mode="after")
+    def _supervise_what_is_there(self) -> Self:
+        if self.view == "shared" and self.supervise in ("intact", "both"):
+            raise ValueError(
+                f"view: shared leaves no intact picture, so supervise: {self.supervise} cannot be; "
+                "leave it out, or take view: own"
+            )
+        if self.supervise is None:
+            chosen = "corrupted" if self.view == "shared" else "intact"
+            object.__setattr__(self, "supervise", chosen)
+        return self
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,15 @@ class Features:
     pooled: Tensor
     final: Tensor
     maps: tuple[Tensor, ...] = ()
+
+    @staticmethod
+    def join(parts: Sequence[Features]) -> Features:
+        """Return the features of several batches as those of one."""
+        return Features(
+            torch.cat([part.pooled for part in parts]),
+            torch.cat([part.final for part in parts]),
+            tuple(torch.cat(maps) for maps in zip(*(part.maps for part in parts), strict=True)),
+        )
 
     def rows(self, start: int, stop: int) -> Features:
         """Return the features of some of the pictures."""

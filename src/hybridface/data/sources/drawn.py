@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from hybridface.data.source import Labels, Problem, Rows, Source, SourceOptions
+from hybridface.data.source import Labels, Made, Pixels, Problem, Rows, Source, SourceOptions
 from hybridface.errors import UsageError
 
 DEFAULT_COUNT = 2000
 MOST = 1_000_000
-VERSION = 1  # to be raised whenever the same seed comes to give other pixels
+_SAMPLE = (0, 16, 32)  # seed, faces and side of what stands for the renderer in fingerprints
+_AT_ONCE = 2**24  # pixels drawn in one go
 _BLOCK = 10_000
 _SPLIT_OF_PERSON = np.array(["train"] * 6 + ["val"] + ["test"] * 3)
 
@@ -76,18 +76,26 @@ class Drawn(Source):
         )
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:
-        """Return a digest of what decides the pictures."""
-        decides = (self.kind, self.count, self.options.seed, self.options.pixels, VERSION)
-        return hashlib.sha256(repr(decides).encode()).hexdigest()
-
-    def decode(self, rows: Rows, index: Sequence[int]) -> list[NDArray[np.uint8] | Problem]:
-        """Draw the asked faces, neighbours in one go."""
+        """Return a digest of what decides the pictures, the renderer's own pixels included."""
         from hybridface.data.drawn_faces import draw_faces
 
+        renderer = hashlib.sha256(draw_faces(*_SAMPLE).images.tobytes()).hexdigest()
+        decides = (self.kind, self.count, self.options.seed, self.options.pixels, renderer)
+        return hashlib.sha256(repr(decides).encode()).hexdigest()
+
+    def decode_each(
+        self, rows: Rows, index: Sequence[int], finish: Callable[[Pixels], Made]
+    ) -> list[Made | Problem]:
+        """Draw the asked faces, neighbours in one go as far as memory allows."""
+        from hybridface.data.drawn_faces import draw_faces
+
+        seed, pixels = self.options.seed, self.options.pixels
+        most = max(1, _AT_ONCE // pixels**2)
         wanted = np.asarray(index, dtype=np.int64)
-        drawn: list[NDArray[np.uint8] | Problem] = []
+        made: list[Made | Problem] = []
         for run in np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1):
-            if len(run):
-                seed, pixels = self.options.seed, self.options.pixels
-                drawn.extend(draw_faces(seed, len(run), pixels, start=int(run[0])).images)
-        return drawn
+            for first in range(0, len(run), most):
+                part = run[first : first + most]
+                drawn = draw_faces(seed, len(part), pixels, start=int(part[0]))
+                made.extend(finish(picture) for picture in drawn.images)
+        return made

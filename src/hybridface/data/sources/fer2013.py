@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import io
+import json
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybridface.data.fingerprint import digest_files
 from hybridface.data.source import (
     MISSING,
     Labels,
+    Made,
+    Pixels,
     Problem,
     Rows,
     Source,
@@ -21,16 +25,13 @@ from hybridface.data.source import (
     is_file,
 )
 from hybridface.data.sources.tables import no_usable_row, open_table, split_name
+from hybridface.files import cache_folder, write_atomically
 
+FORMAT = 1
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SIDE = 48
 _GREYS = {str(value): value for value in range(256)}
-
-
-@dataclass(frozen=True)
-class _Parsed:
-    pixels: NDArray[np.uint8]
-    rows: Rows
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 
 class Fer2013(Source):
@@ -38,6 +39,9 @@ class Fer2013(Source):
 
     ``Training`` is train, ``PublicTest`` val and ``PrivateTest`` test, as in the challenge. A file
     without a column Usage (the challenge's ``train.csv``) has no splits.
+
+    Parsing takes a minute for the whole challenge, so that what was parsed is kept in the cache
+    folder by the file's name and content, and later starts read it from there.
     """
 
     kind = "fer2013"
@@ -50,16 +54,18 @@ class Fer2013(Source):
 
     def read(self) -> Rows:
         """Read the file; see :meth:`hybridface.data.source.Source.read`."""
-        return self._parsed.rows
+        return self._rows
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:
         """Return a digest of the CSV file."""
         return digest_files(self._file.parent, [self._file.name], memory)
 
-    def decode(self, rows: Rows, index: Sequence[int]) -> list[NDArray[np.uint8] | Problem]:
-        """Return the asked pictures as grey RGB; every row of :meth:`read` has one."""
-        grey = self._parsed.pixels
-        return [np.repeat(grey[row].reshape(SIDE, SIDE, 1), 3, axis=2) for row in index]
+    def decode_each(
+        self, rows: Rows, index: Sequence[int], finish: Callable[[Pixels], Made]
+    ) -> list[Made | Problem]:
+        """Make the asked pictures grey RGB; every row of :meth:`read` has one."""
+        grey = self._pixels
+        return [finish(np.repeat(grey[row].reshape(SIDE, SIDE, 1), 3, axis=2)) for row in index]
 
     @cached_property
     def _file(self) -> Path:
@@ -70,7 +76,29 @@ class Fer2013(Source):
         raise self.refuse(describe_folder(self.root))
 
     @cached_property
-    def _parsed(self) -> _Parsed:
+    def _store(self) -> Path:
+        """Return the file in which the parsed rows are kept."""
+        digest = digest_files(self._file.parent, [self._file.name], cache_folder() / "digests")
+        return cache_folder() / "tables" / f"{self.kind}-{FORMAT}-{digest[:24]}.npz"
+
+    @cached_property
+    def _rows(self) -> Rows:
+        kept = _recall(self._store)
+        if kept is not None:
+            return kept
+        rows, pixels = self._parse()
+        _keep(self._store, rows, pixels)
+        return rows
+
+    @cached_property
+    def _pixels(self) -> Pixels:
+        """Return ``(N, 2304)`` grey values; read only where pictures are to be decoded."""
+        try:
+            return _load(self._store, "pixels")
+        except _DAMAGE:  # removed since the rows were read
+            return self._parse()[1]
+
+    def _parse(self) -> tuple[Rows, Pixels]:
         table = open_table(self._file)
         emotion, pixels = table.find(("emotion",)), table.find(("pixels",))
         usage = table.find(("usage",))
@@ -101,7 +129,39 @@ class Fer2013(Source):
         labels = {"expression": Labels(NAMES, np.array(ids, dtype=np.int64))}
         notes = [] if usage is not None else [f"{table.path.name} has no column Usage: no splits"]
         grey = np.frombuffer(content, dtype=np.uint8).reshape(-1, SIDE * SIDE)
-        return _Parsed(grey, Rows(keys, np.array(splits), labels, problems=problems, notes=notes))
+        return Rows(keys, np.array(splits), labels, problems=problems, notes=notes), grey
+
+
+def _keep(store: Path, rows: Rows, pixels: Pixels) -> None:
+    """Write parsed rows and their pixels, all or nothing."""
+    said = {
+        "keys": rows.keys,
+        "problems": [[problem.where, problem.what] for problem in rows.problems],
+        "notes": rows.notes,
+    }
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(said).encode(), dtype=np.uint8)
+    ids = rows.labels["expression"].ids
+    np.savez(buffer, said=text, split=rows.split, ids=ids, pixels=pixels)
+    write_atomically(store, buffer.getvalue())
+
+
+def _recall(store: Path) -> Rows | None:
+    """Read parsed rows; None where they are not there or damaged."""
+    try:
+        said = json.loads(_load(store, "said").tobytes())
+        split, ids = _load(store, "split"), _load(store, "ids")
+        problems = [Problem(where, what) for where, what in said["problems"]]
+        keys, notes = said["keys"], said["notes"]
+    except _DAMAGE:
+        return None
+    return Rows(keys, split, {"expression": Labels(NAMES, ids)}, problems=problems, notes=notes)
+
+
+def _load(store: Path, name: str) -> Any:
+    """Read one array of a store, and nothing of the others."""
+    with np.load(store, allow_pickle=False) as content:
+        return content[name]
 
 
 def _greys(cell: str) -> bytes:

@@ -1,0 +1,45 @@
+"""What the tests of studies have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hybridface.config import merge
+from hybridface.study import Cell
+from tiny_runs import CONTENT
+
+
+def study_content(results: Path, **changes: Any) -> dict[str, Any]:
+    recipe = merge(CONTENT, {"tasks": {"puzzle": None, "inpaint": None}, "training": {"epochs": 2}})
+    study = {
+        "name": "tiny",
+        "title": "A tiny study",
+        "recipe": recipe,
+        "seeds": [0, 1],
+        "by_seed": ["data.seed"],
+        "tuning_seed": 100,
+        "tuning": {
+            "supervised": {
+                "base": {"training": {"weight_decay": 0.2}},
+                "trials": [
+                    {"training": {"learning_rate": 0.001}},
+                    {"training": {"learning_rate": 0.003}},
+                ],
+            }
+        },
+        "arms": {
+            "supervised": {"method": "supervised", "tuned": ["supervised"]},
+            "puzzle_own": {
+                "method": "puzzle",
+                "tuned": ["supervised"],
+                "change": {"tasks": {"puzzle": {"grid": 2, "weight": 0.3}}},
+            },
+        },
+        "results": str(results),
+    }
+    return merge(study, changes)
+
+
+def rate(cell: Cell) -> float:
+    return cell.recipe.training.learning_rate

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridface.errors import HybridFaceError
+from hybridface.report import study as report
+from hybridface.report.study import write_study_page
+from hybridface.study import Cell, Study, load_study
+from study.conftest import StubbedStudy
+from study.helpers import rate
+
+Stub = Callable[..., StubbedStudy]
+KEYS = {
+    "data", "fraction", "labels", "method", "view", "grid", "ssl_weight", "init", "augment",
+    "backbone", "size", "batch", "epochs", "steps", "seed", "seconds", "val_accuracy",
+    "test_accuracy", "test_accuracy_last", "mean_class_accuracy", "revision", "machine",
+}  # fmt: skip
+
+
+def test_tuning_comes_first_and_seeds_are_outermost(stub: Stub) -> None:
+    study = stub()
+    rows = study.run()
+    assert [(cell.arm, cell.seed) for cell in study.started] == [
+        ("tuning/supervised", 100),
+        ("tuning/supervised", 100),
+        ("supervised", 0),
+        ("puzzle_own", 0),
+        ("supervised", 1),
+        ("puzzle_own", 1),
+    ]
+    assert [(row["arm"], row["seed"]) for row in rows] == [
+        (cell.arm, cell.seed) for cell in study.started[2:]
+    ]
+    assert all(cell.recipe.seed == cell.recipe.data.seed == cell.seed for cell in study.started)
+
+
+def test_rows_have_every_key(stub: Stub) -> None:
+    study = stub()
+    study.run()
+    rows = json.loads(study.config.results.read_text())
+    assert len(rows) == 4
+    for row in rows:
+        assert KEYS | {"arm", "cell"} <= set(row)
+        assert 0 <= row["test_accuracy"] <= 1
+        assert row["data"] == "drawn"
+        assert row["epochs"] == 2
+        assert row["init"] == "random"
+    supervised, puzzle = rows[:2]
+    assert (supervised["method"], puzzle["method"]) == ("supervised", "puzzle")
+    for key, value in (("view", "own"), ("grid", 2), ("ssl_weight", 0.3)):
+        assert supervised[key] is None
+        assert puzzle[key] == value
+
+
+@pytest.mark.parametrize(("best", "sign"), [(0.003, 1), (0.001, -1)])
+def test_tuned_settings_reach_the_arms(best: float, sign: int, stub: Stub) -> None:
+    study = stub(lambda cell: 0.5 + sign * rate(cell))
+    study.run()
+    for cell in study.started[2:]:
+        assert rate(cell) == best
+        assert cell.recipe.training.weight_decay == 0.2
+    extra = json.loads(study.config.results.with_suffix(".details.json").read_text())
+    chosen = [trial["settings"] for trial in extra["tuning"] if trial["chosen"]]
+    assert chosen == [{"training": {"learning_rate": best}}]
+    assert len(extra["tuning"]) == 2
+
+
+def test_later_groups_start_from_the_best_of_earlier_ones(stub: Stub) -> None:
+    grids = [{"tasks": {"puzzle": {"grid": grid}}} for grid in (2, 4)]
+    arm = {"method": "puzzle", "tuned": ["supervised", "puzzle"]}
+    study = stub(
+        tuning={"puzzle": {"after": ["supervised"], "trials": grids}}, arms={"puzzle_own": arm}
+    )
+    study.run()
+    trials = [cell for cell in study.started if cell.arm == "tuning/puzzle"]
+    assert [cell.recipe.tasks["puzzle"]["grid"] for cell in trials] == [2, 4]
+    assert all(rate(cell) == 0.003 for cell in trials)
+
+
+def test_finished_cells_are_not_run_again(stub: Stub) -> None:
+    first = stub()
+    rows = first.run()
+    again = stub()
+    assert again.run() == rows
+    assert again.started == []
+    shutil.rmtree(again.folder)  # another machine: only what is committed is there
+    elsewhere = stub()
+    assert elsewhere.run() == rows
+    assert elsewhere.started == []
+    elsewhere.config.results.unlink()
+    elsewhere.config.results.with_suffix(".details.json").unlink()
+    assert len(stub().run()) == 4
+
+
+def test_a_new_seed_adds_to_the_rows(stub: Stub) -> None:
+    stub().run()
+    more = stub(seeds=[0, 1, 2])
+    assert len(more.run()) == 6
+    assert [cell.seed for cell in more.started] == [2, 2]
+
+
+def test_stopped_while_tuning_keeps_the_rows_it_had(stub: Stub) -> None:
+    before = stub()
+    rows = before.run()
+    files = [before.config.results, before.config.results.with_suffix(".details.json")]
+    texts = [file.read_text() for file in files]
+    shutil.rmtree(before.folder)
+
+    def stop(cell: Cell) -> float:
+        raise KeyboardInterrupt
+
+    new = {"after": ["supervised"], "trials": [{"training": {"clip": 1.0}}]}
+    with pytest.raises(KeyboardInterrupt):
+        stub(stop, tuning={"more": new}).run()
+    assert [file.read_text() for file in files] == texts
+    assert stub().run() == rows
+
+
+def test_a_failing_cell_is_reported_and_the_rest_go_on(stub: Stub) -> None:
+    def fails(cell: Cell) -> float | None:
+        return None if (cell.arm, cell.seed) == ("supervised", 0) else rate(cell)
+
+    study = stub(fails)
+    with pytest.raises(
+        HybridFaceError, match=r"1 cells failed: supervised seed 0: .*no such thing"
+    ):
+        study.run()
+    assert any(
+        "supervised seed 0: failed: hybridface: no such thing" in line for line in study.said
+    )
+    assert len(study.started) == 6
+    assert len(json.loads(study.config.results.read_text())) == 3
+    mended = stub()
+    assert len(mended.run()) == 4
+    assert [(cell.arm, cell.seed) for cell in mended.started] == [("supervised", 0)]
+
+
+def test_a_group_of_which_no_trial_ends_stops_the_study(stub: Stub) -> None:
+    with pytest.raises(HybridFaceError, match="2 of 2 trials did not end"):
+        stub(lambda _: None).run()
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_cells_of_one_recipe_train_once(stub: Stub, jobs: int) -> None:
+    twin = {"method": "twin", "tuned": ["supervised"]}
+    study = stub(jobs=jobs, arms={"twin": twin}, seeds=[0])
+    rows = study.run()
+    assert [row["method"] for row in rows] == ["supervised", "puzzle", "twin"]
+    assert rows[0]["cell"] == rows[2]["cell"]
+    assert len({cell.key for cell in study.started}) == len(study.started) == 4
+
+
+def test_stretch_lengthens_the_tuned_schedule(stub: Stub) -> None:
+    stretched = {"method": "supervised_stretched", "tuned": ["supervised"], "stretch": 2.5}
+    trials = [{"training": {"epochs": 4, "validate_every": 2}}]
+    study = stub(arms={"stretched": stretched}, tuning={"supervised": {"trials": trials}})
+    study.run()
+    (cell, *_) = [cell for cell in study.started if cell.arm == "stretched"]
+    assert cell.recipe.training.epochs == 10
+    assert cell.recipe.training.validate_every == 5
+    assert [row["epochs"] for row in study.rows()][:3] == [4, 4, 10]
+
+
+def test_the_page_is_written(stub: Stub) -> None:
+    stub().run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "write_study_page", write_study_page)
+        study = stub()
+        study.run()
+    for suffix in (".md", ".html"):
+        page = study.config.results.with_suffix(suffix).read_text()
+        assert "A tiny study" in page
+        assert "puzzle_own" in page
+
+
+def test_damaged_results_are_refused(stub: Stub, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "tiny.json").write_text("[{")
+    with pytest.raises(HybridFaceError, match="damaged results"):
+        stub()
+
+
+@pytest.mark.slow
+def test_a_whole_study(study_file: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+    config = load_study(study_file())
+    rows = Study(config, jobs=2).run()
+    assert [(row["arm"], row["seed"]) for row in rows] == [
+        ("supervised", 0), ("puzzle_own", 0), ("supervised", 1), ("puzzle_own", 1),
+    ]  # fmt: skip
+    assert all(set(row) >= KEYS for row in rows)
+    assert all(row["val_accuracy"] is not None for row in rows)
+    assert rows[0]["steps"] == rows[1]["steps"] == 8
+    assert len({row["test_accuracy"] for row in rows} | {row["cell"] for row in rows}) > 4
+    assert Study(config).run() == rows
+    bad = {"method": "bad", "change": {"backbone": {"name": "none_such"}}}
+    broken = load_study(study_file(seeds=[0], arms={"bad": bad}))
+    with pytest.raises(HybridFaceError, match=r"1 cells failed: bad seed 0: .*none_such"):
+        Study(broken, jobs=2).run()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridface.errors import UsageError
+from hybridface.study import Study, StudyConfig, load_study
+from study.conftest import StubbedStudy
+from study.helpers import study_content
+
+Stub = Callable[..., StubbedStudy]
+
+
+def key(study: Mapping[str, Any], *overrides: str) -> str:
+    config = StudyConfig.model_validate({**study, "tuning": {}, "arms": {"a": {"method": "a"}}})
+    return Study(config, overrides).cell("a", 0).key
+
+
+def test_keys_are_of_what_decides_the_result(tmp_path: Path) -> None:
+    study = study_content(tmp_path / "a.json")
+    same = key(study)
+    for override in (
+        "training.threads=8", "training.device=cuda", "training.checkpoint_minutes=9",
+        "run=/somewhere/else", "tasks.puzzle=null",
+    ):  # fmt: skip
+        assert key(study, override) == same
+    for override in (
+        "training.epochs=3", "data.fraction=0.5", "tasks.expression.dropout=0.1", "data.size=48",
+        "data.source=drawn:120?pixels=64", "data.source=folder:/faces?label=mood",
+    ):  # fmt: skip
+        assert key(study, override) != same
+    here, there = ("data.source=folder:/a/faces", "data.source=folder:~/faces")
+    assert key(study, here) == key(study, there)
+    assert key(study, here) != key(study, "data.source=folder:/a/others")
+    assert key(study, "data.source=drawn:120") != key(study, "data.source=drawn:240")
+    assert key({**study, "name": "other", "title": "Other"}) == same
+
+
+def test_folds_follow_the_seed(tmp_path: Path) -> None:
+    study = study_content(tmp_path / "a.json", tuning=None, by_seed=["data.folds.test"])
+    study |= {"tuning": {}, "arms": {"a": {"method": "a"}}}
+    config = StudyConfig.model_validate(study)
+    folds = [
+        Study(config, ["data.folds.count=3"]).cell("a", seed).recipe.data.folds for seed in range(5)
+    ]
+    assert [fold.test for fold in folds if fold] == [0, 1, 2, 0, 1]
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "tuning seed": ({"tuning_seed": 1}, "tuning_seed 1 is one of seeds"),
+    "group of an arm": (
+        {"arms": {"supervised": {"tuned": ["supervisd"]}}},
+        "did you mean 'supervised'",
+    ),
+    "late group": ({"tuning": {"supervised": {"after": ["supervised"]}}}, "earlier tuning group"),
+    "key": ({"seed": [1]}, "did you mean 'seeds'"),
+    "key of an arm": ({"arms": {"supervised": {"strech": 2}}}, "strech"),
+    "name": ({"name": "../up"}, "name: "),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_studies_are_refused(what: str, study_file: Callable[..., Path]) -> None:
+    changes, said = WRONG[what]
+    with pytest.raises(UsageError, match=said):
+        load_study(study_file(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arms": {"puzzle_own": {"change": {"trainig": {}}}}}, "did you mean 'training'"),
+        ({"arms": {"puzzle_own": {"change": {"tasks": {"puzle": {}}}}}}, "did you mean 'puzzle'"),
+        ({"arms": {"puzzle_own": {"change": {"tasks": {"puzzle": {"gird": 2}}}}}}, "'grid'"),
+        ({"tuning": {"supervised": {"trials": [{"training": {"epochs": 0}}]}}}, "epochs"),
+    ],
+)
+def test_a_wrong_arm_is_refused_before_anything_is_trained(
+    changes: dict[str, Any], said: str, stub: Stub
+) -> None:
+    study = stub(**changes)
+    with pytest.raises(UsageError, match=said):
+        study.run()
+    assert study.started == []

@@ -9,17 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridface import Recipe, build_recipe, load_recipe
-from hybridface.config import merge, parse_override, read_yaml
+from hybridface.config import merge, override, parse_override, read_yaml
 from hybridface.errors import UsageError
 
 LEAST: dict[str, Any] = {"data": {"source": "drawn:100"}, "tasks": {"expression": {}}}
 
 
 def changed(*overrides: str) -> Recipe:
-    content: dict[str, Any] = LEAST
-    for text in overrides:
-        content = merge(content, parse_override(text))
-    return build_recipe(content)
+    return build_recipe(override(LEAST, overrides))
 
 
 def test_data_and_tasks_are_enough() -> None:
@@ -43,7 +40,7 @@ def test_numbers_in_any_writing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "value"),
+    ("text", "value"),
     [
         ("training.epochs=3", 3),
         ("training.ema=null", None),
@@ -52,9 +49,9 @@ def test_numbers_in_any_writing(text: str) -> None:
         (" training.clip = 2.5", 2.5),
     ],
 )
-def test_overrides_are_yaml(override: str, value: Any) -> None:
-    key = override.partition("=")[0].strip().removeprefix("training.")
-    assert getattr(changed(override).training, key) == value
+def test_overrides_are_yaml(text: str, value: Any) -> None:
+    key = text.partition("=")[0].strip().removeprefix("training.")
+    assert getattr(changed(text).training, key) == value
 
 
 def test_later_overrides_win_and_keep_what_they_do_not_name() -> None:

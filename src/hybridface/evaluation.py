@@ -15,6 +15,7 @@ from hybridface.data.cache import CachedPictures, Progress, open_cache
 from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError, unknown
+from hybridface.evaluation_overlap import overlap_notes
 from hybridface.evaluation_text import print_evaluation
 from hybridface.labels import match_classes
 from hybridface.metrics import classification_metrics, require_training_extra
@@ -90,7 +91,8 @@ def evaluate(
 
         ``count`` is how many rows were measured in at least one task. A row counts as unlabelled
         under ``skipped`` where no measured task has a label for it, and under a task where that
-        task has none. ``problems`` and ``notes`` are what the data set's reader found.
+        task has none. ``problems`` and ``notes`` are what the data set's reader found; a note
+        also says how many of the rows the model may have been trained on.
 
     Raises:
         UsageError: The model or data cannot be opened as asked, no row is of the split, no task
@@ -126,7 +128,11 @@ def evaluate(
         },
         "skipped": skipped,
         "problems": {"count": len(rows.problems), "examples": _named(rows.problems)},
-        "notes": [*rows.notes, *(f"task '{task}' has no usable row" for task in empty)],
+        "notes": [
+            *overlap_notes(face_model.path, source, rows, index),
+            *rows.notes,
+            *(f"task '{task}' has no usable row" for task in empty),
+        ],
     }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hybridface.config import merge
+from hybridface.config import drop_tasks, merge
 from hybridface.study import Cell
 from tiny_runs import CONTENT
 
 
 def study_content(results: Path, **changes: Any) -> dict[str, Any]:
-    recipe = merge(CONTENT, {"tasks": {"puzzle": None, "inpaint": None}, "training": {"epochs": 2}})
+    change = {"tasks": {"puzzle": None, "inpaint": None}, "training": {"epochs": 2}}
+    recipe = drop_tasks(merge(CONTENT, change))
     study = {
         "name": "tiny",
         "title": "A tiny study",

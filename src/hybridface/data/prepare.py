@@ -29,6 +29,7 @@ class PreparedData:
         splits: Row indices of ``train``, ``val`` and ``test``.
         problems: What was skipped, and why.
         duplicates: Training pictures dropped because they stand in validation or test.
+        validation_duplicates: Validation pictures dropped because they stand in test.
         notes: What the source wants a reader to know.
     """
 
@@ -39,6 +40,7 @@ class PreparedData:
     splits: dict[str, Index]
     problems: list[Problem]
     duplicates: list[str]
+    validation_duplicates: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def report(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class PreparedData:
             "classes": counts,
             "notes": self.notes,
             "dropped_duplicates": self.duplicates,
+            "dropped_from_validation": self.validation_duplicates,
             "problems": [{"where": p.where, "what": p.what} for p in self.problems],
         }
 
@@ -92,18 +95,15 @@ def prepare_data(
         labelled = np.any([rows.labels[column].known() for column in columns], axis=0)
     usable = pictures.decoded & labelled
     problems = [*rows.problems, *pictures.problems]
-    if problems and config.problems == "refuse":
-        first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
-        raise DataError(
-            f"{config.source}: {len(problems)} rows cannot be used and data.problems is 'refuse':\n"
-            f"{first}"
-        )
+    problems += _unlabelled(rows, labelled, columns, problems)
+    if config.problems == "refuse":
+        _refuse_problems(config, problems)
     balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
-    split = _split_rows(
-        config, rows, balance, usable, config.seed if config.seed is not None else seed
-    )
-    duplicates = _drop_duplicates(config, pictures, split)
-    _draw_labels(config, balance, split, config.seed if config.seed is not None else seed)
+    if config.seed is not None:
+        seed = config.seed
+    split = _split_rows(config, rows, balance, usable, seed)
+    duplicates, shown = _drop_duplicates(config, pictures, split)
+    _draw_labels(config, balance, split, seed)
     _refuse_unusable(config, rows, usable, split)
     unlabelled = int((~labelled).sum())
     notes = [*rows.notes, *([f"{unlabelled} rows without a label"] if unlabelled else [])]
@@ -115,7 +115,28 @@ def prepare_data(
         splits={name: np.flatnonzero(split == name) for name in SPLITS},
         problems=problems,
         duplicates=[rows.keys[row] for row in np.flatnonzero(duplicates)],
+        validation_duplicates=[rows.keys[row] for row in np.flatnonzero(shown)],
         notes=notes,
+    )
+
+
+def _unlabelled(
+    rows: Rows, labelled: NDArray[np.bool_], columns: Sequence[str], named: Sequence[Problem]
+) -> list[Problem]:
+    """Name the rows without a label that no problem names yet."""
+    known = {problem.where for problem in named}
+    what = f"no label in column {' or '.join(repr(column) for column in columns)}"
+    found = (Problem(rows.keys[row], what) for row in np.flatnonzero(~labelled))
+    return [problem for problem in found if problem.where not in known]
+
+
+def _refuse_problems(config: DataConfig, problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
+    raise DataError(
+        f"{config.source}: {len(problems)} rows cannot be used and data.problems is 'refuse':\n"
+        f"{first}\nMend or remove them, or say data.problems=skip to do without them"
     )
 
 
@@ -143,13 +164,20 @@ def _split_rows(
 
 def _drop_duplicates(
     config: DataConfig, pictures: CachedPictures, split: NDArray[np.str_]
-) -> NDArray[np.bool_]:
-    """Take training rows that stand in validation or test out of ``split``, and mark them."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Take out of ``split`` what would let training or selection see a held-out picture.
+
+    Returns:
+        Which training rows stand in validation or test, and which validation rows in test.
+    """
     if not config.drop_duplicates:
-        return np.zeros(len(split), dtype=bool)
-    found = leaked(pictures.digests, split == "train", (split == "val") | (split == "test"))
-    split[found] = ""
-    return found
+        nothing = np.zeros(len(split), dtype=bool)
+        return nothing, nothing
+    val, test = split == "val", split == "test"
+    trained = leaked(pictures.digests, split == "train", val | test)
+    shown = leaked(pictures.digests, val, test)
+    split[trained | shown] = ""
+    return trained, shown
 
 
 def _draw_labels(config: DataConfig, balance: Index, split: NDArray[np.str_], seed: int) -> None:
@@ -163,8 +191,10 @@ def _refuse_unusable(
     config: DataConfig, rows: Rows, usable: NDArray[np.bool_], split: NDArray[np.str_]
 ) -> None:
     """Refuse a data set that leaves nothing to train on or to select by."""
+    one = rows.group is not None and len(np.unique(rows.group[usable])) == 1
+    person = "all are of one person, who is kept on one side; add others or leave the group out"
     for name, advice in (
-        ("train", "check the labels and pictures"),
+        ("train", person if one else "check the labels and pictures"),
         ("val", "raise data.validation or give the source a validation split"),
     ):
         if not (split == name).any():

@@ -45,6 +45,10 @@ def assign_folds(ids: Index, group: Index | None, count: int, seed: int) -> Inde
 def cut(ids: Index, group: Index | None, fraction: float, seed: int) -> NDArray[np.bool_]:
     """Mark about ``fraction`` of the rows, whole groups where known, else per class.
 
+    Groups are taken in an order from the seed; one that would overshoot by more than half of its
+    rows is passed over. At least one group is cut, the smallest where all are too large, and
+    never all of several.
+
     Returns:
         ``(N,)`` bool; True for the rows that are cut off.
     """
@@ -55,13 +59,17 @@ def cut(ids: Index, group: Index | None, fraction: float, seed: int) -> NDArray[
             members = random.permutation(np.flatnonzero(ids == value))
             chosen[members[: round(len(members) * fraction)]] = True
         return chosen
-    wanted = len(ids) * fraction
-    for value in random.permutation(np.unique(group)):
-        members = group == value
-        if chosen.sum() + members.sum() / 2 > wanted:
-            break
-        chosen |= members
-    return chosen
+    values, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    order = random.permutation(len(values))
+    taken: list[int] = []
+    cut_off, wanted = 0, len(ids) * fraction
+    for number in order:
+        if cut_off + sizes[number] / 2 <= wanted and len(taken) < len(values) - 1:
+            taken.append(number)
+            cut_off += sizes[number]
+    if not taken and len(values):
+        taken.append(order[sizes[order].argmin()])
+    return np.isin(inverse, taken)
 
 
 def draw_fraction(ids: Index, fraction: float, seed: int) -> NDArray[np.bool_]:
@@ -79,9 +87,9 @@ def draw_fraction(ids: Index, fraction: float, seed: int) -> NDArray[np.bool_]:
 
 
 def leaked(
-    digests: NDArray[np.bytes_], train: NDArray[np.bool_], held_out: NDArray[np.bool_]
+    digests: NDArray[np.bytes_], rows: NDArray[np.bool_], held_out: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Mark the training rows whose picture stands, pixel for pixel, in a held-out split."""
+    """Mark those of ``rows`` whose picture stands, pixel for pixel, among ``held_out``."""
     _, number = np.unique(digests, return_inverse=True)
-    found: NDArray[np.bool_] = train & np.isin(number, number[held_out])
+    found: NDArray[np.bool_] = rows & np.isin(number, number[held_out])
     return found

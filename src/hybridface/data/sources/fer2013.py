@@ -40,7 +40,7 @@ class Fer2013(Source):
     ``Training`` is train, ``PublicTest`` val and ``PrivateTest`` test, as in the challenge. A file
     without a column Usage (the challenge's ``train.csv``) has no splits.
 
-    Parsing takes a minute for the whole challenge, so that what was parsed is kept in the cache
+    Parsing the whole challenge takes half a minute, so that what was parsed is kept in the cache
     folder by the file's name and content, and later starts read it from there.
     """
 
@@ -94,9 +94,10 @@ class Fer2013(Source):
     def _pixels(self) -> Pixels:
         """Return ``(N, 2304)`` grey values; read only where pictures are to be decoded."""
         try:
-            return _load(self._store, "pixels")
+            pixels: Pixels = _load(self._store, "pixels")
         except _DAMAGE:  # removed since the rows were read
-            return self._parse()[1]
+            pixels = self._parse()[1]
+        return pixels
 
     def _parse(self) -> tuple[Rows, Pixels]:
         table = open_table(self._file)

@@ -91,12 +91,13 @@ class FerPlus(Source):
         original = self.root / inside / "fer2013_labels.csv"
         taken = self.options.labels or ("original" if is_file(original) else "majority")
         if taken == "original":
-            labels, note = _original(open_table(original), faces, problems, tally)
+            labels, note = _original(open_table(original), faces, problems)
         else:
             labels, note = _voted(faces, soft=taken == "votes")
-            for line, votes in zip(faces.lines, faces.votes, strict=True):
+            for key, line, votes in zip(faces.keys, faces.lines, faces.votes, strict=True):
                 if votes is None:
-                    tally.add(table.where(line), "votes that are not whole numbers; no label")
+                    what = f"votes that are not whole numbers in {table.where(line)}"
+                    problems.append(Problem(key, what))
         missing = int((labels.ids == MISSING).sum())
         return Rows(
             faces.keys,
@@ -146,9 +147,7 @@ def _counts(cells: Iterable[str]) -> list[int] | None:
     return [int(word) for word in words] if whole else None
 
 
-def _original(
-    table: Table, faces: _Faces, problems: list[Problem], tally: Tally
-) -> tuple[Labels, str]:
+def _original(table: Table, faces: _Faces, problems: list[Problem]) -> tuple[Labels, str]:
     image, emotion = table.find(("image name",)), table.find(("emotion",))
     if image is None or emotion is None:
         raise DataError(
@@ -156,11 +155,17 @@ def _original(
             "emotion (or say ?labels=majority to use FER+ votes)"
         )
     known: dict[str, int] = {}
+    unknown: dict[str, str] = {}
     for line, cells in table.rows(problems):
         known[cells[image]] = number = class_number(cells[emotion])
         if number == MISSING:
-            tally.add(table.where(line), f"unknown label, expected 0 to {len(NAMES) - 1}")
-    ids = [known.get(Path(key).name, MISSING) for key in faces.keys]
+            unknown[cells[image]] = f"unknown label '{cells[emotion][:20]}' in {table.where(line)}"
+    names = [Path(key).name for key in faces.keys]
+    for key, name in zip(faces.keys, names, strict=True):
+        if name in unknown:
+            what = f"{unknown[name]}, expected 0 to {len(NAMES) - 1}"
+            problems.append(Problem(key, what))
+    ids = [known.get(name, MISSING) for name in names]
     note = f"original FER2013 labels from {table.path.name}"
     return Labels(NAMES, np.array(ids, dtype=np.int64)), note
 

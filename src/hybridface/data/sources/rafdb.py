@@ -41,9 +41,10 @@ class RafDb(Source):
                 problems.append(Problem(where, f"'{line[:60]}' names no train_ or test_ picture"))
                 continue
             known = label.isdecimal() and 1 <= int(label) <= len(NAMES)
-            if not known:
-                problems.append(Problem(where, f"unknown label '{label[:20]}', expected 1 to 7"))
             keys.append(str(Path(inside, "Image", "aligned", f"{stem}_aligned.jpg")))
+            if not known:
+                what = f"unknown label '{label[:20]}' in {where}, expected 1 to {len(NAMES)}"
+                problems.append(Problem(keys[-1], what))
             splits.append(split)
             ids.append(int(label) - 1 if known else MISSING)
         if not keys:

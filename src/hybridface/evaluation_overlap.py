@@ -1,0 +1,74 @@
+"""Whether a measurement reuses what the model was trained on: said plainly beside its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.config import read_yaml
+from hybridface.data.source import Rows, Source
+from hybridface.data.sources import open_source
+from hybridface.errors import HybridFaceError
+
+
+def overlap_notes(
+    model_file: Path, source: Source, rows: Rows, measured: NDArray[np.int64]
+) -> list[str]:
+    """Say how many of the measured rows the model may have been trained on.
+
+    Args:
+        model_file: The model; where it lies in a run folder, the run's own recipe is looked at.
+        source: The data set that it is measured on.
+        rows: What ``source.read()`` gave.
+        measured: Indices of the rows that are measured.
+
+    Returns:
+        At most one note.
+    """
+    total = f"{len(measured)} measured pictures"
+    recipe = _data_of_run(model_file)
+    split = rows.split[measured]
+    if recipe is not None and _is_same(str(recipe.get("source", "")), source):
+        folds = bool(recipe.get("folds"))
+        used = len(measured) if folds else int((split != "test").sum())
+        among = "folds of its own from all rows" if folds else "those outside the test split"
+        if used:
+            return [
+                f"this model was trained on this very data set ({recipe['source']} in its "
+                f"config.yaml): {used} of the {total} are rows that its training and validation "
+                f"were taken from ({among}), so these figures are no test of it"
+            ]
+    trained = int((split == "train").sum())
+    if not trained:
+        return []
+    return [
+        f"{trained} of the {total} are of the data set's own training split: figures of a model "
+        "that was trained on them are flattered"
+    ]
+
+
+def _data_of_run(model_file: Path) -> dict[str, Any] | None:
+    """Return the data section of the recipe beside a model; None where there is none to read."""
+    try:
+        data = read_yaml(model_file.parent / "config.yaml").get("data")
+    except HybridFaceError:  # a model file by itself
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _is_same(spec: str, source: Source) -> bool:
+    """Say whether a recipe's source is the same kind at the same place."""
+    try:
+        other = open_source(spec)
+    except HybridFaceError:  # a kind that this version does not know
+        return False
+    if other.kind != source.kind:
+        return False
+    theirs, ours = (Path(each.path).expanduser() for each in (other, source))
+    if ours.exists():
+        return theirs.resolve() == ours.resolve()
+    # Nothing lies on disk, so that the options decide the pictures.
+    return (other.path, other.options) == (source.path, source.options)

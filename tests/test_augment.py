@@ -200,7 +200,9 @@ def test_noise_is_of_the_stated_strength(level_of: LevelOf) -> None:
     result = run(torch.full((100, 3, 32, 32), 128, dtype=torch.uint8), "weak")
     deviations = result.std((1, 2, 3))
     assert deviations.max() <= 0.053
-    assert deviations.mean().item() == pytest.approx(0.025, abs=0.005)
+    noisy = deviations[deviations > 0]
+    assert 30 <= len(noisy) <= 70  # about half of the pictures
+    assert noisy.mean().item() == pytest.approx(0.025, abs=0.005)
 
 
 def test_blur_is_the_binomial_kernel() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -34,9 +34,11 @@ class Made(Source):
     def fingerprint(self, rows: Rows, memory: Path) -> str:
         return f"made of {len(rows)}"
 
-    def decode(self, rows: Rows, index: Sequence[int]) -> list[Any]:
+    def decode_each(
+        self, rows: Rows, index: Sequence[int], finish: Callable[..., Any]
+    ) -> list[Any]:
         return [
-            np.random.default_rng(row).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            finish(np.random.default_rng(row).integers(0, 256, (8, 8, 3), dtype=np.uint8))
             if row != 4
             else Problem(rows.keys[row], "made broken")
             for row in index

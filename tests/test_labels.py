@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridface.errors import UsageError
 from hybridface.labels import EXPRESSION_ALIASES, canonical_name, match_classes
 
 SPELLINGS = [
@@ -37,6 +38,27 @@ def test_classes_are_matched_by_name_not_by_place() -> None:
 def test_matching_finds_the_same_class(names: list[str], to: list[str]) -> None:
     places = match_classes(names, to)
     assert [to[place] for place in places if place is not None] == names
+
+
+def test_the_spelling_goes_before_the_synonym() -> None:
+    model = ["happiness", "happy", "su", "surprise"]
+    data = ["Surprise", "SU", "Happy", "happiness"]
+    assert match_classes(data, model) == [3, 2, 1, 0]
+    assert match_classes(["Happy", "happy"], ["happy", "Happy"]) == [1, 0]
+    assert match_classes(["happy", "joy"], ["happiness"]) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "collide"),
+    [
+        ("joy", ["happy", "sad", "happiness"], "'happy', 'happiness'"),
+        ("surprised", ["su", "surprise"], "'su', 'surprise'"),
+        ("HAPPY", ["happy", "Happy"], "'happy', 'Happy'"),
+    ],
+)
+def test_what_may_be_several_classes_is_refused(name: str, model: list[str], collide: str) -> None:
+    with pytest.raises(UsageError, match=f"class '{name}'.*{collide} of the model"):
+        match_classes([name], model)
 
 
 def test_no_classes() -> None:

@@ -11,8 +11,9 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hybridface.data.batches import Batch
-from hybridface.errors import DataError, UsageError
+from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.module import HybridModule, step_seed, validation_figures
+from hybridface.runs import LOCK, RunFolder
 from hybridface.training import TrainedRun, train
 from tiny_runs import (
     BACKBONE,
@@ -41,7 +42,7 @@ def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_leaves_its_files_and_no_others(tiny_run: TrainedRun) -> None:
-    assert {path.name for path in tiny_run.folder.iterdir()} == FILES
+    assert {path.name for path in tiny_run.folder.iterdir()} - {LOCK} == FILES
     recipe = yaml.safe_load((tiny_run.folder / "config.yaml").read_text())
     assert recipe["training"]["warmup"] == 0.1  # defaults are filled in
 
@@ -285,7 +286,16 @@ def test_nothing_is_written_for_a_recipe_that_cannot_be(tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             train(tiny_recipe(tmp_path / "run", **changes))
-        assert not (tmp_path / "run").exists()
+        left = tmp_path / "run"
+        assert not left.exists() or {path.name for path in left.iterdir()} <= {LOCK}
+
+
+def test_two_processes_do_not_train_one_run(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "run")
+    with RunFolder(recipe.run).locked():
+        for resume in (False, True):
+            with pytest.raises(HybridFaceError, match="another process is training this run"):
+                train(recipe, resume=resume)
 
 
 def test_another_recipe_does_not_pass_for_a_finished_run(tiny_run: TrainedRun) -> None:

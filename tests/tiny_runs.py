@@ -10,7 +10,7 @@ import torch
 
 from conftest import picture_pixels
 from hybridface import Recipe, build_recipe
-from hybridface.config import BackboneConfig, merge
+from hybridface.config import BackboneConfig, drop_tasks, merge
 from hybridface.data.batches import Batch
 from hybridface.data.source import Labels
 from hybridface.model import HybridModel
@@ -36,7 +36,7 @@ CONTENT: dict[str, Any] = {
 
 def tiny_recipe(run: Path, **changes: Any) -> Recipe:
     """Return the recipe for a run folder, with some of its sections changed."""
-    return build_recipe(merge(merge(CONTENT, {"run": str(run)}), changes))
+    return build_recipe(drop_tasks(merge(merge(CONTENT, {"run": str(run)}), changes)))
 
 
 def write_recipe(path: Path, **changes: Any) -> Path:

@@ -116,7 +116,8 @@ def evaluate(
         raise _nothing_left(f"{data}, split '{name}'", int(inside.sum()), skipped, matches, usable)
     index = np.flatnonzero(wanted)
     measured = [match for match in matches if (match.targets[index] >= 0).any()]
-    empty = [match.task for match in matches if match not in measured]
+    unmeasured = (match.task for match in matches if match not in measured)
+    empty = [f"task '{task}' has no usable row" for task in unmeasured]
     outputs = _predict(face_model, pictures.images, index, batch_size, progress)
     return {
         "model": str(face_model.path),
@@ -128,11 +129,7 @@ def evaluate(
         },
         "skipped": skipped,
         "problems": {"count": len(rows.problems), "examples": _named(rows.problems)},
-        "notes": [
-            *overlap_notes(face_model.path, source, rows, index),
-            *rows.notes,
-            *(f"task '{task}' has no usable row" for task in empty),
-        ],
+        "notes": [*overlap_notes(face_model.path, source, rows, index), *rows.notes, *empty],
     }
 
 

@@ -81,14 +81,26 @@ def test_planted_duplicates_are_dropped_and_named(faces: Path) -> None:
     Image.open(faces / "test/sad/21.png").save(faces / "train/neutral/other.bmp")
     data = prepare(f"folder:{faces}")
     planted = {"train/happy/copy.png", "train/neutral/other.bmp"}
-    in_val = {key for key in planted if key in names(data, "val")}
-    assert set(data.duplicates) == planted - in_val
-    assert not (planted - in_val) & names(data, "train")
+    assert set(data.duplicates) | set(data.validation_duplicates) == planted
+    assert not planted & (names(data, "train") | names(data, "val"))
     assert len(data.splits["test"]) == 15
     assert data.report()["dropped_duplicates"] == data.duplicates
     kept = prepare(f"folder:{faces}", drop_duplicates=False)
-    assert kept.duplicates == []
+    assert kept.duplicates == kept.validation_duplicates == []
     assert planted <= names(kept, "train") | names(kept, "val")
+
+
+def test_selection_sees_no_test_picture(faces: Path, write_picture: Write) -> None:
+    for name in ("happy", "sad"):
+        write_picture(faces / "val" / name / "own.png", 900 + len(name))
+    shutil.copy(faces / "test/happy/24.png", faces / "val/happy/shown.png")
+    shutil.copy(faces / "train/sad/03.png", faces / "val/sad/trained.png")
+    data = prepare(f"folder:{faces}")
+    assert data.validation_duplicates == ["val/happy/shown.png"]
+    assert names(data, "val") == {"val/happy/own.png", "val/sad/own.png", "val/sad/trained.png"}
+    assert data.duplicates == ["train/sad/03.png"]
+    assert data.report()["dropped_duplicates"] == ["train/sad/03.png"]
+    assert data.report()["dropped_from_validation"] == ["val/happy/shown.png"]
 
 
 def test_what_validation_was_cut_from_leaks_nothing(flat: Path) -> None:
@@ -196,17 +208,24 @@ def table(tmp_path: Path, write_picture: Write) -> str:
     return f"csv:{tmp_path / 'table' / 'labels.csv'}?labels=expression,sex"
 
 
-def test_rows_without_any_label_asked_for_are_left_out_and_counted(table: str) -> None:
+def test_rows_without_any_label_asked_for_are_left_out_counted_and_named(table: str) -> None:
     data = prepare(table)
     used = np.concatenate(list(data.splits.values()))
     assert len(used) == 30
     assert (data.labels["expression"].ids[used] >= 0).all()
     assert "10 rows without a label" in data.notes
+    assert [problem.where for problem in data.problems] == [f"{n}.png" for n in range(0, 40, 4)]
+    assert {problem.what for problem in data.problems} == {"no label in column 'expression'"}
     both = prepare(table, ("expression", "sex"))
     used = np.concatenate(list(both.splits.values()))
     assert len(used) == 35
     assert (both.labels["expression"].ids[used] < 0).sum() == 5
     assert "5 rows without a label" in both.notes
+    assert both.problems[0].what == "no label in column 'expression' or 'sex'"
+    with pytest.raises(DataError, match="10 rows cannot be used") as caught:
+        prepare(table, problems="refuse")
+    assert "  0.png: no label in column 'expression'" in str(caught.value)
+    assert "data.problems=skip" in str(caught.value)
 
 
 def test_unknown_label_columns_are_refused(faces: Path) -> None:
@@ -237,6 +256,13 @@ def test_too_little_is_refused(tmp_path: Path, write_picture: Write) -> None:
     (tmp_path / "bad" / "happy" / "1.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="no row is left for the split 'train': 1 rows, 0 of them"):
         prepare(f"folder:{tmp_path / 'bad'}")
+    lines = ["image,expression,person"]
+    for number in range(6):
+        write_picture(tmp_path / "person" / f"{number}.png", number)
+        lines.append(f"{number}.png,{number % 2},anna")
+    (tmp_path / "person" / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"'train': 6 rows.*all are of one person"):
+        prepare(f"csv:{tmp_path / 'person' / 'labels.csv'}")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"expected: .*\n  found: .*an empty folder"):
         prepare(f"folder:{tmp_path / 'empty'}")

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hybridface.config import DataConfig
+from hybridface.data.prepare import prepare_data
 from hybridface.data.source import MISSING
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError
@@ -44,12 +46,39 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
     rows = open_source(f"rafdb:{tmp_path}").read()
     assert rows.labels["expression"].ids.tolist() == [0, MISSING, MISSING]
     assert {problem.where: problem.what for problem in rows.problems} == {
-        "list_patition_label.txt:2": "unknown label '8', expected 1 to 7",
-        "list_patition_label.txt:3": "unknown label 'x', expected 1 to 7",
+        "Image/aligned/train_2_aligned.jpg": (
+            "unknown label '8' in list_patition_label.txt:2, expected 1 to 7"
+        ),
+        "Image/aligned/train_3_aligned.jpg": (
+            "unknown label 'x' in list_patition_label.txt:3, expected 1 to 7"
+        ),
         "list_patition_label.txt:4": "'other_4.jpg 2' names no train_ or test_ picture",
         "list_patition_label.txt:5": "'train_5' names no train_ or test_ picture",
         "list_patition_label.txt:6": "'\ufffd\ufffd 3' names no train_ or test_ picture",
     }
+
+
+def test_a_row_is_named_once(
+    tmp_path: Path, hybridface_cache: Path, write_picture: Callable[..., Path]
+) -> None:
+    lines = [f"train_{number}.jpg {number % 7 + 1}" for number in range(28)]
+    lines += ["train_28.jpg 9", "train_29.jpg x", "nonsense 3"]
+    for number in range(29):  # the last of them has neither label nor picture
+        write_picture(tmp_path / "Image" / "aligned" / f"train_{number}_aligned.jpg", number)
+    (tmp_path / "EmoLabel").mkdir()
+    (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text("\n".join(lines))
+    config = DataConfig(source=f"rafdb:{tmp_path}", size=16, validation=0.3)
+    data = prepare_data(config, ["expression"], 0)
+    named = [(problem.where, problem.what.partition(",")[0]) for problem in data.problems]
+    label = "in list_patition_label.txt"
+    assert named[:3] == [
+        ("Image/aligned/train_28_aligned.jpg", f"unknown label '9' {label}:29"),
+        ("Image/aligned/train_29_aligned.jpg", f"unknown label 'x' {label}:30"),
+        ("list_patition_label.txt:31", "'nonsense 3' names no train_ or test_ picture"),
+    ]
+    assert named[3][0] == "Image/aligned/train_29_aligned.jpg"
+    assert "cannot be read" in named[3][1]
+    assert len(named) == 4
 
 
 def test_missing_picture_is_a_problem(tmp_path: Path) -> None:

@@ -76,6 +76,28 @@ def test_fingerprint_tells_what_decides_the_pictures(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_fingerprint_follows_the_renderer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = open_source("drawn:8")
+    before = source.fingerprint(source.read(), tmp_path)
+    draw = drawn_faces.draw_faces
+
+    def changed(*arguments: int, **options: int) -> drawn_faces.DrawnFaces:
+        faces = draw(*arguments, **options)
+        faces.images[-1, -1, -1, -1] ^= 1
+        return faces
+
+    monkeypatch.setattr(drawn_faces, "draw_faces", changed)
+    assert source.fingerprint(source.read(), tmp_path) != before
+
+
+def test_large_faces_are_drawn_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hybridface.data.sources.drawn._AT_ONCE", 3 * 32**2)
+    source = open_source("drawn:8?pixels=32")
+    seen = source.decode_each(source.read(), range(1, 8), lambda pixels: int(pixels.sum()))
+    whole = drawn_faces.draw_faces(0, 8, 32).images
+    assert seen == [int(pixels.sum()) for pixels in whole[1:]]
+
+
 def test_cache(hybridface_cache: Path) -> None:
     source = open_source("drawn:8?pixels=48")
     rows = source.read()

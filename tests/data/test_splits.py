@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,7 +78,43 @@ def test_groups_never_cross_cuts(
         assert len(set(chosen[group == value])) == 1
         largest = max(largest, int((group == value).sum()))
     assert abs(int(chosen.sum()) - len(ids) * fraction) <= largest
+    assert not chosen.all() or len(np.unique(group)) == 1
     np.testing.assert_array_equal(chosen, cut(ids, group, fraction, seed))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_large_groups_are_still_cut(seed: int) -> None:
+    group = np.repeat([4, 7, 9], 100)
+    chosen = cut(np.zeros(300, dtype=np.int64), group, 0.1, seed)
+    assert chosen.sum() == 100
+    assert len(set(group[chosen])) == 1
+
+
+def test_of_groups_that_are_all_too_large_the_smallest_is_cut() -> None:
+    group = np.repeat([1, 2, 3], [50, 20, 80])
+    for seed in range(5):
+        chosen = cut(np.zeros(150, dtype=np.int64), group, 0.01, seed)
+        assert set(group[chosen]) == {2}
+
+
+def test_a_large_group_that_comes_first_is_passed_over() -> None:
+    group = np.repeat(np.arange(101), [900] + [1] * 100)
+    for seed in range(20):
+        chosen = cut(np.zeros(1000, dtype=np.int64), group, 0.05, seed)
+        assert chosen.sum() == 50
+        assert not chosen[0]
+
+
+def test_never_all_of_several_groups_are_cut() -> None:
+    group = np.repeat([1, 2], [1, 1])
+    for seed in range(5):
+        assert cut(np.zeros(2, dtype=np.int64), group, 0.99, seed).sum() == 1
+
+
+def test_cuts_by_class_stay_what_they_were() -> None:
+    ids = np.random.default_rng(0).integers(-1, 7, 500)
+    chosen = cut(ids, None, 0.1, 3)
+    assert hashlib.sha256(chosen.tobytes()).hexdigest()[:16] == "aed6c6121b3e3bc0"
 
 
 @given(rows(), st.floats(0.001, 1), st.floats(0.001, 1), SEEDS)

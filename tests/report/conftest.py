@@ -12,6 +12,8 @@ import pytest
 
 from hybridface.report.study import StudyResult
 
+from .helpers import pages
+
 CLASSES = ["angry", "happy", "neutral", "sad"]
 
 
@@ -121,13 +123,13 @@ def samples() -> dict[str, np.ndarray]:
 
 
 ARMS = {
-    # name: method, view, mean test accuracy, seconds, steps
-    "supervised": ("supervised", None, 0.60, 100.0, 1000),
-    "supervised_stretched": ("supervised_stretched", None, 0.605, 205.0, 2000),
-    "supervised_two_views": ("supervised_two_views", None, 0.61, 198.0, 1000),
-    "puzzle_own": ("puzzle", "own", 0.66, 200.0, 1000),
-    "puzzle_shared": ("puzzle", "shared", 0.58, 102.0, 1000),
-    "inpaint": ("inpaint", "own", 0.615, 240.0, 1000),
+    # name: method, view, mean test accuracy, seconds, steps, views
+    "supervised": ("supervised", None, 0.60, 100.0, 1000, 1),
+    "supervised_stretched": ("supervised_stretched", None, 0.605, 205.0, 2000, 1),
+    "supervised_two_views": ("supervised_two_views", None, 0.61, 198.0, 1000, 2),
+    "puzzle_own": ("puzzle", "own", 0.66, 200.0, 1000, 2),
+    "puzzle_shared": ("puzzle", "shared", 0.58, 102.0, 1000, 1),
+    "inpaint": ("inpaint", "own", 0.615, 240.0, 1000, 2),
 }
 PICTURES = 400
 StudyBuilder = Callable[..., StudyResult]
@@ -152,6 +154,7 @@ def build_study() -> StudyBuilder:
                 "val_accuracy": accuracy,
                 "epochs": 20,
                 "seconds": 90.0,
+                "seed": 100,
             }
             for weight, accuracy in ((0.1, 0.641), (0.3, 0.652), (1.0, 0.633))
         ]
@@ -174,8 +177,17 @@ def build_study() -> StudyBuilder:
     return build
 
 
+@pytest.fixture(scope="session")
+def rendered(
+    build_study: StudyBuilder, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyResult, str, str]:
+    """Return a study of five seeds with its pages, Markdown and HTML."""
+    study = build_study(5)
+    return study, *pages(study, tmp_path_factory.mktemp("study"))
+
+
 def _cell(arm: str, seed: int, fraction: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    method, view, mean, seconds, steps = ARMS[arm]
+    method, view, mean, seconds, steps, views = ARMS[arm]
     random = np.random.default_rng([seed, list(ARMS).index(arm), int(100 * fraction)])
     fold = np.random.default_rng(seed).normal(0, 0.02)  # what all arms of a seed share
     hard = np.random.default_rng([seed, 77]).random(PICTURES)
@@ -209,6 +221,7 @@ def _cell(arm: str, seed: int, fraction: float) -> tuple[dict[str, Any], dict[st
         "batch": 64,
         "epochs": epochs,
         "steps": steps,
+        "pictures": steps * 64 * views,
         "seed": seed,
         "seconds": seconds + random.normal(0, 2),
         "val_accuracy": share + 0.005,

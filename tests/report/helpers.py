@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hybridface.report.cells import Arm, settings
-from hybridface.report.study import StudyResult
+from hybridface.report.study import StudyResult, write_study_page
 
 StudyBuilder = Callable[..., StudyResult]
 
@@ -27,3 +28,8 @@ def changed(
 ) -> list[Mapping[str, Any]]:
     rows = [change(dict(row)) for row in study.rows]
     return [row for row in rows if row is not None]
+
+
+def pages(study: StudyResult, folder: Path) -> tuple[str, str]:
+    write_study_page(study, folder / "study.md", folder / "study.html")
+    return (folder / "study.md").read_text(), (folder / "study.html").read_text()

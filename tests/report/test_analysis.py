@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hybridface.report.analysis import compare, decide, flattening, mean_curve, relative_compute
+from hybridface.report.analysis import (
+    Claim,
+    claim,
+    compare,
+    decide,
+    flattening,
+    in_common,
+    mean_curve,
+    relative_compute,
+)
 from hybridface.report.cells import Arm, choose_headline, settings
 from hybridface.report.study import StudyResult
 from hybridface.statistics import Interval, paired_bootstrap, paired_difference
@@ -153,8 +163,104 @@ def test_flattening_looks_at_the_last_third(
     assert flattening(one_arm(build_study(1), [curve[:2]])) is None
 
 
+@pytest.mark.parametrize(
+    ("treated", "control", "relation"),
+    [
+        ("puzzle_own", "supervised", "equal epochs"),
+        ("puzzle_own", "supervised_stretched", "equal compute"),
+        ("puzzle_own", "supervised_two_views", "equal epochs and compute"),
+        ("puzzle_shared", "supervised", "equal epochs and compute"),
+        ("puzzle_shared", "supervised_stretched", "neither epochs nor compute equal"),
+        ("puzzle_shared", "supervised_two_views", "equal epochs"),
+    ],
+)
+def test_what_arms_have_in_common_follows_from_their_numbers(
+    build_study: StudyBuilder, treated: str, control: str, relation: str
+) -> None:
+    arms = arms_of(build_study(2))
+    found = compare(arms[treated], arms[control])
+    assert found is not None
+    assert found.relation == relation
+
+
+@pytest.mark.parametrize(("factor", "relation"), [(1.09, "equal compute"), (1.12, "neither")])
+def test_compute_is_equal_within_a_tenth(
+    build_study: StudyBuilder, factor: float, relation: str
+) -> None:
+    def more(row: dict[str, Any]) -> dict[str, Any]:
+        grown = row["arm"] == "supervised_stretched"
+        return {**row, "pictures": int(row["pictures"] * (factor if grown else 1))}
+
+    study = build_study(2)
+    arms = arms_of(build_study(2, rows=changed(study, more)))
+    for pair in (("puzzle_own", "supervised_stretched"), ("supervised_stretched", "puzzle_own")):
+        assert in_common(arms[pair[0]], arms[pair[1]]).startswith(relation)
+
+
+def test_compute_is_unknown_where_a_row_does_not_say_it(build_study: StudyBuilder) -> None:
+    def forget(row: dict[str, Any]) -> dict[str, Any]:
+        gone = row["cell"] == "supervised-0.2-0"
+        return {key: value for key, value in row.items() if key != "pictures" or not gone}
+
+    study = build_study(2)
+    arms = arms_of(build_study(2, rows=changed(study, forget)))
+    own, control = arms["puzzle_own"], arms["supervised"]
+    assert in_common(own, control) == "equal epochs, compute not recorded"
+    assert in_common(own, arms["supervised_two_views"]) == "equal epochs and compute"
+    other = in_common(arms["supervised_stretched"], control)
+    assert other == "epochs not equal, compute not recorded"
+    found = compare(own.over([1]), control)  # the seed that is compared says it
+    assert found is not None
+    assert found.relation == "equal epochs"
+
+
+@pytest.mark.parametrize(
+    ("kept", "last", "verdict"),
+    [
+        ("higher", "higher", "higher"),
+        ("lower", "lower", "lower"),
+        (
+            "higher",
+            "not told apart",
+            "higher at the validation checkpoint, not told apart at the last epoch",
+        ),
+        ("not told apart", "higher", "not told apart at the validation checkpoint, higher at the"),
+    ],
+)
+def test_a_claim_needs_both_checkpoints(
+    build_study: StudyBuilder, kept: str, last: str, verdict: str
+) -> None:
+    arms = arms_of(build_study(3))
+    found = claim(arms["puzzle_own"], arms["supervised"])
+    assert found is not None
+    assert found.verdict == "higher"
+    assert found.last == compare(arms["puzzle_own"], arms["supervised"], last_epoch=True)
+    changed_claim = Claim(replace(found.kept, verdict=kept), replace(found.last, verdict=last))
+    assert changed_claim.verdict.startswith(verdict)
+    assert claim(arms["puzzle_own"].over([0]), arms["supervised"].over([1])) is None
+
+
+def test_shared_seeds_are_those_that_every_arm_has(build_study: StudyBuilder) -> None:
+    study = build_study(3)
+    rows = [row for row in study.rows if row["cell"] != "inpaint-0.2-2"]
+    (setting,) = settings(build_study(3, rows=rows))
+    assert setting.shared_seeds == [0, 1]
+    assert all(sorted(arm.cells) == [0, 1] for arm in setting.shared)
+    assert [arm.name for arm in setting.shared] == [arm.name for arm in setting.arms]
+    kept = {"supervised": 0, "puzzle_own": 1}
+    rows = [row for row in study.rows if kept.get(row["arm"]) == row["seed"]]
+    (setting,) = settings(build_study(3, rows=rows))
+    assert setting.shared_seeds == []
+    assert setting.shared == setting.arms
+
+
 def test_relative_compute(build_study: StudyBuilder) -> None:
     arms = arms_of(build_study(3))
-    seconds, pictures = relative_compute(arms["supervised_stretched"], arms["supervised"])
+    stretched, two_views, one = (
+        arms[name] for name in ("supervised_stretched", "supervised_two_views", "supervised")
+    )
+    seconds, pictures = relative_compute(stretched, one, views=True)
     assert pictures == 2
     assert seconds == pytest.approx(2.05, abs=0.1)
+    assert relative_compute(two_views, one, views=True)[1] == 2
+    assert relative_compute(two_views, one, views=False)[1] == 1

@@ -82,6 +82,28 @@ def test_run_report_shows_what_the_files_say(build_run: RunBuilder) -> None:
     assert len(re.findall(r'<img [^>]*alt="puzzle, \w+, picture \d"', path.read_text())) == 9
 
 
+def test_what_was_left_out_is_counted_and_the_first_named(build_run: RunBuilder) -> None:
+    folder = build_run()
+    data = json.loads((folder / "data.json").read_text())
+    what = "no label in column 'expression'"
+    data["problems"] = [{"where": f"{number:03}.png", "what": what} for number in range(1200)]
+    data["dropped_duplicates"] = [f"train/{number:03}.png" for number in range(60)]
+    data["dropped_from_validation"] = ["val/0001.png"]
+    (folder / "data.json").write_text(json.dumps(data))
+    page = read(write_run_report(folder))
+    for shown in (
+        "1,200 problems found in the data, skipped; the first 50",
+        f"000.png {what}",
+        f"049.png {what} and 1,150 more",
+        "60 duplicates of held-out pictures dropped from training; the first 50",
+        "train/049.png and 10 more",
+        "1 duplicate of test pictures dropped from validation",
+        "val/0001.png",
+    ):
+        assert shown in page.text, shown
+    assert "050.png" not in page.text
+
+
 @pytest.mark.parametrize("missing", ["data.json", "metrics.jsonl", "config.yaml", "samples.npz"])
 def test_a_missing_optional_file_leaves_a_section_out(build_run: RunBuilder, missing: str) -> None:
     folder = build_run()

@@ -11,25 +11,12 @@ from typing import Any
 import pytest
 
 from hybridface.errors import HybridFaceError
-from hybridface.report.study import StudyResult, write_study_page
+from hybridface.report.study import StudyResult
 from hybridface.statistics import paired_difference
 
-from .helpers import StudyBuilder, changed, values
+from .helpers import StudyBuilder, changed, pages, values
 
 HOSTILE = "<script>alert(1)</script>|x"
-
-
-def pages(study: StudyResult, folder: Path) -> tuple[str, str]:
-    write_study_page(study, folder / "study.md", folder / "study.html")
-    return (folder / "study.md").read_text(), (folder / "study.html").read_text()
-
-
-@pytest.fixture(scope="module")
-def rendered(
-    build_study: StudyBuilder, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[StudyResult, str, str]:
-    study = build_study(5)
-    return study, *pages(study, tmp_path_factory.mktemp("study"))
 
 
 def test_page_is_one_file(rendered: tuple[StudyResult, str, str]) -> None:
@@ -72,7 +59,8 @@ def test_comparisons_are_those_of_the_statistics(rendered: tuple[StudyResult, st
     assert "5 shared seeds" in markdown
     assert "no evidence" not in markdown
     assert 'class="verdict higher"' in html
-    assert "| puzzle_shared | supervised | equal epochs | lower |" in markdown
+    assert "| puzzle_shared | supervised | equal epochs and compute | lower |" in markdown
+    assert "| puzzle_shared | supervised_stretched | neither epochs nor compute equal |" in markdown
 
 
 def test_markdown_and_html_agree(rendered: tuple[StudyResult, str, str]) -> None:

@@ -99,14 +99,12 @@ def prepare_data(
     if config.problems == "refuse":
         _refuse_problems(config, problems)
     balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
-    if config.seed is not None:
-        seed = config.seed
+    seed = seed if config.seed is None else config.seed
     split = _split_rows(config, rows, balance, usable, seed)
     duplicates, shown = _drop_duplicates(config, pictures, split)
     _draw_labels(config, balance, split, seed)
     _refuse_unusable(config, rows, usable, split)
-    unlabelled = int((~labelled).sum())
-    notes = [*rows.notes, *([f"{unlabelled} rows without a label"] if unlabelled else [])]
+    unlabelled = [] if labelled.all() else [f"{int((~labelled).sum())} rows without a label"]
     return PreparedData(
         spec=config.source,
         images=pictures.images,
@@ -116,7 +114,7 @@ def prepare_data(
         problems=problems,
         duplicates=[rows.keys[row] for row in np.flatnonzero(duplicates)],
         validation_duplicates=[rows.keys[row] for row in np.flatnonzero(shown)],
-        notes=notes,
+        notes=[*rows.notes, *unlabelled],
     )
 
 

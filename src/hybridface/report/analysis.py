@@ -13,6 +13,7 @@ from hybridface.statistics import Interval, PairedDifference, paired_bootstrap, 
 
 FEWEST_SEEDS = 3
 FLAT = 0.005
+SAME_COMPUTE = 1.1
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,35 @@ class Comparison:
     difference: PairedDifference
     pictures: Interval | None
     verdict: str
+
+    @property
+    def relation(self) -> str:
+        """What the two have in common, on their shared seeds; see :func:`in_common`."""
+        seeds = self.treated.cells.keys() & self.control.cells.keys()
+        return in_common(self.treated.over(seeds), self.control.over(seeds))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is said of a hybrid and a supervised arm: their comparison at both checkpoints.
+
+    Attributes:
+        kept: At the checkpoint that did best on the validation set.
+        last: At the last epoch.
+    """
+
+    kept: Comparison
+    last: Comparison
+
+    @property
+    def verdict(self) -> str:
+        """The verdict that both checkpoints give, else which holds where."""
+        if self.kept.verdict == self.last.verdict:
+            return self.kept.verdict
+        return (
+            f"{self.kept.verdict} at the validation checkpoint, "
+            f"{self.last.verdict} at the last epoch"
+        )
 
 
 @dataclass(frozen=True)
@@ -91,6 +121,35 @@ def compare(
         ours, theirs = ([pair[side] for pair in known] for side in (0, 1))
         pictures = paired_bootstrap(ours, theirs, same_pictures=same_pictures)
     return Comparison(treated, control, difference, pictures, decide(difference, pictures))
+
+
+def claim(treated: Arm, control: Arm, same_pictures: bool = False) -> Claim | None:
+    """Compare two arms at both checkpoints; None where they share no seed.
+
+    Raises:
+        HybridFaceError: See :func:`compare`.
+    """
+    kept, last = (compare(treated, control, late, same_pictures) for late in (False, True))
+    return None if kept is None or last is None else Claim(kept, last)
+
+
+def in_common(one: Arm, other: Arm) -> str:
+    """Say by their numbers whether two arms had equal epochs and equal compute.
+
+    Compute is equal where the pictures that went through the backbone, views included, differ by
+    at most a tenth; it is not known where a cell does not say them.
+    """
+    cells = [*one.cells.values(), *other.cells.values()]
+    epochs = len({cell.epochs for cell in cells}) == 1
+    if not (one.counts_pictures and other.counts_pictures):
+        return f"{'equal epochs' if epochs else 'epochs not equal'}, compute not recorded"
+    ratio = pictures_seen(one, views=True) / pictures_seen(other, views=True)
+    compute = 1 / SAME_COMPUTE <= ratio <= SAME_COMPUTE
+    if epochs and compute:
+        return "equal epochs and compute"
+    if not epochs and not compute:
+        return "neither epochs nor compute equal"
+    return "equal epochs" if epochs else "equal compute"
 
 
 def decide(difference: PairedDifference, pictures: Interval | None) -> str:
@@ -161,13 +220,29 @@ def flattening(arm: Arm) -> Flattening | None:
     return Flattening(float(slope) / 3, float(accuracy[late].min()), float(accuracy[late].max()))
 
 
-def relative_compute(arm: Arm, to: Arm) -> tuple[float, float]:
-    """Return mean training seconds, and pictures seen (steps by batch), relative to another arm."""
+def pictures_seen(arm: Arm, views: bool) -> float:
+    """Return the mean pictures of a training: through the backbone, else steps by batch.
 
-    def pictures(each: Arm) -> float:
-        return float(np.mean([cell.steps * cell.batch for cell in each.cells.values()]))
+    Args:
+        arm: The arm.
+        views: Whether to count every view of a picture, which all of its cells must have said.
+    """
+    cells = arm.cells.values()
+    if views:
+        return float(np.mean([cell.pictures for cell in cells if cell.pictures is not None]))
+    return float(np.mean([cell.steps * cell.batch for cell in cells]))
 
-    return arm.mean("seconds") / to.mean("seconds"), pictures(arm) / pictures(to)
+
+def relative_compute(arm: Arm, to: Arm, views: bool) -> tuple[float, float]:
+    """Return mean training seconds, and pictures, relative to another arm.
+
+    Args:
+        arm: The arm.
+        to: The arm that is 1.
+        views: See :func:`pictures_seen`.
+    """
+    pictures = pictures_seen(arm, views) / pictures_seen(to, views)
+    return arm.mean("seconds") / to.mean("seconds"), pictures
 
 
 def _correct(cell: Cell, last_epoch: bool) -> NDArray[np.bool_] | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,12 +32,15 @@ class StudyResult:
         rows: One mapping for each finished cell: data, fraction, labels, method, arm, view, grid,
             ssl_weight, init, augment, backbone, size, batch, epochs, steps, seed, seconds,
             val_accuracy, test_accuracy, test_accuracy_last, mean_class_accuracy, revision,
-            machine, cell. Accuracies are fractions of 1, of the checkpoint that did best on the
-            validation set, except for ``test_accuracy_last``, which is of the last epoch.
+            machine, cell, and where it is known pictures: how many went through the backbone in
+            training, views included. Accuracies are fractions of 1, of the checkpoint that did
+            best on the validation set, except for ``test_accuracy_last``, which is of the last
+            epoch.
         details: For each cell: curve (epoch, training loss, validation accuracy), test_correct
             and test_correct_last (hex of ``numpy.packbits``), test_count, confusion, classes,
-            ece, nll, ssl. A missing cell or entry leaves out what is made of it.
-        tuning: One mapping for each trial: arm, settings, val_accuracy, epochs, seconds.
+            ece, nll, ssl, recipe (the resolved recipe). A missing cell or entry leaves out what
+            is made of it.
+        tuning: One mapping for each trial: arm, settings, val_accuracy, epochs, seconds, seed.
         headline: Name of the arm to put first; empty to choose by :func:`choose_headline`.
         baseline: Name of the supervised arm that everything is compared with.
         command: How to run the study again.
@@ -70,6 +73,7 @@ class Detail(BaseModel):
     ece: float | None = None
     nll: float | None = None
     ssl: dict[str, float | None] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_square(self) -> Detail:
@@ -91,6 +95,7 @@ class Cell(BaseModel):
     epochs: float
     steps: int
     batch: int
+    pictures: int | None = Field(default=None, ge=1)
     seconds: float
     val_accuracy: float = Fraction
     test_accuracy: float = Fraction
@@ -125,6 +130,17 @@ class Arm:
         values = self.values(name)
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
+    def over(self, seeds: Collection[int]) -> Arm:
+        """Return the arm with the cells of some seeds alone."""
+        return replace(
+            self, cells={seed: cell for seed, cell in self.cells.items() if seed in seeds}
+        )
+
+    @property
+    def counts_pictures(self) -> bool:
+        """Whether every cell says how many pictures went through the backbone."""
+        return all(cell.pictures is not None for cell in self.cells.values())
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -141,6 +157,22 @@ class Setting:
     arms: Sequence[Arm]
     headline: Arm | None
     baseline: Arm | None
+
+    @property
+    def counts_pictures(self) -> bool:
+        """Whether every cell of every arm says how many pictures went through the backbone."""
+        return all(arm.counts_pictures for arm in self.arms)
+
+    @property
+    def shared_seeds(self) -> list[int]:
+        """The seeds that every arm has."""
+        return sorted(set.intersection(*(set(arm.cells) for arm in self.arms)))
+
+    @property
+    def shared(self) -> Sequence[Arm]:
+        """The arms on the seeds that every one has, so that means compare; else as they are."""
+        seeds = self.shared_seeds
+        return [arm.over(seeds) for arm in self.arms] if seeds else self.arms
 
 
 def settings(study: StudyResult) -> list[Setting]:

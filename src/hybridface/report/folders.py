@@ -137,6 +137,7 @@ class DataSummary(_Record):
     rows: dict[str, int] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     dropped_duplicates: list[str] = Field(default_factory=list)
+    dropped_from_validation: list[str] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
     classes: dict[str, ClassCounts] = Field(default_factory=dict)
 

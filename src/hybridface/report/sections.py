@@ -105,12 +105,17 @@ def data_section(data: DataSummary, title: str = "The data") -> Section:
         rows = [[split, f"{count:,}"] for split, count in data.rows.items()]
         parts.append(Table("Pictures in each split.", ["Split", "Pictures"], rows))
     parts += [_class_counts(column, counts) for column, counts in data.classes.items()]
-    if data.dropped_duplicates:
-        parts.append(_dropped(data.dropped_duplicates))
+    for names, what in (
+        (data.dropped_duplicates, "of held-out pictures dropped from training"),
+        (data.dropped_from_validation, "of test pictures dropped from validation"),
+    ):
+        if names:
+            caption = f"{counted(len(names), 'duplicate')} {what}"
+            parts.append(_first_ones(caption, ["Picture"], [[name] for name in names]))
     if data.problems:
         rows = [[problem.where, problem.what] for problem in data.problems]
-        caption = f"{counted(len(rows), 'problem')} found in the data"
-        parts.append(Table(caption, ["Where", "What"], rows, text_columns=2, folded=True))
+        caption = f"{counted(len(rows), 'problem')} found in the data, skipped"
+        parts.append(_first_ones(caption, ["Where", "What"], rows))
     return Section(title, parts)
 
 
@@ -141,12 +146,13 @@ def _class_counts(column: str, counts: ClassCounts) -> Table:
     return Table(f"Pictures with each {column}, by split.", ["Class", *counts.splits], rows)
 
 
-def _dropped(names: list[str]) -> Table:
-    caption = f"{counted(len(names), 'duplicate')} of held-out pictures dropped from training"
-    rows = [[name] for name in names[:LISTED_NAMES]]
-    if len(names) > LISTED_NAMES:
-        rows.append([f"and {len(names) - LISTED_NAMES:,} more"])
-    return Table(caption, ["Picture"], rows, folded=True)
+def _first_ones(caption: str, heads: list[str], rows: list[list[str]]) -> Table:
+    """Name the first of many things, and count the rest."""
+    shown, more = rows[:LISTED_NAMES], len(rows) - LISTED_NAMES
+    if more > 0:
+        shown = [*shown, [f"and {more:,} more", *[""] * (len(heads) - 1)]]
+        caption = f"{caption}; the first {LISTED_NAMES}"
+    return Table(caption, heads, shown, text_columns=len(heads), folded=True)
 
 
 def _flattened(content: Mapping[str, Any], prefix: str = "") -> list[list[str]]:

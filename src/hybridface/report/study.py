@@ -7,22 +7,15 @@ from pathlib import Path
 
 from hybridface.errors import HybridFaceError
 from hybridface.files import write_atomically
-from hybridface.report.analysis import (
-    FEWEST_SEEDS,
-    Comparison,
-    compare,
-    flattening,
-)
-from hybridface.report.cells import Setting, StudyResult, choose_headline, settings
+from hybridface.report.analysis import Comparison, compare, flattening
+from hybridface.report.cells import Setting, StudyResult, settings
 from hybridface.report.document import (
-    Callout,
     Gallery,
     Listing,
     Page,
     Paragraph,
     Part,
     Section,
-    Tile,
     render_html,
     render_markdown,
 )
@@ -33,17 +26,16 @@ from hybridface.report.study_figures import (
     curve_figures,
     difference_figures,
 )
+from hybridface.report.study_findings import findings, notice, tiles
+from hybridface.report.study_settings import recipe_table, tuning_parts
 from hybridface.report.study_tables import (
     arm_table,
     calibration_table,
     cell_table,
     comparison_table,
-    control_kind,
-    headline_table,
     machine_table,
-    tuning_table,
 )
-from hybridface.report.text import counted, joined, percent, points, points_range
+from hybridface.report.text import counted, percent, points
 
 __all__ = ["StudyResult", "write_study_page"]
 
@@ -56,6 +48,11 @@ RULES = (
     "95% intervals, the t interval over seeds and the bootstrap over test pictures, lie wholly on "
     "that side of zero. Not told apart does not mean equal: the smallest detectable "
     "difference says which true difference this many seeds would have found four times in five.",
+    "What is said of the headline arm is said of both checkpoints, the one that did best on the "
+    "validation set and the last epoch: where only one of them is higher, that one is named.",
+    "Equal epochs and equal compute follow from the figures of the arms, not from their names: "
+    "compute is equal where the pictures that went through the backbone in training, views "
+    "included, differ by at most a tenth.",
     "Seeds that were cut from the same data share training pictures, so the interval over "
     "seeds may be somewhat too narrow.",
 )
@@ -85,7 +82,7 @@ def _page(study: StudyResult) -> Page:
     parts = [section for setting in found for section in _setting_sections(study, setting, found)]
     tail: list[Section] = []
     if study.tuning:
-        tail.append(Section("Tuning", [tuning_table(study)]))
+        tail.append(Section("Tuning", tuning_parts(study)))
     tail.append(Section("Every cell", [machine_table(study.rows), cell_table(study.rows)]))
     if study.command:
         tail.append(Section("Run it again", [Listing("Command:", study.command)]))
@@ -93,10 +90,10 @@ def _page(study: StudyResult) -> Page:
     return Page(
         title=study.title,
         lead=_lead(study),
-        notice=_notice(study, found),
-        tiles=_tiles(study, found),
+        notice=notice(study, found),
+        tiles=tiles(study, found),
         sections=[
-            Section("What came out", _findings(study, found)),
+            Section("What came out", findings(study, found)),
             Section("What was compared, and how", described),
             *parts,
             *tail,
@@ -111,78 +108,6 @@ def _lead(study: StudyResult) -> str:
         f"Study {study.name}: {counted(len(arms), 'arm')}, {counted(len(seeds), 'seed')}, "
         f"{counted(len(study.rows), 'finished cell')}."
     )
-
-
-def _notice(study: StudyResult, found: Sequence[Setting]) -> str:
-    few = []
-    for setting in found:
-        main = _main(study, setting)
-        count = main.difference.count if main else 0
-        if count < FEWEST_SEEDS:
-            few.append(f"{counted(count, 'seed')} in {setting.title}")
-    if not few:
-        return ""
-    return (
-        f"This is no evidence yet: the headline arm and its baseline share only {joined(few)}. "
-        f"No difference is judged with fewer than {FEWEST_SEEDS} seeds."
-    )
-
-
-def _main(study: StudyResult, setting: Setting) -> Comparison | None:
-    if setting.headline is None or setting.baseline is None:
-        return None
-    return compare(setting.headline, setting.baseline, same_pictures=study.same_test_pictures)
-
-
-def _tiles(study: StudyResult, found: Sequence[Setting]) -> list[Tile]:
-    """Show the headline arm against every supervised arm, or by setting where there are several."""
-    if len(found) == 1:
-        shown = _headline_comparisons(study, found[0])
-    else:
-        every = (_main(study, setting) for setting in found)
-        shown = [each for each in every if each is not None]
-    settings_of = {id(arm): setting.title for setting in found for arm in setting.arms}
-    return [
-        Tile(
-            f"{each.treated.name} against {each.control.name} ({control_kind(each.control)})",
-            f"{points(each.difference.mean)} points",
-            f"{each.verdict}; test accuracy, {settings_of[id(each.treated)]}",
-        )
-        for each in shown
-    ]
-
-
-def _findings(study: StudyResult, found: Sequence[Setting]) -> list[Part]:
-    parts: list[Part] = [_finding(study, setting) for setting in found]
-    every = {setting.title: _headline_comparisons(study, setting) for setting in found}
-    return [*parts, headline_table(every)] if any(every.values()) else parts
-
-
-def _finding(study: StudyResult, setting: Setting) -> Callout:
-    headline, main = setting.headline, _main(study, setting)
-    if headline is None:
-        return Callout(f"{setting.title}: no hybrid arm has finished yet.", "warning")
-    if main is None:
-        text = f"{headline.name} has no seed in common with {study.baseline} yet."
-        return Callout(f"{setting.title}: {text}", "warning")
-    chosen = headline is choose_headline(setting.arms)
-    how = "chosen on validation" if chosen else "named by the study"
-    difference = main.difference
-    few = difference.count < FEWEST_SEEDS
-    return Callout(
-        f"{setting.title}: the headline arm {headline.name}, {how}, reached "
-        f"{percent(headline.mean('test_accuracy'))}% mean test accuracy and {main.control.name} "
-        f"{percent(main.control.mean('test_accuracy'))}%. Over "
-        f"{counted(difference.count, 'shared seed')} the difference is "
-        f"{points(difference.mean)} points (95% interval "
-        f"{points_range(difference.low, difference.high)}): {main.verdict}"
-        f"{', with so few seeds no evidence yet' if few else ''}.",
-        tone="warning" if few else "finding",
-    )
-
-
-def _headline_comparisons(study: StudyResult, setting: Setting) -> list[Comparison]:
-    return [each for each in _comparisons(study, setting) if each.treated is setting.headline]
 
 
 def _comparisons(
@@ -214,7 +139,8 @@ def _setting_sections(
 def _arm_parts(setting: Setting) -> list[Part]:
     compute = compute_figure(setting)
     drawn = [accuracy_figure(setting), *([compute] if compute else [])]
-    return [Gallery(drawn), arm_table(setting)]
+    recipes = recipe_table(setting)
+    return [Gallery(drawn), arm_table(setting), *([recipes] if recipes else [])]
 
 
 def _difference_parts(study: StudyResult, setting: Setting) -> list[Part]:

@@ -11,8 +11,8 @@ from hybridface.report import figures
 from hybridface.report.analysis import Comparison, compare, mean_curve, relative_compute
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Figure
-from hybridface.report.study_tables import control_kind
-from hybridface.report.text import counted, percent
+from hybridface.report.study_tables import seeds_note
+from hybridface.report.text import counted, joined, percent
 from hybridface.statistics import Interval, t_interval
 
 
@@ -22,7 +22,7 @@ def accuracy_figure(setting: Setting) -> Figure:
         figures.Dots(
             arm.name, t_interval(arm.values("test_accuracy")), style, arm.values("test_accuracy")
         )
-        for style, arm in enumerate(setting.arms)
+        for style, arm in enumerate(setting.shared)
     ]
     alt = f"test accuracy of each arm, {setting.title}: " + ", ".join(
         f"{row.name} {percent(row.interval.mean)}%" for row in rows
@@ -31,7 +31,7 @@ def accuracy_figure(setting: Setting) -> Figure:
     return Figure(
         svg,
         "Test accuracy at the validation checkpoint. Small dots are seeds, the large mark is "
-        "their mean, the line its 95% interval over seeds.",
+        f"their mean, the line its 95% interval over seeds.{seeds_note(setting)}",
     )
 
 
@@ -40,52 +40,66 @@ def difference_figures(setting: Setting, comparisons: Sequence[Comparison]) -> l
     styles = {arm.name: style for style, arm in enumerate(setting.arms)}
     drawn = []
     for control in (arm for arm in setting.arms if not arm.is_hybrid):
+        found = [each for each in comparisons if each.control is control]
+        if not found:
+            continue
         rows = [
             figures.Dots(
                 each.treated.name,
                 Interval(each.difference.mean, each.difference.low, each.difference.high),
                 styles[each.treated.name],
             )
-            for each in comparisons
-            if each.control is control
+            for each in found
         ]
-        if not rows:
-            continue
         alt = f"difference of test accuracy to {control.name}, {setting.title}"
         label = f"Points above {control.name}"
         svg = figures.dot_intervals(rows, label, alt, scale=100, reference=0)
         caption = (
-            f"Against {control.name} ({control_kind(control)}): paired difference of test accuracy "
-            "in percentage points, with its 95% interval over seeds. Right of zero is better."
+            f"Against {control.name} ({_relations(found)}): paired difference of test accuracy in "
+            "percentage points, with its 95% interval over seeds. Right of zero is better."
         )
         drawn.append(Figure(svg, caption))
     return drawn
 
 
+def _relations(comparisons: Sequence[Comparison]) -> str:
+    """Say which arms have what in common with the one that they are compared with."""
+    names: dict[str, list[str]] = {}
+    for each in comparisons:
+        names.setdefault(each.relation, []).append(each.treated.name)
+    return "; ".join(f"{relation}: {joined(arms)}" for relation, arms in names.items())
+
+
 def compute_figure(setting: Setting) -> Figure | None:
-    """Draw what every other arm gains on the baseline over what it costs."""
-    baseline = setting.baseline
+    """Draw what every other arm gains on the baseline over what it costs.
+
+    The cost is the pictures that went through the backbone, or the training time where they were
+    not recorded: steps by batch would have it that a further view of a picture costs nothing.
+    """
+    baseline, views = setting.baseline, setting.counts_pictures
     if baseline is None:
         return None
     gains = []
     for style, arm in enumerate(setting.arms):
         found = None if arm is baseline else compare(arm, baseline)
         if found is not None:
+            seeds = arm.cells.keys() & baseline.cells.keys()
             gain = Interval(found.difference.mean, found.difference.low, found.difference.high)
-            seconds = relative_compute(arm, baseline)[0]
-            gains.append(figures.Gain(arm.name, seconds, gain, style))
+            seconds, pictures = relative_compute(arm.over(seeds), baseline.over(seeds), views)
+            gains.append(figures.Gain(arm.name, pictures if views else seconds, gain, style))
     if not gains:
         return None
+    cost = "pictures through the backbone, views included" if views else "training time"
     svg = figures.gain_versus_compute(
         gains,
-        f"Training time (times that of {baseline.name})",
+        f"{'Pictures' if views else 'Training time'} (times those of {baseline.name})",
         f"Points above {baseline.name}",
-        f"gain in test accuracy over training time, {setting.title}",
+        f"gain in test accuracy over {cost}, {setting.title}",
     )
     return Figure(
         svg,
-        f"Gain in test accuracy on {baseline.name} over training time, with its 95% interval over "
-        "seeds. Higher is better, further left is cheaper.",
+        f"Gain in test accuracy on {baseline.name} over {cost}, with its 95% interval over seeds. "
+        "Higher is better, further left is cheaper.",
     )
 
 
@@ -104,7 +118,7 @@ def curve_figures(setting: Setting) -> list[Figure]:
 def _curves(setting: Setting, measure: str, caption: str) -> Figure | None:
     loss = measure.startswith("Training loss")
     curves = []
-    for style, arm in enumerate(setting.arms):
+    for style, arm in enumerate(setting.shared):
         found = mean_curve(arm, loss=loss)
         if found is not None:
             progress, values = found
@@ -113,7 +127,8 @@ def _curves(setting: Setting, measure: str, caption: str) -> Figure | None:
     if not curves:
         return None
     alt = f"{measure}, mean over seeds, of each arm over training, {setting.title}"
-    return Figure(figures.learning_curves(curves, "Training done (%)", measure, alt), caption)
+    svg = figures.learning_curves(curves, "Training done (%)", measure, alt)
+    return Figure(svg, caption + seeds_note(setting))
 
 
 def confusion_figures(setting: Setting) -> list[Figure]:

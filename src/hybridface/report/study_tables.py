@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hybridface.report.analysis import Comparison, relative_compute
-from hybridface.report.cells import EQUAL_EPOCHS, Arm, Setting, StudyResult
+from hybridface.report.analysis import Claim, Comparison, relative_compute
+from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
 from hybridface.report.text import (
     MISSING,
     is_fraction,
+    joined,
     mean_deviation,
     measure_title,
     measured,
@@ -28,12 +28,12 @@ from hybridface.statistics import t_interval
 
 
 def arm_table(setting: Setting) -> Table:
-    """Lay out mean and deviation over seeds of every arm, and its compute."""
-    first = setting.arms[0]
+    """Lay out mean and deviation over the shared seeds of every arm, and its compute."""
+    arms, views = setting.shared, setting.counts_pictures
 
     def row(arm: Arm) -> list[str]:
         metrics = ("test_accuracy", "test_accuracy_last", "mean_class_accuracy", "val_accuracy")
-        seconds, pictures = relative_compute(arm, first)
+        seconds, pictures = relative_compute(arm, arms[0], views)
         return [
             arm.name,
             arm.method,
@@ -44,11 +44,16 @@ def arm_table(setting: Setting) -> Table:
             f"{number(pictures)} x",
         ]
 
+    counted = (
+        "pictures are all that went through the backbone in training, views included."
+        if views
+        else "pictures are steps times batch, and do not count further views of a picture, while "
+        "seconds do."
+    )
     return Table(
         "Accuracy: mean and standard deviation over seeds, in percent. The validation checkpoint "
         "is the epoch that did best on the validation set. Compute is relative to "
-        f"{first.name}; pictures are steps times batch, and do not count further views of a "
-        "picture, while seconds do.",
+        f"{arms[0].name}; {counted}{seeds_note(setting)}",
         [
             "Arm",
             "Method",
@@ -61,42 +66,71 @@ def arm_table(setting: Setting) -> Table:
             "Seconds (relative)",
             "Relative pictures",
         ],
-        [row(arm) for arm in setting.arms],
+        [row(arm) for arm in arms],
         text_columns=2,
         strong=_places(setting.arms, setting.headline),
     )
 
 
-def headline_table(comparisons: Mapping[str, Sequence[Comparison]]) -> Table:
-    """Lay out the comparisons of each headline arm, by setting where there are several."""
-    several = len(comparisons) > 1
-    heads = ["Headline arm", "Against", "At", "Verdict", "Difference", "Interval", "Seeds"]
+def seeds_note(setting: Setting) -> str:
+    """Say over which seeds means are where an arm lacks some; empty where all have the same."""
+    every = sorted({seed for arm in setting.arms for seed in arm.cells})
+    shared = setting.shared_seeds
+    if shared == every:
+        return ""
+    if not shared:
+        return (
+            " No seed is there of every arm: each mean is over the arm's own seeds, so that the "
+            "means do not compare."
+        )
+    return (
+        f" Means are over the seeds that every arm has, {joined([str(seed) for seed in shared])}; "
+        f"left out as not every arm has them: "
+        f"{joined([str(seed) for seed in every if seed not in shared])}."
+    )
+
+
+def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
+    """Lay out what is said of each headline arm, by setting where there are several."""
+    several = len(claims) > 1
+    heads = [
+        "Headline arm",
+        "Against",
+        "At",
+        "Verdict",
+        "Validation checkpoint",
+        "Interval",
+        "Last epoch",
+        "Interval, last epoch",
+        "Seeds",
+    ]
     rows = [
         [
             *([setting] if several else []),
-            each.treated.name,
-            each.control.name,
-            control_kind(each.control),
+            each.kept.treated.name,
+            each.kept.control.name,
+            each.kept.relation,
             each.verdict,
-            points(each.difference.mean),
-            points_range(each.difference.low, each.difference.high),
-            str(each.difference.count),
+            *_difference(each.kept),
+            *_difference(each.last),
+            str(each.kept.difference.count),
         ]
-        for setting, found in comparisons.items()
+        for setting, found in claims.items()
         for each in found
     ]
     return Table(
-        "The headline arm against every supervised arm: difference of test accuracy at the "
-        "validation checkpoint, in percentage points, with its 95% interval over seeds.",
+        "The headline arm against every supervised arm: difference of test accuracy at both "
+        "checkpoints, in percentage points, with its 95% interval over seeds. The verdict is that "
+        "of both; where they differ, it says which holds where.",
         ["Setting", *heads] if several else heads,
         rows,
         text_columns=5 if several else 4,
     )
 
 
-def control_kind(control: Arm) -> str:
-    """Say what a supervised arm has in common with the hybrids."""
-    return "equal epochs" if control.method == EQUAL_EPOCHS else "equal compute"
+def _difference(each: Comparison) -> tuple[str, str]:
+    difference = each.difference
+    return points(difference.mean), points_range(difference.low, difference.high)
 
 
 def comparison_table(
@@ -110,10 +144,9 @@ def comparison_table(
         return [
             each.treated.name,
             each.control.name,
-            control_kind(each.control),
+            each.relation,
             each.verdict,
-            points(difference.mean),
-            points_range(difference.low, difference.high),
+            *_difference(each),
             points_range(pictures.low, pictures.high) if pictures else MISSING,
             percent(difference.smallest_detectable) if spread else MISSING,
             _p_value(difference.p_value) if spread else MISSING,
@@ -148,7 +181,7 @@ def calibration_table(setting: Setting) -> Table | None:
     rows = [
         [arm.name, _over_seeds(arm, "ece"), _over_seeds(arm, "nll")]
         + [_over_seeds(arm, name) for name in measures]
-        for arm in setting.arms
+        for arm in setting.shared
     ]
     if all(cell == MISSING for row in rows for cell in row[1:]):
         return None
@@ -156,40 +189,10 @@ def calibration_table(setting: Setting) -> Table | None:
     return Table(
         "Calibration on the test set at the validation checkpoint, and how well the "
         "self-supervised tasks are solved: mean over seeds. Lower is better for both calibration "
-        "figures.",
+        f"figures.{seeds_note(setting)}",
         ["Arm", measure_title("ece"), measure_title("nll"), *heads],
         rows,
         strong=_places(setting.arms, setting.headline),
-    )
-
-
-def tuning_table(study: StudyResult) -> Table:
-    """Lay out every tuning trial; the best of each arm is stressed."""
-    best: dict[str, float] = {}
-    for trial in study.tuning:
-        arm, accuracy = str(trial["arm"]), float(trial["val_accuracy"])
-        best[arm] = max(accuracy, best.get(arm, -math.inf))
-    rows = [
-        [
-            str(trial["arm"]),
-            ", ".join(f"{key}={value}" for key, value in trial["settings"].items()),
-            percent(float(trial["val_accuracy"])),
-            _plain(trial.get("epochs")),
-            number(trial.get("seconds"), 0),
-        ]
-        for trial in study.tuning
-    ]
-    strong = {
-        place
-        for place, trial in enumerate(study.tuning)
-        if float(trial["val_accuracy"]) == best[str(trial["arm"])]
-    }
-    return Table(
-        "Every tuning trial, on validation pictures only. The best of each arm is stressed.",
-        ["Arm", "Settings", "Validation accuracy (%)", "Epochs", "Seconds"],
-        rows,
-        text_columns=2,
-        strong=frozenset(strong),
     )
 
 

@@ -104,9 +104,7 @@ def paint_mouth(canvas: Canvas, faces: FaceParameters, looks: Looks) -> None:
     u = canvas.x / half
     square = np.minimum(u * u, 1.0)
     arc, flat = 1.0 - square, 1.0 - square * square
-    bend = (
-        0.18 * pull - 0.18 * depress - 0.03 * stretch + faces.between("rest_mouth", -0.02, 0.02)
-    )
+    bend = 0.18 * pull - 0.18 * depress - 0.03 * stretch + faces.between("rest_mouth", -0.02, 0.02)
     middle = MOUTH_Y + 0.02 * chin + 0.02 * depress - 0.02 * pull + 0.012 * raised + bend * square
     tense = clip01(0.8 * pull + stretch + raised)
     profile = mixed(arc, flat, tense)

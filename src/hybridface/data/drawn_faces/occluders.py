@@ -11,7 +11,7 @@ from hybridface.data.drawn_faces.scenery import muted, numbers, pixel_grid
 from hybridface.data.drawn_faces.surface import POWER, exposure
 
 _OCCLUDER: Final = 12  # stream of the random numbers
-_OCCLUDED: Final = 0.2
+_OCCLUDED: Final = 0.18
 """Share of the faces that have something in front of them."""
 
 

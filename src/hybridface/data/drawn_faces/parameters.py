@@ -188,7 +188,7 @@ def _pose(scene: NDArray[np.float64]) -> NDArray[np.float64]:
         first = scene[:, SCENE_TRAITS.index(name)]
         second = scene[:, SCENE_TRAITS.index(f"{name}2")]
         share = first + second - 1.0  # Frontal views are commonest, the limits rare.
-        pose[:, axis] = share * (0.4 + 0.6 * np.abs(share)) * limit
+        pose[:, axis] = share * (0.32 + 0.68 * np.abs(share)) * limit
     return pose
 
 

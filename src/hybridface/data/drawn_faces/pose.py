@@ -80,7 +80,7 @@ def nose_tip(faces: FaceParameters) -> NDArray[np.float64]:
 
 def picture_scale(faces: FaceParameters) -> Array:
     """Return how many picture widths (N, 1) a unit of length at the middle of the head takes."""
-    return faces.between("scale", 0.50, 0.61)
+    return faces.between("scale", 0.51, 0.59)
 
 
 def project(
@@ -89,8 +89,8 @@ def project(
     """Return x and y in picture widths, y down, and depth, of turned points (N, V) in space."""
     x, y, z = turned
     grown = picture_scale(faces) * _CAMERA / (_CAMERA - z)
-    right = faces.between("shift_x", 0.43, 0.57) + grown * x
-    down = faces.between("shift_y", 0.35, 0.49) - grown * y
+    right = faces.between("shift_x", 0.45, 0.55) + grown * x
+    down = faces.between("shift_y", 0.37, 0.47) - grown * y
     return right, down, z
 
 

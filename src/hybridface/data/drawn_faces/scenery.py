@@ -89,11 +89,11 @@ def develop(planes: list[Array], faces: FaceParameters) -> NDArray[np.uint8]:
         faces: The F faces.
     """
     count, size = planes[0].shape[:2]
-    blur = np.maximum(faces.between("blur", -0.6, 0.6), 0.0)[..., None] * min(1.0, size / 64 + 0.25)
-    gain = faces.between("exposure", 0.8, 1.2)[..., None]
-    contrast = faces.between("contrast", 0.75, 1.15)[..., None]
+    blur = np.maximum(faces.between("blur", -0.6, 0.5), 0.0)[..., None] * min(1.0, size / 64 + 0.25)
+    gain = faces.between("exposure", 0.85, 1.15)[..., None]
+    contrast = faces.between("contrast", 0.85, 1.15)[..., None]
     colourful = faces.between("saturation", 0.35, 1.15)[..., None]
-    grain = np.maximum(faces.between("noise", -0.01, 0.025), 0.004)[..., None]
+    grain = np.maximum(faces.between("noise", -0.01, 0.02), 0.004)[..., None]
     light = [_blurred(plane, blur) * gain for plane in planes]
     tones = [np.sqrt(part * 1.2 / (1.0 + 0.3 * part)) for part in light]
     grey = 0.3 * tones[0] + 0.59 * tones[1] + 0.11 * tones[2]

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybridface.data.cache import open_cache
-from hybridface.data.source import MISSING, Rows, pixel_digest
+from hybridface.data.source import MISSING, pixel_digest
 from hybridface.data.sources import open_source
 from hybridface.data.sources.ferplus import VOTED
 from hybridface.errors import DataError
@@ -18,109 +17,6 @@ ORIGINAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 VOTE_HEADER = (
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 )
-
-
-def grey_cell(seed: int) -> str:
-    return " ".join(map(str, np.random.default_rng(seed).integers(0, 256, 48 * 48)))
-
-
-def read_fer(path: Path, *lines: str) -> Rows:
-    path.write_text("\n".join(lines) + "\n")
-    return open_source(f"fer2013:{path}").read()
-
-
-def test_fer2013(tmp_path: Path) -> None:
-    rows = read_fer(
-        tmp_path / "fer2013.csv",
-        "emotion,pixels,Usage",
-        f"0,{grey_cell(1)},Training",
-        f"6,{grey_cell(2)},PublicTest",
-        f"3,{grey_cell(3)},PrivateTest",
-    )
-    assert rows.keys == ["fer2013.csv:2", "fer2013.csv:3", "fer2013.csv:4"]
-    assert rows.split.tolist() == ["train", "val", "test"]
-    assert rows.labels["expression"].names == ORIGINAL
-    assert rows.labels["expression"].ids.tolist() == [0, 6, 3]
-    source = open_source(f"fer2013:{tmp_path}")
-    for decoded, seed in zip(source.decode(source.read(), [2, 0]), (3, 1), strict=True):
-        assert isinstance(decoded, np.ndarray)
-        expected = np.random.default_rng(seed).integers(0, 256, (48, 48))
-        for channel in range(3):
-            np.testing.assert_array_equal(decoded[..., channel], expected)
-
-
-@pytest.mark.parametrize("name", ["icml_face_data.csv", "train.csv"])
-def test_fer2013_newer_form(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text(f"emotion, Usage, pixels\n4,PublicTest,{grey_cell(1)}\n")
-    rows = open_source(f"fer2013:{tmp_path}").read()
-    assert rows.split.tolist() == ["val"]
-    assert rows.labels["expression"].ids.tolist() == [4]
-
-
-def test_fer2013_without_usage_has_no_splits(tmp_path: Path) -> None:
-    rows = read_fer(tmp_path / "train.csv", "emotion,pixels", f"1,{grey_cell(1)}")
-    assert rows.split.tolist() == [""]
-    assert rows.notes == ["train.csv has no column Usage: no splits"]
-
-
-def test_fer2013_bad_rows_are_named(tmp_path: Path) -> None:
-    good = grey_cell(1)
-    rest = good.split(" ", 1)[1]
-    rows = read_fer(
-        tmp_path / "fer2013.csv",
-        "emotion,pixels,Usage",
-        f"0,{good},Training",
-        f"0,{rest},Training",
-        f"0,x {rest},Training",
-        f"0,256 {rest},Training",
-        f"0,-1 {rest},Training",
-        f"0,1.5 {rest},Training",
-        f"0,{good},Holiday",
-        f"7,{good},Training",
-        f",{good},Training",
-        f"²,{good},Training",
-    )
-    assert rows.keys == [f"fer2013.csv:{line}" for line in (2, 9, 10, 11)]
-    assert rows.labels["expression"].ids.tolist() == [0, MISSING, MISSING, MISSING]
-    what = {problem.where: problem.what for problem in rows.problems}
-    assert list(what) == [f"fer2013.csv:{line}" for line in range(3, 12)]
-    assert what["fer2013.csv:3"].startswith("2303 pixels, expected 2304")
-    for line, pixel in ((4, "x"), (5, "256"), (6, "-1"), (7, "1.5")):
-        assert what[f"fer2013.csv:{line}"].startswith(
-            f"pixel '{pixel}', expected whole numbers from 0 to 255"
-        )
-    assert what["fer2013.csv:8"].startswith("unknown Usage 'Holiday'")
-    assert what["fer2013.csv:9"] == "unknown label '7', expected 0 to 6"
-
-
-def test_fer2013_that_is_not_one_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found: an empty folder"):
-        open_source(f"fer2013:{tmp_path}").read()
-    for lines, found in (
-        (["a,b", "1,2"], "columns a, b in"),
-        (["emotion,pixels,Usage"], "no usable row"),
-        (["emotion,pixels,Usage", "0,1 2,Training"], "fer2013.csv:2: 2 pixels, expected 2304"),
-    ):
-        with pytest.raises(DataError) as raised:
-            read_fer(tmp_path / "fer2013.csv", *lines)
-        assert found in str(raised.value)
-
-
-def test_fer2013_is_parsed_once_and_cached_by_content(
-    tmp_path: Path, hybridface_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "fer2013.csv"
-    rows = read_fer(path, "emotion,pixels,Usage", f"0,{grey_cell(1)},Training")
-    source = open_source(f"fer2013:{path}")
-    assert source.read() is source.read()
-    first = open_cache(source, rows, 48)
-    assert (
-        first.images[0, :, :, 0].tolist()
-        == np.array(grey_cell(1).split(), dtype=int).reshape(48, 48).tolist()
-    )
-    read_fer(path, "emotion,pixels,Usage", f"0,{grey_cell(2)},Training")
-    changed = open_source(f"fer2013:{path}")
-    assert open_cache(changed, changed.read(), 48).folder != first.folder
 
 
 @pytest.fixture
@@ -169,8 +65,8 @@ def test_ferplus_original(ferplus: Callable[..., Path]) -> None:
     ]
     [problem] = rows.problems
     assert (problem.where, problem.what) == (
-        "fer2013_labels.csv:4",
-        "unknown label, expected 0 to 6",
+        "FER2013Train/4.png",
+        "unknown label '8' in fer2013_labels.csv:4, expected 0 to 6",
     )
 
 
@@ -249,7 +145,7 @@ def test_ferplus_problems_are_counted_by_reason(ferplus: Callable[..., Path]) ->
         "fer2013new.csv:3": f"no picture named{twice}",
         "fer2013new.csv:5": f"no such picture in FER2013Train{twice}",
         "fer2013new.csv:6": "no such picture in FER2013Test; row left out",
-        "fer2013new.csv:8": "votes that are not whole numbers; no label",
+        "data/FER2013Train/5.png": "votes that are not whole numbers in fer2013new.csv:8",
         "fer2013new.csv:9": "unknown Usage; row left out",
     }
 

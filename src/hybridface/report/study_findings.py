@@ -1,0 +1,117 @@
+"""What a study found, in words: the notice, the key figures and the callouts of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hybridface.report.analysis import FEWEST_SEEDS, Claim, claim
+from hybridface.report.cells import Setting, StudyResult, choose_headline
+from hybridface.report.document import Callout, Part, Tile
+from hybridface.report.study_tables import headline_table
+from hybridface.report.text import counted, joined, percent, points, points_range
+
+
+def notice(study: StudyResult, found: Sequence[Setting]) -> str:
+    """Say which settings have too few seeds to judge by; empty where none has."""
+    few = []
+    for setting in found:
+        main = _main(study, setting)
+        count = main.kept.difference.count if main else 0
+        if count < FEWEST_SEEDS:
+            few.append(f"{counted(count, 'seed')} in {setting.title}")
+    if not few:
+        return ""
+    return (
+        f"This is no evidence yet: the headline arm and its baseline share only {joined(few)}. "
+        f"No difference is judged with fewer than {FEWEST_SEEDS} seeds."
+    )
+
+
+def tiles(study: StudyResult, found: Sequence[Setting]) -> list[Tile]:
+    """Show the headline arm against every supervised arm, or by setting where there are several."""
+    if len(found) == 1:
+        shown = [(found[0], each) for each in _claims(study, found[0])]
+    else:
+        every = ((setting, _main(study, setting)) for setting in found)
+        shown = [(setting, main) for setting, main in every if main is not None]
+    return [
+        Tile(
+            f"{each.kept.treated.name} against {each.kept.control.name} ({each.kept.relation})",
+            f"{points(each.kept.difference.mean)} points",
+            f"{each.verdict}; {points(each.last.difference.mean)} at the last epoch; test "
+            f"accuracy, {setting.title}",
+        )
+        for setting, each in shown
+    ]
+
+
+def findings(study: StudyResult, found: Sequence[Setting]) -> list[Part]:
+    """Say for each setting what the headline arm did, and lay it out."""
+    parts: list[Part] = [_finding(study, setting) for setting in found]
+    every = {setting.title: _claims(study, setting) for setting in found}
+    return [*parts, headline_table(every)] if any(every.values()) else parts
+
+
+def _claims(study: StudyResult, setting: Setting) -> list[Claim]:
+    """Compare the headline arm with every supervised arm that shares a seed with it."""
+    if setting.headline is None:
+        return []
+    controls = [arm for arm in setting.arms if not arm.is_hybrid]
+    every = (claim(setting.headline, arm, study.same_test_pictures) for arm in controls)
+    return [each for each in every if each is not None]
+
+
+def _main(study: StudyResult, setting: Setting) -> Claim | None:
+    """Return the claim against the baseline."""
+    claims = _claims(study, setting)
+    return next((each for each in claims if each.kept.control is setting.baseline), None)
+
+
+def _finding(study: StudyResult, setting: Setting) -> Callout:
+    headline, main = setting.headline, _main(study, setting)
+    if headline is None:
+        return Callout(f"{setting.title}: no hybrid arm has finished yet.", "warning")
+    if main is None:
+        text = f"{headline.name} has no seed in common with {study.baseline} yet."
+        return Callout(f"{setting.title}: {text}", "warning")
+    chosen = headline is choose_headline(setting.arms)
+    how = "chosen on validation" if chosen else "named by the study"
+    claims = _claims(study, setting)
+    few = any(each.kept.difference.count < FEWEST_SEEDS for each in claims)
+    shared = headline.over(main.kept.control.cells.keys())
+    return Callout(
+        f"{setting.title}: the headline arm {headline.name}, {how}, reached "
+        f"{percent(shared.mean('test_accuracy'))}% mean test accuracy at the validation checkpoint "
+        f"and {percent(shared.mean('test_accuracy_last'))}% at the last epoch. The difference "
+        f"{'; '.join(map(_clause, claims))}.{_not_compared(claims)}"
+        f"{' With so few seeds this is no evidence yet.' if few else ''}",
+        tone="warning" if few else "finding",
+    )
+
+
+def _clause(each: Claim) -> str:
+    control = each.kept.control.over(each.kept.treated.cells.keys())
+    kept, last = each.kept.difference, each.last.difference
+    return (
+        f"to {control.name} ({each.kept.relation}; {percent(control.mean('test_accuracy'))}% and "
+        f"{percent(control.mean('test_accuracy_last'))}%), over "
+        f"{counted(kept.count, 'shared seed')}, is {points(kept.mean)} points (95% interval "
+        f"{points_range(kept.low, kept.high)}) and at the last epoch {points(last.mean)} "
+        f"({points_range(last.low, last.high)}): {each.verdict}"
+    )
+
+
+def _not_compared(claims: Sequence[Claim]) -> str:
+    """Say whether a comparison at equal epochs or at equal compute is missing."""
+    relations = [each.kept.relation for each in claims]
+    said = ""
+    if not any(each.startswith("equal epochs") for each in relations):
+        said += " No supervised arm of equal epochs was compared."
+    if any("not recorded" in each for each in relations):
+        said += (
+            " Which arm had equal compute cannot be told, as it was not recorded how many pictures "
+            "went through the backbone."
+        )
+    elif not any(each in ("equal compute", "equal epochs and compute") for each in relations):
+        said += " No supervised arm of equal compute was compared."
+    return said

@@ -1,0 +1,117 @@
+"""What the arms of a study were trained with, and how that was found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hybridface.report.cells import Arm, Setting, StudyResult
+from hybridface.report.document import Paragraph, Part, Table
+from hybridface.report.text import MISSING, joined, number, percent
+
+Recipe = Mapping[str, Any]
+
+
+def recipe_table(setting: Setting) -> Table | None:
+    """Lay out by arm the settings that were tuned or make arms differ, where recipes are known."""
+    arms = [arm for arm in setting.arms if any(_recipes(arm))]
+    if not arms:
+        return None
+    columns: dict[str, Callable[[Recipe], str]] = {
+        "Learning rate": lambda recipe: _trained(recipe, "learning_rate"),
+        "Weight decay": lambda recipe: _trained(recipe, "weight_decay"),
+        "Average of weights (EMA)": lambda recipe: _trained(recipe, "ema"),
+        "Batch norm": lambda recipe: _trained(recipe, "batch_norm"),
+        "Dropout": lambda recipe: _of_tasks(recipe, "dropout"),
+        "Supervised views": lambda recipe: _of_tasks(recipe, "supervise"),
+    }
+    return Table(
+        "What each arm was trained with; several values where its seeds differ, and a dash where "
+        "its recipe does not say. The rest of the recipe is under what was compared, and how.",
+        ["Arm", *columns],
+        [[arm.name, *(_values(arm, read) for read in columns.values())] for arm in arms],
+        text_columns=1 + len(columns),
+    )
+
+
+def tuning_parts(study: StudyResult) -> list[Part]:
+    """Say what tuning looked at, and lay out every trial."""
+    seeds = sorted({str(trial["seed"]) for trial in study.tuning if "seed" in trial})
+    compared = {str(row["seed"]) for row in study.rows}
+    said = "Tuning chose by validation pictures alone; of which seed was not recorded."
+    if seeds:
+        both = [seed for seed in seeds if seed in compared]
+        own = f"of which {joined(both)} is also compared" if both else "a seed of its own"
+        said = f"Tuning chose by the validation pictures of seed {joined(seeds)} alone, {own}."
+    said += (
+        " Whether any of its pictures can be test pictures of the seeds compared is for the study "
+        "to say under what was compared, and how; where it says nothing, take it that they can."
+    )
+    return [Paragraph(said), _tuning_table(study)]
+
+
+def _tuning_table(study: StudyResult) -> Table:
+    """Lay out every tuning trial; the best of each arm is stressed."""
+    best: dict[str, float] = {}
+    for trial in study.tuning:
+        arm, accuracy = str(trial["arm"]), float(trial["val_accuracy"])
+        best[arm] = max(accuracy, best.get(arm, -math.inf))
+    rows = [
+        [
+            str(trial["arm"]),
+            ", ".join(f"{key}={value}" for key, value in trial["settings"].items()),
+            percent(float(trial["val_accuracy"])),
+            MISSING if trial.get("epochs") is None else str(trial["epochs"]),
+            number(trial.get("seconds"), 0),
+        ]
+        for trial in study.tuning
+    ]
+    strong = {
+        place
+        for place, trial in enumerate(study.tuning)
+        if float(trial["val_accuracy"]) == best[str(trial["arm"])]
+    }
+    return Table(
+        "Every tuning trial, on validation pictures only. The best of each arm is stressed.",
+        ["Arm", "Settings", "Validation accuracy (%)", "Epochs", "Seconds"],
+        rows,
+        text_columns=2,
+        strong=frozenset(strong),
+    )
+
+
+def _recipes(arm: Arm) -> list[Recipe]:
+    return [cell.details.recipe for cell in arm.cells.values()]
+
+
+def _values(arm: Arm, read: Callable[[Recipe], str]) -> str:
+    """Join the different values of an arm's recipes, or a dash where none says one."""
+    said = dict.fromkeys(read(recipe) for recipe in _recipes(arm) if recipe)
+    return " / ".join(value for value in said if value) or MISSING
+
+
+def _trained(recipe: Recipe, key: str) -> str:
+    training = _mapping(recipe.get("training"))
+    return _shown(training[key]) if key in training else ""
+
+
+def _of_tasks(recipe: Recipe, key: str) -> str:
+    """Return an option of the tasks that say it, with their names where several do."""
+    tasks = _mapping(recipe.get("tasks"))
+    said = {
+        name: _mapping(options)[key] for name, options in tasks.items() if key in _mapping(options)
+    }
+    if len(said) == 1:
+        return _shown(*said.values())
+    return ", ".join(f"{name} {_shown(value)}" for name, value in said.items())
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

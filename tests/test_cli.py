@@ -183,9 +183,10 @@ def test_train_says_where_the_model_is(recipe: Path, call: Callable[..., Ran]) -
     assert ran.returncode == 0
     assert "test: accuracy 0." in ran.stdout
     assert "95 %" in ran.stdout
-    model = Path(ran.stdout.splitlines()[-1].removeprefix("model: "))
-    assert model == recipe.with_suffix("") / "model.onnx"
-    assert model.exists()
+    for line, name in zip(ran.stdout.splitlines()[-2:], ("model.onnx", "report.html"), strict=True):
+        place = Path(line.partition(": ")[2])
+        assert place == recipe.with_suffix("") / name
+        assert place.exists()
     refused = call("train", recipe, "training.epochs=1", "tasks.inpaint=null")
     assert refused.returncode == 2
     assert "already holds a run" in one_message(refused)

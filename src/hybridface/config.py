@@ -46,7 +46,8 @@ class DataConfig(Section):
         validation: Part of the training rows that becomes validation where the source has none.
         fraction: Part of the training labels of each class that is used.
         seed: Decides validation and fraction; the run's own seed where null.
-        drop_duplicates: Drop training pictures that stand in validation or test.
+        drop_duplicates: Drop training pictures that stand in validation or test, and validation
+            pictures that stand in test.
         problems: ``skip`` rows that cannot be used and name them, or ``refuse`` the data set.
     """
 

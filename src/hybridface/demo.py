@@ -25,12 +25,12 @@ NOTICE_OWN = "one seed: not evidence"
 SHARED: dict[str, Any] = {
     "seed": 0,
     "data": {"size": 48, "fraction": 0.5},
-    "backbone": {"name": "efficientnet_b0", "init": "random"},
+    "backbone": {"name": "mobilenetv3_small_100", "init": "random"},
     "augment": {"level": "weak"},
     "tasks": {"expression": {}},
     "training": {
-        "epochs": 12,
-        "batch_size": 32,
+        "epochs": 14,
+        "batch_size": 16,
         "learning_rate": 2e-3,
         "ema": 0.98,
         "validate_every": 2,
@@ -75,6 +75,8 @@ def run_demo(
     runs: dict[str, TrainedRun] = {}
     for number, (name, change) in enumerate(ARMS.items(), start=1):
         content = merge(merge(SHARED, change), {"run": str(out / name), "data": data})
+        if drawn:  # steps so small are no faster with more threads
+            content = merge(content, {"training": {"threads": 1}})
         recipe = build_recipe(content, f"demo arm {name}")
         if resume and RunFolder(recipe.run).result.exists():
             say(f"[{number}/{len(ARMS)}] {name} was trained before; remove {out} to train it anew")

@@ -18,7 +18,12 @@ from hybridface.data.drawn_faces.pose import rotation
 from hybridface.data.drawn_faces.raster import visible_triangles
 from hybridface.data.drawn_faces.render import render
 
-CHECKSUMS = {}
+CHECKSUMS = {
+    (0, 48): "7980cd318bd5c289843000aed76075071086ad4d1740a7590c0f08749ace0a89",
+    (0, 64): "30bab9fbf1e8be2080ea6f3179517f4aa8e87506c2c83bea7868154909ce876c",
+    (12345, 48): "a2ade645b342d36e435f3a1dca088c7de5e864ccd4c4d8a666733695ca34ecab",
+    (12345, 64): "e31d4e05a6b53336c7f671cde50a1a513431f88246d3283d7db924a15d8bbe0f",
+}
 
 
 @pytest.mark.parametrize(("seed", "size"), list(CHECKSUMS))

@@ -79,11 +79,13 @@ def _finding(study: StudyResult, setting: Setting) -> Callout:
     claims = _claims(study, setting)
     few = any(each.kept.difference.count < FEWEST_SEEDS for each in claims)
     shared = headline.over(main.kept.control.cells.keys())
+    counts = [counted(each.kept.difference.count, "shared seed") for each in claims]
+    over = counts[0] if len(set(counts)) == 1 else f"{joined(counts)} in turn"
     return Callout(
         f"{setting.title}: the headline arm {headline.name}, {how}, reached "
         f"{percent(shared.mean('test_accuracy'))}% mean test accuracy at the validation checkpoint "
-        f"and {percent(shared.mean('test_accuracy_last'))}% at the last epoch. The difference "
-        f"{'; '.join(map(_clause, claims))}.{_not_compared(claims)}"
+        f"and {percent(shared.mean('test_accuracy_last'))}% at the last epoch. Over {over}, "
+        f"the difference {'; '.join(map(_clause, claims))}.{_not_compared(claims)}"
         f"{' With so few seeds this is no evidence yet.' if few else ''}",
         tone="warning" if few else "finding",
     )
@@ -94,10 +96,9 @@ def _clause(each: Claim) -> str:
     kept, last = each.kept.difference, each.last.difference
     return (
         f"to {control.name} ({each.kept.relation}; {percent(control.mean('test_accuracy'))}% and "
-        f"{percent(control.mean('test_accuracy_last'))}%), over "
-        f"{counted(kept.count, 'shared seed')}, is {points(kept.mean)} points (95% interval "
-        f"{points_range(kept.low, kept.high)}) and at the last epoch {points(last.mean)} "
-        f"({points_range(last.low, last.high)}): {each.verdict}"
+        f"{percent(control.mean('test_accuracy_last'))}%) is "
+        f"{points(kept.mean)} points (95% interval {points_range(kept.low, kept.high)}) and at "
+        f"the last epoch {points(last.mean)} ({points_range(last.low, last.high)}): {each.verdict}"
     )
 
 

@@ -28,7 +28,7 @@ def recipe_table(setting: Setting) -> Table | None:
     }
     return Table(
         "What each arm was trained with; several values where its seeds differ, and a dash where "
-        "its recipe does not say. The rest of the recipe is under what was compared, and how.",
+        "its recipe does not say.",
         ["Arm", *columns],
         [[arm.name, *(_values(arm, read) for read in columns.values())] for arm in arms],
         text_columns=1 + len(columns),

@@ -100,7 +100,7 @@ class FaceParameters:
         seed: The seed that the faces come from.
         index: (N,) number of each face under that seed.
         expression: (N,) ids from 0 to 6, see `EXPRESSIONS`; balanced over every seven faces.
-        intensity: (N,) strength of the expression, 0.55 (subtle) to 1.15 (strong).
+        intensity: (N,) strength of the expression, 0.85 (subtle) to 1.35 (strong).
         pose: (N, 3) yaw, pitch and roll in degrees, within `MAX_POSE`.
         action_units: (N, 16) movements from 0 to 1, see `ACTION_UNITS`.
         identity: (N,) number of the person; four faces in a row show one person.
@@ -161,7 +161,7 @@ def face_labels(seed: int, start: int, count: int) -> FaceParameters:
     person = uniforms(keys(seed, _PERSON, identity), len(PERSON_TRAITS))
     scene = uniforms(keys(seed, _SCENE, index), len(SCENE_TRAITS))
     expression = _balanced(seed, index)
-    intensity = 0.55 + 0.6 * scene[:, SCENE_TRAITS.index("intensity")]
+    intensity = 0.85 + 0.5 * scene[:, SCENE_TRAITS.index("intensity")]
     return FaceParameters(
         seed=seed,
         index=index,

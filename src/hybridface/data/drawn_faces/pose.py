@@ -80,7 +80,7 @@ def nose_tip(faces: FaceParameters) -> NDArray[np.float64]:
 
 def picture_scale(faces: FaceParameters) -> Array:
     """Return how many picture widths (N, 1) a unit of length at the middle of the head takes."""
-    return faces.between("scale", 0.51, 0.59)
+    return faces.between("scale", 0.55, 0.63)
 
 
 def project(

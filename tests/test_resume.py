@@ -187,6 +187,7 @@ def test_killed_after_a_checkpoint(unbroken: TrainedRun, tmp_path: Path, start: 
     assert_same_run(unbroken.folder, train(recipe, resume=True).folder)
 
 
+@pytest.mark.slow
 def test_killed_in_mid_epoch(unbroken: TrainedRun, tmp_path: Path, start: Start) -> None:
     command = ("train", write_recipe(tmp_path / "run.yaml"), "--quiet")
     killed = start("-c", KILL_IN_MID_EPOCH, *command)
@@ -197,6 +198,7 @@ def test_killed_in_mid_epoch(unbroken: TrainedRun, tmp_path: Path, start: Start)
     assert_same_run(unbroken.folder, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "said"), [(signal.SIGTERM, 1, b"--resume"), (signal.SIGINT, 130, b"")]
 )

@@ -42,7 +42,7 @@ def test_load_takes_a_run_folder(model: FaceModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["runtime", "predict", "evaluate", "metrics"], ids=lambda name: name
+    "module", ["runtime", "predict", "evaluation", "metrics"], ids=lambda name: name
 )
 def test_importing_brings_no_torch(module: str) -> None:
     code = (

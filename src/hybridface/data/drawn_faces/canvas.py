@@ -16,10 +16,12 @@ class Pack:
     Attributes:
         flat: (F, P) places in the flattened mask; the last chosen one is repeated as padding.
         real: (F, P) False for padding.
+        chosen: Places in the flattened mask of all that is not padding.
     """
 
     flat: NDArray[np.int64]
     real: NDArray[np.bool_]
+    chosen: NDArray[np.int64]
 
     @staticmethod
     def of(mask: Array) -> "Pack":
@@ -31,15 +33,15 @@ class Pack:
         places = first[:, None] + np.minimum(ranks, np.maximum(counts - 1, 0)[:, None])
         padded = np.append(chosen, 0)
         flat = padded[np.minimum(places, len(chosen))]
-        return Pack(flat, ranks < counts[:, None])
+        return Pack(flat, ranks < counts[:, None], chosen)
 
     def gather(self, plane: Array) -> Array:
         """Return the chosen elements (F, P) of a plane (F, N)."""
-        return plane.ravel()[self.flat]
+        return np.take(plane.ravel(), self.flat)
 
     def scatter(self, values: Array, plane: Array) -> None:
         """Write values (F, P) to their places in a plane (F, N)."""
-        plane.ravel()[self.flat[self.real]] = values[self.real]
+        plane.ravel()[self.chosen] = np.compress(self.real.ravel(), values)
 
 
 @dataclass

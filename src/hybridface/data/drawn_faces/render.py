@@ -119,7 +119,7 @@ def _lit_samples(
     share = weights(corners, column, middle)
 
     def blend(attribute: Array) -> Array:
-        a, b, c = (attribute.ravel()[v] * w for v, w in zip(vertices, share, strict=True))
+        a, b, c = (np.take(attribute.ravel(), v) * w for v, w in zip(vertices, share, strict=True))
         total: Array = a + b + c
         return total
 

@@ -121,6 +121,21 @@ def test_stopped_while_tuning_keeps_the_rows_it_had(stub: Stub) -> None:
     assert stub().run() == rows
 
 
+def test_a_trial_is_kept_as_soon_as_it_ends(stub: Stub) -> None:
+    def fails(cell: Cell) -> float | None:
+        return None if cell.settings == {"training": {"learning_rate": 0.003}} else rate(cell)
+
+    study = stub(fails)
+    with pytest.raises(HybridFaceError, match="1 of 2 trials did not end"):
+        study.run()
+    kept = json.loads(study.config.results.with_suffix(".details.json").read_text())
+    assert [trial["val_accuracy"] for trial in kept["trials"]] == [
+        kept["tuning"][0]["val_accuracy"]
+    ]
+    assert kept["tuning"][0]["settings"] == {"training": {"learning_rate": 0.001}}
+    assert kept["tuning"][0]["chosen"] is False
+
+
 def test_a_failing_cell_is_reported_and_the_rest_go_on(stub: Stub) -> None:
     def fails(cell: Cell) -> float | None:
         return None if (cell.arm, cell.seed) == ("supervised", 0) else rate(cell)

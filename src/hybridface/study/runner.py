@@ -121,12 +121,15 @@ class Study:
     def tuning_rows(self) -> list[Content]:
         """Return what was tried in tuning, and its validation accuracy."""
         rows = []
-        for group, best in self.best.items():
+        for group, tuning in self.config.tuning.items():
+            if not set(tuning.after) <= set(self.best):
+                break  # its trials start from settings that are not known yet
+            best = self.best.get(group, {}).get("settings")
             for cell in self.trials(group):
                 if self._finished(cell):
                     row = self.store.rows[cell.key]
                     kept = {name: row[name] for name in TRIAL_KEYS}
-                    chosen = cell.settings == best["settings"]
+                    chosen = cell.settings == best
                     rows.append({"arm": group, "settings": cell.settings, "chosen": chosen} | kept)
         return rows
 

@@ -13,12 +13,11 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.optim.swa_utils import update_bn
 
 from hybridface.config import build_recipe, read_yaml
 from hybridface.data.batches import BatchOrder, make_loader
 from hybridface.data.prepare import PreparedData, prepare_data
-from hybridface.model import HybridModel
+from hybridface.model import HybridModel, reestimate_batch_norm
 from hybridface.module import validation_figures
 from hybridface.runs import load_model
 from hybridface.tasks.base import Task
@@ -44,7 +43,7 @@ def main() -> None:
         again = copy.deepcopy(model)
         order = BatchOrder(len(data.splits["train"]), 64, seed=recipe.seed)
         pictures = (batch.images.float() / 255 for batch in make_loader(data, "train", order))
-        update_bn(pictures, again)
+        reestimate_batch_norm(again, pictures)
         print(
             json.dumps(
                 {
@@ -52,7 +51,7 @@ def main() -> None:
                     "tasks": sorted(recipe.tasks),
                     "batch_norm": recipe.training.batch_norm,
                     "running": validate(model.eval(), task, data),
-                    "reestimated": validate(again.eval(), task, data),
+                    "reestimated": validate(again, task, data),
                 }
             )
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridface.config import BackboneConfig
+from hybridface.cpu_convolutions import train_faster_on_cpu
 from hybridface.errors import HybridFaceError, unknown
 from hybridface.tasks.base import Features, FeatureShape
 
@@ -51,7 +52,7 @@ class Backbone(nn.Module):
             raise HybridFaceError(
                 f"backbone {config.name} (init: {config.init}) cannot be created: {error}"
             ) from error
-        self.network = network
+        self.network = train_faster_on_cpu(network)
         self.with_maps = with_maps
         self.name = config.name
         self.mean = tuple(network.pretrained_cfg.get("mean", (0.485, 0.456, 0.406)))

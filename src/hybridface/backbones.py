@@ -25,6 +25,31 @@ def check_backbone(config: BackboneConfig) -> None:
         raise unknown("timm backbone", config.name, timm.list_models())
 
 
+@torch.no_grad()
+def zero_last_norms(network: nn.Module) -> int:
+    """Let the residual blocks of timm's EfficientNet family start as the identity.
+
+    timm does the same for its ResNets by itself, but not for these. Measured in
+    ``benchmarks/README.md``: the plateau at the start of a training from random weights shrinks
+    several times.
+
+    Args:
+        network: Changed in place.
+
+    Returns:
+        How many blocks were changed; 0 for a network of another family.
+    """
+    count = 0
+    for block in network.modules():
+        if not getattr(block, "has_skip", False):
+            continue
+        norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+        if norms and isinstance(getattr(norms[-1], "act", None), nn.Identity | None):
+            nn.init.zeros_(norms[-1].weight)
+            count += 1
+    return count
+
+
 class Backbone(nn.Module):
     """A timm network without its classifier.
 
@@ -52,6 +77,8 @@ class Backbone(nn.Module):
             raise HybridFaceError(
                 f"backbone {config.name} (init: {config.init}) cannot be created: {error}"
             ) from error
+        if config.zero_init_residual and not pretrained:
+            zero_last_norms(network)
         self.network = train_faster_on_cpu(network)
         self.with_maps = with_maps
         self.name = config.name

@@ -16,7 +16,7 @@ from hybridface.errors import UsageError, unknown
 Content = dict[str, Any]
 NOT_IN_KEY: Any = {"run": True, "training": {"threads", "device", "checkpoint_minutes"}}
 # Raised whenever a change of the code makes the same recipe train another model.
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 
 
 class ArmConfig(Section):

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from hybridface.config import Recipe
 from hybridface.errors import UsageError
 from hybridface.study import Study, StudyConfig, load_study
+from hybridface.study.config import TRAINING_VERSION
+from hybridface.tasks import build_tasks
 from study.conftest import StubbedStudy
 from study.helpers import study_content
 
@@ -37,6 +40,42 @@ def test_keys_are_of_what_decides_the_result(tmp_path: Path) -> None:
     assert key(study, here) != key(study, "data.source=folder:/a/others")
     assert key(study, "data.source=drawn:120") != key(study, "data.source=drawn:240")
     assert key({**study, "name": "other", "title": "Other"}) == same
+
+
+def test_an_option_at_its_default_changes_no_key(tmp_path: Path) -> None:
+    study = study_content(tmp_path / "a.json")
+    same = key(study)
+    assert key(study, "backbone.drop_path=0.0") == same
+    assert key(study, "tasks.expression.label_smoothing=0.0", "data.problems=skip") == same
+
+
+def test_defaults_are_those_of_the_version() -> None:
+    """Where one of these changes, ``TRAINING_VERSION`` rises and this list follows."""
+    assert TRAINING_VERSION == 2
+    recipe = Recipe.model_validate({"tasks": {"expression": {}}})
+    training = {
+        "epochs": 60, "batch_size": 64, "learning_rate": 1e-3, "warmup": 0.1,
+        "final_learning_rate": 0.01, "weight_decay": 0.05, "clip": 5.0, "ema": 0.99,
+        "batch_norm": "joined", "precision": "32-true", "compile": False, "validate_every": 1,
+        "select": "accuracy", "test": True,
+    }  # fmt: skip
+    assert training.items() <= recipe.training.model_dump().items()
+    assert recipe.augment.model_dump().items() >= {"level": "strong", "views": 1}.items()
+    backbone = {"init": "random", "zero_init_residual": True, "drop_path": 0.0}
+    assert backbone.items() <= recipe.backbone.model_dump().items()
+    data = {"size": 48, "validation": 0.1, "fraction": 1.0, "drop_duplicates": True}
+    assert data.items() <= recipe.data.model_dump().items()
+    options: dict[str, dict[str, Any]] = {
+        "expression": {"weight": 1.0, "class_weights": "none", "label_smoothing": 0.0, "dropout": 0.3},
+        "puzzle": {"weight": 1.0, "view": "own", "supervise": "intact", "grid": 3},
+        "inpaint": {
+            "weight": 1.0, "view": "own", "supervise": "intact", "holes": 2,
+            "hole_side": [0.25, 0.5], "hole_weight": 1.0, "rest_weight": 0.1, "error": "l1",
+            "decoder_channels": 32, "intermediate_maps": True,
+        },
+    }  # fmt: skip
+    for task in build_tasks({name: {} for name in options}):
+        assert options[task.name].items() <= task.config.model_dump(mode="json").items()
 
 
 def test_folds_follow_the_seed(tmp_path: Path) -> None:

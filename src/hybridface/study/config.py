@@ -12,10 +12,11 @@ from pydantic import Field
 
 from hybridface.config import Recipe, Section, read_yaml, validate
 from hybridface.errors import UsageError, unknown
+from hybridface.tasks import build_tasks
 
 Content = dict[str, Any]
 NOT_IN_KEY: Any = {"run": True, "training": {"threads", "device", "checkpoint_minutes"}}
-# Raised whenever a change of the code makes the same recipe train another model.
+# Raised whenever a change of the code, or of a default, makes the same recipe train another model.
 TRAINING_VERSION = 2
 
 
@@ -100,9 +101,14 @@ class Cell:
         """Return the hash of the resolved recipe; where files lie and what computes is left out.
 
         A source is known by its kind, its options and the last part of its path, so that the same
-        data set elsewhere is the same cell.
+        data set elsewhere is the same cell. What stands at its default is left out too, so that
+        an option that comes later changes no key.
         """
-        content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY)
+        content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY, exclude_defaults=True)
+        content["tasks"] = {
+            task.name: task.config.model_dump(mode="json", exclude_defaults=True)
+            for task in build_tasks(self.recipe.tasks)
+        }
         kind, _, rest = self.recipe.data.source.partition(":")
         path, _, options = rest.partition("?")
         content["data"]["source"] = [kind, Path(path).name, options]

@@ -45,14 +45,14 @@ def test_keys_are_of_what_decides_the_result(tmp_path: Path) -> None:
 def test_an_option_at_its_default_changes_no_key(tmp_path: Path) -> None:
     study = study_content(tmp_path / "a.json")
     same = key(study)
-    assert key(study, "backbone.drop_path=0.0") == same
+    assert key(study, "backbone.zero_init_residual=true") == same
     assert key(study, "tasks.expression.label_smoothing=0.0", "data.problems=skip") == same
 
 
 def test_defaults_are_those_of_the_version() -> None:
     """Where one of these changes, ``TRAINING_VERSION`` rises and this list follows."""
     assert TRAINING_VERSION == 2
-    recipe = Recipe.model_validate({"tasks": {"expression": {}}})
+    recipe = Recipe.model_validate({"data": {"source": "drawn:9"}, "tasks": {"expression": {}}})
     training = {
         "epochs": 60, "batch_size": 64, "learning_rate": 1e-3, "warmup": 0.1,
         "final_learning_rate": 0.01, "weight_decay": 0.05, "clip": 5.0, "ema": 0.99,
@@ -66,7 +66,9 @@ def test_defaults_are_those_of_the_version() -> None:
     data = {"size": 48, "validation": 0.1, "fraction": 1.0, "drop_duplicates": True}
     assert data.items() <= recipe.data.model_dump().items()
     options: dict[str, dict[str, Any]] = {
-        "expression": {"weight": 1.0, "class_weights": "none", "label_smoothing": 0.0, "dropout": 0.3},
+        "expression": {
+            "weight": 1.0, "class_weights": "none", "label_smoothing": 0.0, "dropout": 0.3,
+        },
         "puzzle": {"weight": 1.0, "view": "own", "supervise": "intact", "grid": 3},
         "inpaint": {
             "weight": 1.0, "view": "own", "supervise": "intact", "holes": 2,

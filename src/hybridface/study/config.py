@@ -105,6 +105,7 @@ class Cell:
         an option that comes later changes no key.
         """
         content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY, exclude_defaults=True)
+        content = {section: options for section, options in content.items() if options != {}}
         content["tasks"] = {
             task.name: task.config.model_dump(mode="json", exclude_defaults=True)
             for task in build_tasks(self.recipe.tasks)

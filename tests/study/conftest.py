@@ -79,7 +79,7 @@ Stub = Callable[..., StubbedStudy]
 @pytest.fixture
 def stub(study_file: StudyFile, tiny_run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> Stub:
     """Return a function that makes a stubbed study: accuracy by cell, changes of its file."""
-    monkeypatch.setattr("hybridface.study.runner.time.sleep", lambda _: None)
+    monkeypatch.setattr("hybridface.study.runner.POLL_SECONDS", 0)
     monkeypatch.setattr("hybridface.report.study.write_study_page", lambda *_: None)
 
     def make(

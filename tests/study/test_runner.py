@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,6 +201,26 @@ def test_damaged_results_are_refused(stub: Stub, tmp_path: Path) -> None:
     (tmp_path / "results" / "tiny.json").write_text("[{")
     with pytest.raises(HybridFaceError, match="damaged results"):
         stub()
+
+
+def test_sigterm_stops_what_was_started(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that outlived its study would hold its folder against the next start."""
+    study = stub(jobs=2)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(_: Cell) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "60"]))
+        if len(started) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1]
+
+    monkeypatch.setattr(study, "_start", start)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        study.run()
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert [process.wait(5) for process in started] == [-signal.SIGTERM] * 2
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.slow

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -25,8 +28,23 @@ from hybridface.study.results import ResultStore
 from hybridface.tasks import resolve_tasks
 
 TUNING = "tuning/"
+POLL_SECONDS = 0.5
 
 TRIAL_KEYS = ("val_accuracy", "epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
+
+
+@contextmanager
+def noticing_sigterm() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM sets, in place of what the signal does otherwise."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Study:
@@ -52,6 +70,7 @@ class Study:
         self.store = ResultStore(config.results)
         self.best: dict[str, Content] = {}
         self.failed: list[str] = []
+        self.stop = threading.Event()
 
     def run(self) -> list[Content]:
         """Run every cell that is not finished, and return all rows.
@@ -64,6 +83,13 @@ class Study:
             HybridFaceError: Cells failed; raised after the others ran.
         """
         self._check()
+        with noticing_sigterm() as self.stop:
+            self._run()
+        if self.failed:
+            raise HybridFaceError(f"{len(self.failed)} cells failed: {'; '.join(self.failed)}")
+        return self.rows()
+
+    def _run(self) -> None:
         for name in self.config.tuning:
             cells = self.trials(name)
             self._train(cells)
@@ -72,9 +98,6 @@ class Study:
         for seed in self.config.seeds:
             self._train([self.cell(arm, seed) for arm in self.config.arms])
         self._write()
-        if self.failed:
-            raise HybridFaceError(f"{len(self.failed)} cells failed: {'; '.join(self.failed)}")
-        return self.rows()
 
     def _check(self) -> None:
         """Refuse recipes that are wrong; the first trial of a group stands for its best."""
@@ -187,7 +210,8 @@ class Study:
                     cell = waiting.pop(0)
                     running.append((cell, self._start(cell), time.monotonic()))
                     self.say(f"{cell.arm} seed {cell.seed}: started ({cell.key})")
-                time.sleep(0.5)
+                if self.stop.wait(POLL_SECONDS):
+                    raise SystemExit(128 + signal.SIGTERM)
                 for entry in [entry for entry in running if entry[1].poll() is not None]:
                     running.remove(entry)
                     cell, process, started = entry
@@ -195,6 +219,8 @@ class Study:
         finally:
             for _, process, _ in running:
                 process.terminate()
+            for _, process, _ in running:  # each saves first
+                process.wait()
 
     def _start(self, cell: Cell) -> subprocess.Popen[bytes]:
         folder = self._run_folder(cell)

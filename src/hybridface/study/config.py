@@ -43,11 +43,14 @@ class TuningGroup(Section):
         base: Recipe keys that every trial of the group shares.
         after: Groups whose best settings the trials start from.
         trials: Settings, each laid over the base.
+        trials_only: Recipe keys laid over every trial but not over the arms, such as a shorter
+            schedule.
     """
 
     base: Content = Field(default_factory=dict)
     after: tuple[str, ...] = ()
     trials: tuple[Content, ...] = Field(min_length=1)
+    trials_only: Content = Field(default_factory=dict)
 
 
 class StudyConfig(Section):

@@ -93,6 +93,15 @@ def test_tensorboard_has_the_same_figures(tiny_run: TrainedRun) -> None:
     assert len(events.Scalars("val/accuracy")) == EPOCHS
 
 
+def test_tensorboard_shows_the_tasks_at_work(tiny_run: TrainedRun) -> None:
+    events = EventAccumulator(str(tiny_run.folder / "tensorboard"), {"images": 0}).Reload()
+    tags = set(events.Tags()["images"])
+    with np.load(tiny_run.folder / "samples.npz") as samples:
+        assert tags == set(samples.files)
+    steps = {event.step for event in events.Images(events.Tags()["images"][0])}
+    assert steps == {4 * epoch for epoch in range(1, EPOCHS + 1)}
+
+
 def test_predictions_and_samples(tiny_run: TrainedRun) -> None:
     with np.load(tiny_run.folder / "predictions.npz", allow_pickle=False) as kept:
         arrays = dict(kept)

@@ -10,15 +10,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from hybridface.config import Recipe
+from hybridface.data.batches import Batch
 from hybridface.errors import HybridFaceError
 from hybridface.model import passes_a_picture
 from hybridface.module import HybridModule
 from hybridface.runs import RunFolder, save_weights
+from hybridface.samples import picture_tasks
 
 WATCH_EVERY = 50
+SHOWN_A_RUN = 10
 
 
 def unlabelled_a_step(recipe: Recipe) -> int:
@@ -208,3 +212,33 @@ class LossWatch(Callback):
             f"{keeper.recipe.run}: {what}; {kept}. Try a lower training.learning_rate, a smaller "
             "task weight, or precision 32-true"
         )
+
+
+class TaskPictures(Callback):
+    """Shows in TensorBoard, a few times a run, what the self-supervised tasks deal and answer.
+
+    Args:
+        batch: The validation pictures shown, always the same.
+        seed: Decides what is dealt, always the same.
+    """
+
+    def __init__(self, batch: Batch, seed: int) -> None:
+        self.batch, self.seed = batch, seed
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw them after the validations that begin another tenth of the run, and the last."""
+        assert isinstance(pl_module, HybridModule)
+        epochs = trainer.max_epochs or 1
+        every = trainer.check_val_every_n_epoch or 1
+        done = trainer.current_epoch + 1
+        begins = done * SHOWN_A_RUN // epochs > (done - every) * SHOWN_A_RUN // epochs
+        if not trainer.is_global_zero or not (begins or done == epochs):
+            return
+        batch = trainer.strategy.batch_to_device(self.batch)
+        pictures = picture_tasks(pl_module.evaluated_model(), pl_module.tasks, batch, self.seed)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                for name, shown in pictures.items():
+                    logger.experiment.add_images(
+                        name, shown, global_step=trainer.global_step, dataformats="NHWC"
+                    )

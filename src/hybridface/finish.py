@@ -10,16 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from hybridface.config import Recipe
-from hybridface.data.batches import Batch, make_loader
+from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
 from hybridface.export import export_onnx
 from hybridface.metrics import classification_metrics
-from hybridface.model import HybridModel, make_views
+from hybridface.model import HybridModel
 from hybridface.runs import RunFolder, load_weights, save_weights
+from hybridface.samples import first_batch, picture_tasks
 from hybridface.tasks.base import Task
-
-SHOWN = 6
 
 
 def finish_run(
@@ -73,7 +72,7 @@ def finish_run(
                 figures = _figures(probabilities, labels, first)
             result[split + suffix] = figures
     np.savez(folder.predictions, allow_pickle=False, **predictions)
-    samples = _samples(recipe, model, tasks, data)
+    samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
     if samples:
         np.savez(folder.samples, allow_pickle=False, **samples)
     result["onnx_difference"] = export_onnx(
@@ -112,35 +111,5 @@ def _predict(
     return np.concatenate(outputs), np.concatenate(labels)
 
 
-def _first_batch(data: PreparedData) -> Batch:
-    order = BatchOrder(len(data.splits["val"]), SHOWN, seed=None)
-    batch: Batch = next(iter(make_loader(data, "val", order)))
-    return batch
-
-
 def _first_pictures(data: PreparedData) -> torch.Tensor:
-    return _first_batch(data).images.float() / 255
-
-
-@torch.no_grad()
-def _samples(
-    recipe: Recipe, model: HybridModel, tasks: Sequence[Task], data: PreparedData
-) -> dict[str, NDArray[np.uint8]]:
-    """Return pictures of what self-supervised tasks were dealt and answered, on validation."""
-    model.eval()
-    batch = _first_batch(data)
-    intact = batch.images.float() / 255
-    generator = torch.Generator().manual_seed(recipe.seed)
-    samples: dict[str, NDArray[np.uint8]] = {}
-    for task in tasks:
-        if task.supervised:
-            continue
-        seen, views = make_views([task], intact, batch, generator)
-        view = views[task.name]
-        features = model.features(seen if view.images is None else view.images)
-        shared = view if view.images is not None else type(view)(seen, view.target)
-        shown = task.picture(intact, shared, model.heads[task.name](features))
-        for caption, images in shown.items():
-            pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-            samples[f"{task.name}/{caption}"] = pixels.permute(0, 2, 3, 1).contiguous().numpy()
-    return samples
+    return first_batch(data).images.float() / 255

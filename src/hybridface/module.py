@@ -78,6 +78,7 @@ class HybridModule(pl.LightningModule):
         self.validation: dict[str, float] = {}
         self._outputs: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._evaluated: HybridModel | None = None
+        self._reestimated: tuple[int, HybridModel] | None = None  # of which step; no submodule
 
     @property
     def model(self) -> HybridModel:
@@ -91,11 +92,14 @@ class HybridModule(pl.LightningModule):
         running statistics come from intact training pictures.
         """
         model: HybridModel = self.model if self.ema is None else self.ema.module
-        if self.recipe.training.batch_norm == "reestimated":
+        if self.recipe.training.batch_norm != "reestimated":
+            return model
+        if self._reestimated is None or self._reestimated[0] != self.global_step:
             model = copy.deepcopy(model)
             pictures = (batch.images.to(self.device).float() / 255 for batch in self.intact())
             reestimate_batch_norm(model, pictures)
-        return model
+            self._reestimated = (self.global_step, model)
+        return self._reestimated[1]
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step; see :class:`hybridface.model.HybridStep`."""

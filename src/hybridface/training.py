@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from hybridface.backbones import check_backbone
-from hybridface.callbacks import LossWatch, RunKeeper, unlabelled_a_step
+from hybridface.callbacks import LossWatch, RunKeeper, TaskPictures, unlabelled_a_step
 from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.cache import Progress
@@ -28,6 +28,7 @@ from hybridface.finish import finish_run
 from hybridface.model import HybridModel, intact_is_supervised
 from hybridface.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.runs import RunFolder, architecture, save_weights
+from hybridface.samples import first_batch
 from hybridface.tasks import resolve_tasks, takes_shared_view
 from hybridface.tasks.base import Task
 
@@ -133,7 +134,8 @@ def _train(
         folder.write_json(folder.data, data.report())
         folder.write_json(folder.architecture, architecture(recipe, tasks))
     keeper = RunKeeper(recipe, folder)
-    trainer = _trainer(recipe, folder, [LossWatch(keeper), keeper], show_progress)
+    watchers = [LossWatch(keeper), keeper, TaskPictures(first_batch(data), recipe.seed)]
+    trainer = _trainer(recipe, folder, watchers, show_progress)
     _fit(trainer, module, recipe, data, folder.checkpoint if go_on else None)
     if not trainer.is_global_zero:
         return TrainedRun(folder.path, {})

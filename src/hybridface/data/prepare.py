@@ -31,6 +31,7 @@ class PreparedData:
         duplicates: Training pictures dropped because they stand in validation or test.
         validation_duplicates: Validation pictures dropped because they stand in test.
         notes: What the source wants a reader to know.
+        fingerprint: Equal for equal content of all pictures of the source.
     """
 
     spec: str
@@ -42,6 +43,7 @@ class PreparedData:
     duplicates: list[str]
     validation_duplicates: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    fingerprint: str = ""
 
     def report(self) -> dict[str, Any]:
         """Return what a run's report says of its data, ready for JSON."""
@@ -115,6 +117,7 @@ def prepare_data(
         duplicates=[rows.keys[row] for row in np.flatnonzero(duplicates)],
         validation_duplicates=[rows.keys[row] for row in np.flatnonzero(shown)],
         notes=[*rows.notes, *unlabelled],
+        fingerprint=pictures.fingerprint,
     )
 
 

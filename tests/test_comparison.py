@@ -36,7 +36,9 @@ def changed(predictions: Predictions, **changes: Any) -> Predictions:
     return replace(predictions, tasks={"expression": task})
 
 
-def permuted(predictions: Predictions, order: list[int], names: tuple[str, ...] = ()) -> Predictions:
+def permuted(
+    predictions: Predictions, order: list[int], names: tuple[str, ...] = ()
+) -> Predictions:
     """Return the same predictions with another order of the classes."""
     task = predictions.tasks["expression"]
     classes = tuple((names or task.classes)[place] for place in order)

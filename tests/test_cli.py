@@ -68,7 +68,9 @@ def recipe(tmp_path: Path) -> Path:
     return write_recipe(tmp_path / "tiny.yaml")
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "study", "data"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "evaluate", "compare", "predict", "study", "data"]
+)
 def test_help_loads_nothing_heavy(command: str) -> None:
     ran = spawn(*command.split(), "--help", code=TELL_MODULES)
     assert ran.returncode == 0
@@ -78,7 +80,7 @@ def test_help_loads_nothing_heavy(command: str) -> None:
 
 def test_help_names_every_command() -> None:
     shown = spawn("--help").stdout
-    for command in ("train", "evaluate", "predict", "study", "tasks", "data", "config"):
+    for command in ("train", "evaluate", "compare", "predict", "study", "tasks", "data", "config"):
         assert f"\n  {command} " in shown
 
 
@@ -219,6 +221,46 @@ def test_evaluation_is_that_of_the_run(
     assert ours["nll"]["value"] == pytest.approx(theirs["nll"]["value"], abs=1e-4)
     text = call("evaluate", tiny_run.folder, "--data", source).stdout
     assert f"{ours['count']}" in text
+
+
+def test_compare_takes_runs_models_and_kept_evaluations(
+    tiny_run: TrainedRun, drawn_cache: Path, tmp_path: Path, call: Callable[..., Ran]
+) -> None:
+    source, kept = CONTENT["data"]["source"], tmp_path / "kept.npz"
+    call("evaluate", tiny_run.folder, "--data", source, "--out", kept)
+    for other, options in (
+        (tiny_run.folder, []),
+        (kept, []),
+        (tiny_run.folder / "model.onnx", ["--data", source]),
+    ):
+        ran = call("compare", tiny_run.folder, other, "--json", *options)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        said = json.loads(ran.stdout)
+        task = said["tasks"]["expression"]
+        assert task["a"]["accuracy"] == task["b"]["accuracy"] == tiny_run.result["test"]["accuracy"]
+        assert task["difference"]["accuracy"] == {"value": 0, "ci95": [0, 0]}
+        assert task["mcnemar"]["p_value"] == task["agreement"]["value"] == 1
+        assert (said["split"], said["count"]) == ("test", tiny_run.result["test"]["count"])
+    assert "split val" in call("compare", tiny_run.folder, tiny_run.folder, "--split", "val").stdout
+
+
+def test_compare_refuses_in_one_message(
+    tiny_run: TrainedRun, drawn_cache: Path, tmp_path: Path, call: Callable[..., Ran]
+) -> None:
+    run, other, broken = tiny_run.folder, tmp_path / "other.npz", tmp_path / "broken.npz"
+    call("evaluate", run, "--data", "drawn:40?seed=1&pixels=32", "--out", other)
+    broken.write_bytes(other.read_bytes()[:-50])
+    for place, code, said in (
+        (other, 2, "measured on different pictures: "),
+        (broken, 1, "not predictions that hybridface kept, or damaged"),
+        (run / "model.onnx", 2, "a model file keeps no predictions"),
+        (run / "predictions.npz", 2, "name the run's folder"),
+        (tmp_path / "none", 2, "does not exist"),
+        (tmp_path, 2, "holds no predictions.npz"),
+    ):
+        ran = call("compare", run, place)
+        assert ran.returncode == code
+        assert said in one_message(ran)
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])

@@ -10,7 +10,9 @@ from scipy import stats
 
 from hybridface.errors import HybridFaceError
 from hybridface.statistics import (
+    mcnemar_exact,
     paired_bootstrap,
+    paired_class_bootstrap,
     paired_difference,
     smallest_detectable,
     t_interval,
@@ -190,3 +192,35 @@ def test_wilson_interval_at_the_ends() -> None:
 def test_wilson_interval_refuses_what_is_no_fraction(successes: int, count: int) -> None:
     with pytest.raises(HybridFaceError, match="no fraction"):
         wilson_interval(successes, count)
+
+
+def test_mcnemar_is_the_binomial_test() -> None:
+    assert mcnemar_exact(0, 0) == mcnemar_exact(4, 4) == 1
+    assert mcnemar_exact(0, 6) == mcnemar_exact(6, 0) == pytest.approx(2 / 2**6)
+    assert mcnemar_exact(1, 4) == pytest.approx(2 * (1 + 5) / 2**5)
+    with pytest.raises(HybridFaceError, match="negative"):
+        mcnemar_exact(-1, 2)
+
+
+def test_class_bootstrap_of_one_class_is_that_of_accuracy() -> None:
+    random = np.random.default_rng(0)
+    treated, control = random.random((2, 50)) < 0.6
+    whole = paired_bootstrap([treated], [control])
+    found = paired_class_bootstrap(treated, control, np.full(50, 3))
+    assert (found.mean, found.low, found.high) == pytest.approx((whole.mean, whole.low, whole.high))
+
+
+def test_class_bootstrap_weighs_classes_alike() -> None:
+    targets = np.array([0] * 9 + [1])
+    treated = np.ones(10, dtype=bool)
+    control = treated & (targets == 0)
+    interval = paired_class_bootstrap(treated, control, targets)
+    assert (interval.mean, interval.low, interval.high) == (0.5, 0, 0.5)
+
+
+def test_class_bootstrap_refuses_what_is_not_paired() -> None:
+    right = np.ones(3, dtype=bool)
+    with pytest.raises(HybridFaceError, match="same pictures"):
+        paired_class_bootstrap(right, right[:2], np.zeros(3, dtype=np.int64))
+    with pytest.raises(HybridFaceError, match="true classes"):
+        paired_class_bootstrap(right, right, np.zeros(2, dtype=np.int64))

@@ -15,12 +15,14 @@ _PLACES = {
     "HybridFaceError": "hybridface.errors",
     "Recipe": "hybridface.config",
     "build_recipe": "hybridface.config",
+    "compare": "hybridface.comparison",
     "evaluate": "hybridface.evaluation",
     "load_recipe": "hybridface.config",
     "train": "hybridface.training",
 }
 
 if TYPE_CHECKING:
+    from hybridface.comparison import compare
     from hybridface.config import Recipe, build_recipe, load_recipe
     from hybridface.errors import HybridFaceError
     from hybridface.evaluation import evaluate
@@ -33,6 +35,7 @@ __all__ = [
     "Recipe",
     "__version__",
     "build_recipe",
+    "compare",
     "evaluate",
     "load_recipe",
     "train",

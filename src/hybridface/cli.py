@@ -26,6 +26,8 @@ app.add_typer(data_app, name="data")
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes, as in training.epochs=10 data.fraction=0.2")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Label = Annotated[str | None, typer.Option(help="The data's label column.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 
@@ -63,21 +65,46 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="train, val, test or all; default test, else all")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    label: Annotated[str | None, typer.Option(help="The data's label column.")] = None,
+    *,
+    as_json: Json = False,
+    label: Label = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .npz file to keep the predictions in, for compare.")
+    ] = None,
 ) -> None:
     """Measure a model on a data set; classes are matched by name."""
     from hybridface.evaluation import run_evaluate
 
     progress = None if as_json else decoding_progress()
-    raise typer.Exit(run_evaluate(model, data, split, as_json, progress, label=label))
+    raise typer.Exit(run_evaluate(model, data, split, as_json, progress, label=label, out=out))
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A run folder, an ONNX file or a kept evaluation.")],
+    b: Annotated[Path, typer.Argument(help="The same of the other model.")],
+    data: Annotated[
+        str | None, typer.Option(help="KIND:PATH; default the predictions that were kept")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="train, val, test or all; default test where there is one")
+    ] = None,
+    *,
+    as_json: Json = False,
+    label: Label = None,
+) -> None:
+    """Compare two models picture by picture: is B better than A, and how sure is that."""
+    from hybridface.comparison import run_compare
+
+    progress = None if as_json else decoding_progress()
+    raise typer.Exit(run_compare(a, b, data, split, as_json, label=label, progress=progress))
 
 
 @app.command()
 def predict(
     images: Annotated[list[str], typer.Argument(help="Face crops, or folders of them.")],
     model: Annotated[Path, typer.Option("--model", help="A run folder or an ONNX file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table, a row a picture.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 64,
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.data.cache import CachedPictures, Progress, open_cache
-from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows
+from hybridface.data.source import MISSING, SPLITS, Problem, Rows
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError, unknown
+from hybridface.evaluation_matching import Match, count_unmatched, match_columns
 from hybridface.evaluation_overlap import overlap_notes
 from hybridface.evaluation_text import print_evaluation
 from hybridface.labels import match_classes
 from hybridface.metrics import classification_metrics, require_training_extra
-from hybridface.runtime import FaceModel, ModelTask
+from hybridface.predictions import Predictions, TaskPredictions, check_place, save_predictions
+from hybridface.runtime import FaceModel
 
 ALL = "all"
 EXAMPLES = 20
-FOREIGN = -2
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class _Match:
-    """A task of the model and the label column that it is measured on.
-
-    Attributes:
-        task: The task's name in the model.
-        column: The label column's name in the data.
-        targets: ``(N,)`` the model's class of each row of the data; -1 where the row has no
-            label, -2 where the model does not have its class.
-        labels: The column.
-        classes: The model's classes.
-    """
-
-    task: str
-    column: str
-    targets: Index
-    labels: Labels
-    classes: tuple[str, ...]
 
 
 def evaluate(
@@ -57,6 +37,7 @@ def evaluate(
     *,
     batch_size: int = 256,
     progress: Progress | None = None,
+    out: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure a model on a data set.
 
@@ -76,6 +57,7 @@ def evaluate(
         batch_size: How many pictures the model sees at once.
         progress: Called with (done, total) while pictures are decoded, where they are not yet,
             and from the start again while the model sees them.
+        out: A ``.npz`` file to keep the predictions in, for :func:`hybridface.comparison.compare`.
 
     Returns:
         A dictionary that ``json.dumps`` takes::
@@ -96,9 +78,33 @@ def evaluate(
 
     Raises:
         UsageError: The model or data cannot be opened as asked, no row is of the split, no task
-            matches a label column, or ``batch_size`` is less than 1.
+            matches a label column, ``batch_size`` is less than 1, or predictions cannot be kept
+            in ``out``.
         DataError: The data set is not of its kind, or no usable row is left.
         HybridFaceError: The model or the cache fails, or torch is not installed.
+    """
+    if out is not None:
+        check_place(Path(out))
+    result, predictions = measure(
+        model, data, split, label, batch_size=batch_size, progress=progress
+    )
+    if out is not None:
+        save_predictions(Path(out), predictions)
+    return result
+
+
+def measure(
+    model: str | Path | FaceModel,
+    data: str,
+    split: str | None = None,
+    label: str | None = None,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], Predictions]:
+    """Measure a model on a data set, and return the predictions beside the figures.
+
+    Arguments and errors are those of :func:`evaluate`, which returns the figures alone.
     """
     if batch_size < 1:
         raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
@@ -107,7 +113,7 @@ def evaluate(
     source = open_source(data)
     rows = source.read()
     name, inside = _choose_rows(rows, split, data)
-    matches = _match(face_model.tasks, rows.labels, label, data)
+    matches = match_columns(face_model.tasks, rows.labels, label, data)
     pictures = open_cache(source, rows, face_model.size, progress)
     usable = inside & pictures.decoded
     wanted = usable & np.any([match.targets >= 0 for match in matches], axis=0)
@@ -119,7 +125,8 @@ def evaluate(
     unmeasured = (match.task for match in matches if match not in measured)
     empty = [f"task '{task}' has no usable row" for task in unmeasured]
     outputs = _predict(face_model, pictures.images, index, batch_size, progress)
-    return {
+    notes = [*overlap_notes(face_model.path, source, rows, index), *rows.notes, *empty]
+    result = {
         "model": str(face_model.path),
         "data": data,
         "split": name,
@@ -129,8 +136,11 @@ def evaluate(
         },
         "skipped": skipped,
         "problems": {"count": len(rows.problems), "examples": _named(rows.problems)},
-        "notes": [*overlap_notes(face_model.path, source, rows, index), *rows.notes, *empty],
+        "notes": notes,
     }
+    kept = {match.task: _keep(match, outputs[match.task], rows, index) for match in measured}
+    origin = (str(face_model.path), data, name, pictures.fingerprint)
+    return result, Predictions(str(face_model.path), *origin, kept, tuple(notes))
 
 
 def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:
@@ -149,40 +159,8 @@ def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:
     return name, inside
 
 
-def _match(
-    tasks: dict[str, ModelTask], columns: dict[str, Labels], label: str | None, data: str
-) -> list[_Match]:
-    """Pair tasks with label columns; see :func:`evaluate`."""
-    if label is not None:
-        if label not in columns:
-            raise unknown(f"label column of {data}", label, columns)
-        columns = {label: columns[label]}
-    pairs = [(name, name) for name in tasks if name in columns]
-    if not pairs and len(tasks) == 1 and len(columns) == 1:
-        pairs = list(zip(tasks, columns, strict=True))
-    paired = (_pair(name, tasks[name], column, columns[column]) for name, column in pairs)
-    if not (matches := [match for match in paired if match is not None]):
-        ours = "; ".join(f"{name} ({', '.join(task.classes)})" for name, task in tasks.items())
-        theirs = "; ".join(f"{name} ({', '.join(each.names)})" for name, each in columns.items())
-        raise UsageError(
-            f"{data}: no label column matches a task of the model by its name and its classes.\n"
-            f"  tasks of the model: {ours}\n  label columns of the data: {theirs or 'none'}"
-        )
-    return matches
-
-
-def _pair(name: str, task: ModelTask, column: str, labels: Labels) -> _Match | None:
-    """Bring a column's labels to the model's classes; None where they share no class."""
-    places = match_classes(labels.names, task.classes)
-    if all(place is None for place in places):
-        return None
-    lookup = np.array([FOREIGN if place is None else place for place in places] + [MISSING])
-    # a missing label is -1, and so takes the last entry
-    return _Match(name, column, lookup[labels.ids].astype(np.int64), labels, task.classes)
-
-
 def _skipped(
-    rows: Rows, pictures: CachedPictures, inside: Mask, matches: list[_Match]
+    rows: Rows, pictures: CachedPictures, inside: Mask, matches: list[Match]
 ) -> dict[str, Any]:
     """Count and name the rows of the split that cannot be measured in any task."""
     unreadable = inside & ~pictures.decoded
@@ -207,25 +185,15 @@ def _named(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 
 def _nothing_left(
-    where: str, count: int, skipped: dict[str, Any], matches: list[_Match], usable: Mask
+    where: str, count: int, skipped: dict[str, Any], matches: list[Match], usable: Mask
 ) -> DataError:
-    foreign = sum(sum(_unmatched(match, usable).values()) for match in matches)
+    foreign = sum(sum(count_unmatched(match, usable).values()) for match in matches)
     example = f"; first: {skipped['examples'][0]}" if skipped["examples"] else ""
     return DataError(
         f"{where}: none of its {count} rows can be measured: "
         f"{skipped['unlabelled']} without label, {skipped['unreadable']} unreadable, {foreign} of "
         f"classes that the model does not have{example}"
     )
-
-
-def _unmatched(match: _Match, usable: Mask) -> dict[str, int]:
-    """Count the usable rows of each class that the model does not have."""
-    ids = match.labels.ids[usable & (match.targets == FOREIGN)]
-    numbers, counts = np.unique(ids, return_counts=True)
-    return {
-        match.labels.names[number]: int(count)
-        for number, count in zip(numbers, counts, strict=True)
-    }
 
 
 def _predict(
@@ -247,7 +215,7 @@ def _predict(
 
 
 def _measure(
-    match: _Match, probabilities: NDArray[np.float32], index: Index, usable: Mask
+    match: Match, probabilities: NDArray[np.float32], index: Index, usable: Mask
 ) -> dict[str, Any]:
     """Measure one task on those of the predicted rows that it has a target for."""
     targets = match.targets[index]
@@ -257,12 +225,24 @@ def _measure(
         "label": match.column,
         "unlabelled": int((usable & (match.targets == MISSING)).sum()),
         "unmatched": {
-            "data_classes": _unmatched(match, usable),
+            "data_classes": count_unmatched(match, usable),
             "model_classes": [
                 name for place, name in enumerate(match.classes) if place not in matched
             ],
         },
     }
+
+
+def _keep(
+    match: Match, probabilities: NDArray[np.float32], rows: Rows, index: Index
+) -> TaskPredictions:
+    """Return the predictions of those of the predicted rows that the task has a target for."""
+    targets = match.targets[index]
+    wanted = targets >= 0
+    keys = np.array([rows.keys[row] for row in index[wanted]])
+    return TaskPredictions(
+        match.column, match.classes, keys, targets[wanted], probabilities[wanted]
+    )
 
 
 def run_evaluate(
@@ -273,6 +253,7 @@ def run_evaluate(
     progress: Progress | None = None,
     *,
     label: str | None = None,
+    out: Path | None = None,
 ) -> int:
     """Measure a model and print the result: the command line's ``evaluate``.
 
@@ -283,6 +264,7 @@ def run_evaluate(
         as_json: Print exactly one JSON object instead of tables, and nothing else, on stdout.
         progress: See :func:`evaluate`; must not write to stdout.
         label: See :func:`evaluate`.
+        out: See :func:`evaluate`.
 
     Returns:
         The exit code, 0.
@@ -290,7 +272,7 @@ def run_evaluate(
     Raises:
         HybridFaceError: See :func:`evaluate`.
     """
-    result = evaluate(model, data, split, label, progress=progress)
+    result = evaluate(model, data, split, label, progress=progress, out=out)
     if as_json:
         print(json.dumps(result, indent=2, allow_nan=False))
     else:

@@ -19,13 +19,10 @@ _SCORES = {
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print what :func:`hybridface.evaluation.evaluate` gives as tables on stdout."""
-    terminal = sys.stdout.isatty()
-    console = Console(
-        file=sys.stdout, width=None if terminal else _WIDTH, markup=False, highlight=False
-    )
-    split = "all rows" if result["split"] == "all" else f"split {result['split']}"
+    console = stdout_console()
     console.print(
-        f"{result['model']} on {result['data']}, {split}, {result['count']} pictures",
+        f"{result['model']} on {result['data']}, {split_name(result['split'])}, "
+        f"{result['count']} pictures",
         soft_wrap=True,
     )
     for name, task in result["tasks"].items():
@@ -39,7 +36,18 @@ def print_evaluation(result: dict[str, Any]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _table(*columns: str) -> Table:
+def stdout_console() -> Console:
+    """Return a console on stdout: as wide as the terminal, or of one width in a file."""
+    width = None if sys.stdout.isatty() else _WIDTH
+    return Console(file=sys.stdout, width=width, markup=False, highlight=False)
+
+
+def split_name(split: str) -> str:
+    """Return how a sentence names a split."""
+    return "all rows" if split == "all" else f"split {split}"
+
+
+def number_table(*columns: str) -> Table:
     """Make a table whose first column holds names and whose others hold numbers."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for number, column in enumerate(columns):
@@ -47,28 +55,30 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Return a fraction in percent, ``-`` for none."""
     return "-" if value is None else f"{value:.1%}"
 
 
-def _interval(score: dict[str, Any], form: str) -> str:
+def interval(score: dict[str, Any], form: str) -> str:
+    """Return the bounds of ``{"value": …, "ci95": …}`` in a format, ``-`` where it has none."""
     return " to ".join(format(bound, form) for bound in score["ci95"]) if score["ci95"] else "-"
 
 
 def _scores(task: dict[str, Any]) -> Table:
-    table = _table("", "value", "95% interval")
+    table = number_table("", "value", "95% interval")
     for key, name in _SCORES.items():
-        table.add_row(name, _percent(task[key]["value"]), _interval(task[key], ".1%"))
+        table.add_row(name, percent(task[key]["value"]), interval(task[key], ".1%"))
     nll = task["nll"]
-    table.add_row("negative log likelihood", f"{nll['value']:.3f}", _interval(nll, ".3f"))
-    table.add_row("expected calibration error", _percent(task["ece"]["value"]), "")
+    table.add_row("negative log likelihood", f"{nll['value']:.3f}", interval(nll, ".3f"))
+    table.add_row("expected calibration error", percent(task["ece"]["value"]), "")
     return table
 
 
 def _classes(task: dict[str, Any]) -> Table:
-    table = _table("class", "precision", "recall", "F1", "pictures")
+    table = number_table("class", "precision", "recall", "F1", "pictures")
     for name, each in task["per_class"].items():
-        numbers = (_percent(each[key]) for key in ("precision", "recall", "f1"))
+        numbers = (percent(each[key]) for key in ("precision", "recall", "f1"))
         table.add_row(name, *numbers, str(each["count"]))
     return table
 
@@ -77,7 +87,7 @@ def _confusion(task: dict[str, Any]) -> Table:
     """Number the columns, so that the matrix stays narrow whatever the classes are called."""
     names, counts = task["confusion"]["classes"], task["confusion"]["counts"]
     numbers = [str(number) for number in range(1, len(names) + 1)]
-    table = _table("true class, by predicted class", *numbers)
+    table = number_table("true class, by predicted class", *numbers)
     for number, name, row in zip(numbers, names, counts, strict=True):
         table.add_row(f"{number:>{len(numbers[-1])}} {name}", *map(str, row))
     return table

@@ -16,6 +16,7 @@ from hybridface.data.prepare import PreparedData
 from hybridface.export import export_onnx
 from hybridface.metrics import classification_metrics
 from hybridface.model import HybridModel
+from hybridface.run_predictions import RunAbout
 from hybridface.runs import RunFolder, load_weights, save_weights
 from hybridface.samples import first_batch, picture_tasks
 from hybridface.tasks.base import Task
@@ -57,7 +58,7 @@ def finish_run(
         "parameters": _kept_parameters(model, tasks),
         **summary,
     }
-    predictions: dict[str, NDArray[Any]] = {}
+    predictions: dict[str, NDArray[Any]] = {"about": np.array(_about(first, data))}
     model = model.cpu()
     for which, path in (("last", folder.last), ("best", folder.best)):
         load_weights(model, path)
@@ -69,6 +70,7 @@ def finish_run(
                 probabilities, labels = _predict(model, first, data, split)
                 predictions |= {f"{split}_probabilities{suffix}": probabilities}
                 predictions |= {f"{split}_rows": rows, f"{split}_labels": labels}
+                predictions[f"{split}_keys"] = np.array([data.keys[row] for row in rows])
                 figures = _figures(probabilities, labels, first)
             result[split + suffix] = figures
     np.savez(folder.predictions, allow_pickle=False, **predictions)
@@ -81,6 +83,16 @@ def finish_run(
     folder.write_json(folder.result, result)
     folder.checkpoint.unlink(missing_ok=True)
     return result
+
+
+def _about(task: Task, data: PreparedData) -> str:
+    return RunAbout(
+        task=task.name,
+        label=task.label or "",
+        classes=tuple(task.describe()["classes"]),
+        data=data.spec,
+        fingerprint=data.fingerprint,
+    ).model_dump_json()
 
 
 def _figures(

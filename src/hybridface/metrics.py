@@ -88,24 +88,35 @@ def classification_metrics(
     values, wanted = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
     _check(values, wanted, len(classes))
     count, wanted, predicted = len(wanted), wanted.astype(np.int64), values.argmax(axis=1)
-    of_true_class = values[np.arange(count), wanted]
     points = _point_values(predicted, wanted, len(classes))
     present = points.confusion.sum(axis=1) > 0
     intervals = _bootstrap(points.confusion, sorted(range(len(classes)), key=lambda k: classes[k]))
     return {
-        "accuracy": _in_json(wilson_interval(int(points.confusion.trace()), count), count),
+        "accuracy": interval_in_json(wilson_interval(int(points.confusion.trace()), count), count),
         "mean_class_accuracy": {
             "value": float(points.recall[present].mean()),
             "ci95": intervals[0],
         },
         "macro_f1": {"value": float(points.f1[present].mean()), "ci95": intervals[1]},
-        "nll": _in_json(t_interval(-np.log(np.clip(of_true_class, SMALLEST, 1))), count),
+        "nll": interval_in_json(t_interval(picture_nll(values, wanted)), count),
         "ece": {"value": calibration_error(values.max(axis=1), predicted == wanted)},
         "per_class": _per_class(points, classes),
         "confusion": {"classes": list(classes), "counts": points.confusion.tolist()},
         "absent_classes": [name for name, seen in zip(classes, present, strict=True) if not seen],
         "count": count,
     }
+
+
+def picture_nll(probabilities: Floats, targets: Counts) -> Floats:
+    """Return the negative log likelihood of each picture, in nats.
+
+    Args:
+        probabilities: ``(N, K)``; those below 1.2e-38 are taken as that.
+        targets: ``(N,)`` true classes, 0 to K - 1.
+    """
+    of_true_class = probabilities[np.arange(len(targets)), targets]
+    losses: Floats = -np.log(np.clip(of_true_class, SMALLEST, 1))
+    return losses
 
 
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
@@ -194,7 +205,8 @@ def _per_class(points: _Points, classes: Sequence[str]) -> dict[str, dict[str, A
     }
 
 
-def _in_json(interval: Interval, count: int) -> dict[str, Any]:
+def interval_in_json(interval: Interval, count: int) -> dict[str, Any]:
+    """Return an interval as ``{"value": …, "ci95": [low, high]}``; None for under two pictures."""
     return {"value": interval.mean, "ci95": [interval.low, interval.high] if count > 1 else None}
 
 

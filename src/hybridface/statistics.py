@@ -187,6 +187,72 @@ def paired_bootstrap(
     return Interval(float(mean), float(low), float(high))
 
 
+def paired_class_bootstrap(
+    treated: Correct,
+    control: Correct,
+    targets: NDArray[np.int64],
+    draws: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """Return the difference in mean class accuracy with a 95 % percentile bootstrap interval.
+
+    Pictures are drawn with replacement, as counts of the cells (true class, difference of the
+    two). A class that a draw leaves out does not count in its mean.
+
+    Args:
+        treated: ``(n,)`` bool, whether each test picture was classified rightly.
+        control: The same of the other model, on the same pictures in the same order.
+        targets: ``(n,)`` the true class of each picture.
+        draws: Number of bootstrap draws.
+        seed: Seed of the draws.
+
+    Returns:
+        Treated minus control and its bounds, as fractions of 1.
+
+    Raises:
+        HybridFaceError: The arrays differ in length, or are empty.
+    """
+    (difference,) = _picture_differences([treated], [control])
+    if len(targets) != len(difference):
+        raise HybridFaceError(f"{len(difference)} pictures have {len(targets)} true classes")
+    pairs = np.stack([targets, difference.astype(np.int64)])
+    (classes, gains), counts = np.unique(pairs, axis=1, return_counts=True)
+    of_class = (classes[:, np.newaxis] == np.unique(classes)).astype(np.int64)
+
+    def means(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+        seen = drawn @ of_class
+        change = drawn @ (of_class * gains[:, np.newaxis]) / np.maximum(seen, 1)
+        mean: NDArray[np.float64] = change.sum(axis=1) / (seen > 0).sum(axis=1)
+        return mean
+
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(difference), counts / len(difference), size=draws)
+    low, high = np.quantile(means(drawn), [0.025, 0.975])
+    return Interval(float(means(counts[np.newaxis])[0]), float(low), float(high))
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    """Return the two-sided p value of McNemar's exact test.
+
+    Among the pictures that only one of two models classified rightly, either is as likely to be
+    the right one where the models are equally good: a binomial test with probability 0.5.
+
+    Args:
+        only_first: How many pictures only the first model classified rightly.
+        only_second: How many only the second did.
+
+    Returns:
+        The p value; 1 where the models are never right apart from each other.
+
+    Raises:
+        HybridFaceError: A count is negative.
+    """
+    if min(only_first, only_second) < 0:
+        raise HybridFaceError(f"counts cannot be negative: {only_first}, {only_second}")
+    apart = only_first + only_second
+    return float(stats.binomtest(only_first, apart).pvalue) if apart else 1.0
+
+
 def wilson_interval(successes: int, count: int) -> Interval:
     """Return a fraction with its 95 % Wilson score interval.
 

@@ -37,6 +37,7 @@ class CachedPictures:
         digests: ``(N,)`` 16 bytes each, equal where the pictures at full size are equal.
         problems: Pictures that did not decode.
         folder: Where the cache lies.
+        fingerprint: What ``source.fingerprint()`` gave: equal for equal content of all pictures.
     """
 
     images: NDArray[np.uint8]
@@ -44,6 +45,7 @@ class CachedPictures:
     digests: NDArray[np.bytes_]
     problems: list[Problem]
     folder: Path
+    fingerprint: str
 
 
 def open_cache(
@@ -69,7 +71,7 @@ def open_cache(
     content = source.fingerprint(rows, place / "digests")
     key = hashlib.sha256(f"{FORMAT}\0{source.kind}\0{size}\0{content}".encode()).hexdigest()[:24]
     folder = place / "pictures" / f"{source.kind}-{size}px-{key}"
-    if (cached := _open(folder, len(rows), size)) is not None:
+    if (cached := _open(folder, len(rows), size, content)) is not None:
         return cached
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +89,7 @@ def open_cache(
         raise HybridFaceError(f"{folder}: cannot be written ({error.strerror})") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    cached = _open(folder, len(rows), size)
+    cached = _open(folder, len(rows), size, content)
     if cached is None:
         raise HybridFaceError(f"{folder}: the cache was changed while it was built; try again")
     return cached
@@ -150,7 +152,7 @@ def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:
             raise
 
 
-def _open(folder: Path, count: int, size: int) -> CachedPictures | None:
+def _open(folder: Path, count: int, size: int, fingerprint: str = "") -> CachedPictures | None:
     """Open a cache folder; None where it is not there, not whole or not the one expected."""
     try:
         note = json.loads((folder / "cache.json").read_text())
@@ -162,4 +164,4 @@ def _open(folder: Path, count: int, size: int) -> CachedPictures | None:
         return None
     if images_in.shape != (count, size, size, 3) or len(decoded) != count:
         return None
-    return CachedPictures(images_in, decoded, digests, problems, folder)
+    return CachedPictures(images_in, decoded, digests, problems, folder, fingerprint)

@@ -33,6 +33,7 @@ class PreparedData:
         validation_duplicates: Validation pictures dropped because they stand in test.
         notes: What the source wants a reader to know.
         unlabelled: Pictures that only the self-supervised tasks learn from.
+        fingerprint: Equal for equal content of all pictures of the source.
     """
 
     spec: str
@@ -45,6 +46,7 @@ class PreparedData:
     validation_duplicates: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unlabelled: UnlabelledPictures | None = None
+    fingerprint: str = ""
 
     def report(self) -> dict[str, Any]:
         """Return what a run's report says of its data, ready for JSON."""
@@ -123,6 +125,7 @@ def prepare_data(
         validation_duplicates=[rows.keys[row] for row in np.flatnonzero(shown)],
         notes=[*rows.notes, *unlabelled],
         unlabelled=unlabelled_pictures,
+        fingerprint=pictures.fingerprint,
     )
 
 

@@ -36,6 +36,7 @@ wheel: $(STAMP)
 	build/light/bin/hybridface --help >/dev/null
 	build/light/bin/hybridface predict docs/pictures --model dist/tiny.onnx
 	! build/light/bin/python -c 'import torch' 2>/dev/null
+	build/light/bin/hybridface train configs/drawn.yaml 2>&1 | grep -F 'hybridface[train]'
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.12"'

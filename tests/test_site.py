@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from hybridface.cli import main
-from hybridface.config import TrainingConfig
+from hybridface.config import TrainingConfig, load_recipe
 from hybridface.data.drawn_faces import EXPRESSIONS, draw_faces
 from hybridface.data.sources import source_kinds
-from hybridface.tasks import task_types
+from hybridface.tasks import build_tasks, task_types
 
 ROOT = Path(__file__).parent.parent
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
@@ -76,6 +76,16 @@ def test_commands_page_names_every_option(
         shown = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
         section = page.split(f"## hybridface {words}\n", 1)[1].split("\n## ", 1)[0]
         assert set(re.findall(r"`(--[a-z-]+)`", section)) == shown - {"--help"}
+
+
+def test_recipes_page_names_every_recipe_and_right_changes() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
+    assert set(re.findall(r"^\| `(configs/\S+)`", page, re.MULTILINE)) == files
+    changes = page.split("## Common changes", 1)[1].split("\n## ", 1)[0]
+    for overrides in re.findall(r"\| `(\S+=[^`]*)` \|$", changes, re.MULTILINE):
+        recipe = load_recipe(ROOT / "configs" / "folder.yaml", overrides.split())
+        assert build_tasks(recipe.tasks)
 
 
 def write_faces(folder: Path, count: int, seed: int, *, labelled: bool = True) -> None:

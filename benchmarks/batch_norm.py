@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from hybridface.config import build_recipe, read_yaml
-from hybridface.data.batches import BatchOrder, make_loader
+from hybridface.data.batches import make_loader
+from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.model import HybridModel, reestimate_batch_norm
 from hybridface.module import validation_figures

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from hybridface import load_recipe, train
+from hybridface.callbacks import RunKeeper
 from hybridface.module import HybridModule
-from hybridface.training import RunKeeper, TrainedRun
+from hybridface.training import TrainedRun
 from tiny_runs import same_weights, tiny_recipe, write_recipe
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
@@ -30,6 +31,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "reestimated": {"training": {"batch_norm": "reestimated", "select": "nll"}},
     "no average": {"training": {"ema": None, "clip": None}},
     "shared view": {"tasks": {"puzzle": {"view": "shared"}, "inpaint": None}},
+    "unlabelled": {
+        "data": {"unlabelled": "drawn:40?pixels=32", "unlabelled_per_labelled": 0.7},
+        "augment": {"mixup": 0.4},
+        "training": {"loss_balance": "uncertainty", "sampling": "balanced"},
+    },
     "two views": {"augment": {"views": 2}, "tasks": {"puzzle": None, "inpaint": None}},
 }
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hybridface.errors import UsageError, unknown
 
 AugmentLevel = Literal["none", "weak", "strong"]
 Model = TypeVar("Model", bound=BaseModel)
 BatchNormMode = Literal["joined", "split", "reestimated"]
+REST = "rest"
 
 
 class Section(BaseModel):
@@ -36,6 +37,10 @@ class FoldConfig(Section):
     seed: int = Field(0, ge=0)
 
 
+def _as_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else () if value is None else value
+
+
 class DataConfig(Section):
     """Which pictures and labels.
 
@@ -49,6 +54,11 @@ class DataConfig(Section):
         drop_duplicates: Drop training pictures that stand in validation or test, and validation
             pictures that stand in test.
         problems: ``skip`` rows that cannot be used and name them, or ``refuse`` the data set.
+        unlabelled: Pictures that only the self-supervised tasks learn from: one ``KIND:PATH`` or
+            several, such as ``folder:PATH?unlabelled=true``; ``rest`` for the training rows of
+            ``source`` whose labels are missing or left out by ``fraction``. Labels that they have
+            are not read, nor are their validation and test rows.
+        unlabelled_per_labelled: How many of them a step holds for each labelled picture.
     """
 
     source: str
@@ -59,6 +69,8 @@ class DataConfig(Section):
     seed: int | None = Field(None, ge=0, lt=2**63)
     drop_duplicates: bool = True
     problems: Literal["skip", "refuse"] = "skip"
+    unlabelled: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()
+    unlabelled_per_labelled: float = Field(1.0, gt=0, le=64)
 
 
 class BackboneConfig(Section):
@@ -84,10 +96,13 @@ class AugmentConfig(Section):
     Attributes:
         level: ``none``, ``weak`` or ``strong``.
         views: How many augmented versions of each picture a step holds.
+        mixup: Strength of mixup on what the supervised heads see, the parameter of its Beta
+            distribution; 0 for none (Zhang et al. 2018, arXiv:1710.09412).
     """
 
     level: AugmentLevel = "strong"
     views: int = Field(1, ge=1, le=8)
+    mixup: float = Field(0.0, ge=0, le=10)
 
 
 class TrainingConfig(Section):
@@ -110,6 +125,10 @@ class TrainingConfig(Section):
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
         compile: Compile the backbone with ``torch.compile``: a minute or two at the start, then
             faster steps.
+        loss_balance: How the tasks' losses become one: their ``fixed`` weighted sum; the weights
+            learned by ``uncertainty``; or the weighted ``geometric`` mean.
+        sampling: ``natural``: every labelled row once an epoch. ``balanced``: every class of the
+            first supervised task equally often, in an epoch of the same length.
         validate_every: Epochs between two looks at the validation split.
         select: Validation metric that chooses the best checkpoint; the loss where ``nll``.
         test: Whether to read the test split, once, at the end; off where settings are tried out.
@@ -131,6 +150,8 @@ class TrainingConfig(Section):
     batch_norm: BatchNormMode = "joined"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
+    loss_balance: Literal["fixed", "uncertainty", "geometric"] = "fixed"
+    sampling: Literal["natural", "balanced"] = "natural"
     validate_every: int = Field(1, ge=1)
     select: Literal["accuracy", "mean_class_accuracy", "nll"] = "accuracy"
     test: bool = True

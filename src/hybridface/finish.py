@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from hybridface.config import Recipe
-from hybridface.data.batches import Batch, BatchOrder, make_loader
+from hybridface.data.batches import Batch, make_loader
+from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
 from hybridface.export import export_onnx
 from hybridface.metrics import classification_metrics

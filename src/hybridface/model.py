@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hybridface.backbones import Backbone
 from hybridface.config import BackboneConfig, BatchNormMode
 from hybridface.data.batches import Batch
+from hybridface.loss_balance import BalanceMode, LossBalance
 from hybridface.tasks import takes_shared_view
 from hybridface.tasks.base import Features, SelfSupervisedConfig, Task, View
 
@@ -56,6 +60,8 @@ class HybridStep(nn.Module):
         batch_norm: What batch norm's statistics are taken over.
         copies: How many augmented versions of each picture a batch holds, one whole version after
             the other; to split batch norm, each is a view.
+        loss_balance: How the tasks' losses become one.
+        mixup: Strength of mixup on the intact pictures; 0 for none.
     """
 
     def __init__(
@@ -63,49 +69,78 @@ class HybridStep(nn.Module):
         model: HybridModel,
         tasks: Sequence[Task],
         batch_norm: BatchNormMode = "joined",
+        *,
         copies: int = 1,
+        loss_balance: BalanceMode = "fixed",
+        mixup: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
         self.tasks = tasks
         self.batch_norm = batch_norm
         self.copies = copies
+        self.balance = LossBalance(tasks, loss_balance)
+        self.mixup = mixup
 
     def forward(
-        self, images: Tensor, batch: Batch, generator: Generator
+        self, images: Tensor, batch: Batch, generator: Generator, progress: float = 0.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of the losses, and every loss and figure by name.
+        """Return the joint loss, and every loss and figure by name.
 
         Args:
             images: ``(B, 3, H, W)`` augmented pictures in [0, 1].
             batch: Where they came from.
             generator: Source of the random numbers of the views.
+            progress: The part of all steps that is done, from 0 to 1.
         """
+        labelled = len(images) if batch.labelled is None else batch.labelled
         with torch.autocast(images.device.type, enabled=False):
             images, dealt = make_views(self.tasks, images, batch, generator)
+            if not _shared_is_dealt(self.tasks):
+                images = images[:labelled]
+            images, mix = self._mix(images, batch, generator)
         own = {name: view.images for name, view in dealt.items() if view.images is not None}
         intact = intact_is_seen(self.tasks)
         seen = self._features([*([images] if intact else []), *own.values()])
         place = {name: number + intact for number, name in enumerate(own)}
         taught = [0] if intact and intact_is_supervised(self.tasks) else []
         taught += [place[name] for name in _supervised_on_corrupted(self.tasks) if name in place]
-        total = images.new_zeros(())
+        losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
         for task in self.tasks:
             views = taught if task.supervised else [place.get(task.name, 0)]
             target = dealt[task.name].target
-            outputs = [self.model.heads[task.name](seen[number]) for number in views]
+            parts = [
+                seen[number].rows(0, labelled) if task.supervised else seen[number]
+                for number in views
+            ]
+            outputs = [self.model.heads[task.name](part) for part in parts]
             loss = torch.stack([task.loss(output, target) for output in outputs]).mean()
+            if mix is not None and task.supervised and views[0] == 0:
+                other = task.make_view(images, mix.batch, generator).target
+                change = task.loss(outputs[0], other) - task.loss(outputs[0], target)
+                loss = loss + (1 - mix.share) * change / len(views)
             for name, value in task.measure(outputs[0].detach(), target).items():
                 figures[f"{task.name}/{name}"] = value
             figures[f"{task.name}/loss"] = loss.detach()
-            total = total + task.config.weight * loss
+            losses[task.name] = loss
+        total = self.balance(losses, progress)
         figures["loss"] = total.detach()
         return total, figures
 
+    def _mix(self, images: Tensor, batch: Batch, generator: Generator) -> tuple[Tensor, Mix | None]:
+        """Mix each intact picture with another one of the batch, where the recipe says so."""
+        if not self.mixup or not intact_is_supervised(self.tasks):
+            return images, None
+        random = np.random.default_rng(generator.initial_seed())
+        share = float(random.beta(self.mixup, self.mixup))
+        share = max(share, 1 - share)
+        other = torch.randperm(len(images), generator=generator, device=images.device)
+        mixed = share * images + (1 - share) * images[other]
+        return mixed, Mix(share, batch.rows(slice(0, len(images))).rows(other))
+
     def _features(self, views: Sequence[Tensor]) -> list[Features]:
         """Return the features of each view, from one pass or, for split batch norm, one each."""
-        size = len(views[0])
         if self.batch_norm == "split":
             parts = [part for view in views for part in view.chunk(self.copies)]
             features = [self.model.features(parts[0])]
@@ -115,13 +150,27 @@ class HybridStep(nn.Module):
         else:
             stack = torch.cat(list(views)).contiguous(memory_format=torch.channels_last)
             joined = self.model.features(stack)
-        return [joined.rows(start, start + size) for start in range(0, size * len(views), size)]
+        bounds = list(itertools.accumulate((len(view) for view in views), initial=0))
+        return [joined.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What mixup did to a batch.
+
+    Attributes:
+        share: How much of each picture is its own, from 0.5 to 1.
+        batch: The batch that the other parts came from.
+    """
+
+    share: float
+    batch: Batch
 
 
 def make_views(
     tasks: Sequence[Task], images: Tensor, batch: Batch, generator: Generator
 ) -> tuple[Tensor, dict[str, View]]:
-    """Let every task make its view of a batch.
+    """Let every task make its view of a batch; supervised ones, of its labelled pictures.
 
     Returns:
         The picture that all supervised heads see (corrupted, where a task takes the shared view),
@@ -133,10 +182,19 @@ def make_views(
             shared = task.make_view(images, batch, generator)
             views[task.name] = View(None, shared.target)
             images = images if shared.images is None else shared.images
+    labelled = slice(0, batch.labelled)
     for task in tasks:
-        if task.name not in views:
+        if task.name not in views and task.supervised:
+            views[task.name] = task.make_view(images[labelled], batch.rows(labelled), generator)
+        elif task.name not in views:
             views[task.name] = task.make_view(images, batch, generator)
     return images, views
+
+
+def _shared_is_dealt(tasks: Sequence[Task]) -> bool:
+    """Say whether a task without labels sees the picture that the supervised heads see."""
+    own = own_views(tasks)
+    return any(not task.supervised and task not in own for task in tasks)
 
 
 def own_views(tasks: Sequence[Task]) -> list[Task]:
@@ -162,14 +220,18 @@ def intact_is_supervised(tasks: Sequence[Task]) -> bool:
 
 def intact_is_seen(tasks: Sequence[Task]) -> bool:
     """Say whether any head sees the intact (or shared) picture."""
-    own = own_views(tasks)
-    others = any(not task.supervised and task not in own for task in tasks)
-    return others or intact_is_supervised(tasks)
+    return _shared_is_dealt(tasks) or intact_is_supervised(tasks)
 
 
-def passes_a_picture(tasks: Sequence[Task]) -> int:
-    """Return how many times a training step shows each picture to the backbone."""
-    return len(own_views(tasks)) + intact_is_seen(tasks)
+def passes_a_picture(tasks: Sequence[Task], *, labelled: bool = True) -> int:
+    """Return how many times a training step shows each picture to the backbone.
+
+    Args:
+        tasks: The tasks.
+        labelled: Whether the picture is of the labelled data set; the others are not shown intact.
+    """
+    first = intact_is_seen(tasks) if labelled else _shared_is_dealt(tasks)
+    return len(own_views(tasks)) + first
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:

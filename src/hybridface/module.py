@@ -55,7 +55,14 @@ class HybridModule(pl.LightningModule):
         super().__init__()
         self.recipe = recipe
         self.tasks = list(tasks)
-        self.step = HybridStep(model, tasks, recipe.training.batch_norm, recipe.augment.views)
+        self.step = HybridStep(
+            model,
+            tasks,
+            recipe.training.batch_norm,
+            copies=recipe.augment.views,
+            loss_balance=recipe.training.loss_balance,
+            mixup=recipe.augment.mixup,
+        )
         decay = recipe.training.ema
         self.ema = None if decay is None else ModelEmaV3(model, decay=decay, use_warmup=True)
         if self.ema is not None:
@@ -66,6 +73,7 @@ class HybridModule(pl.LightningModule):
         self.intact = intact
         self.supervised = [task for task in tasks if task.supervised]
         self.train_figures: dict[str, Tensor] = {}
+        self.last_figures: dict[str, Tensor] = {}
         self.train_batches = 0
         self.validation: dict[str, float] = {}
         self._outputs: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -98,7 +106,9 @@ class HybridModule(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             images = augment(batch.images, self.recipe.augment.level, generator)
         loss: Tensor
-        loss, figures = self.step(images, batch, generator)
+        progress = self.global_step / max(1, self.total_steps - 1)
+        loss, figures = self.step(images, batch, generator, progress)
+        self.last_figures = figures
         for name, value in figures.items():
             self.train_figures[name] = self.train_figures.get(name, 0) + value
         self.train_batches += 1
@@ -160,6 +170,8 @@ class HybridModule(pl.LightningModule):
         """Return AdamW with warm-up and cosine over the whole run, a step at a time."""
         training = self.recipe.training
         groups = param_groups_weight_decay(self.model, weight_decay=training.weight_decay)
+        if balance := list(self.step.balance.parameters()):
+            groups.append({"params": balance, "weight_decay": 0.0})
         # Lightning cannot clip what a fused optimizer unscales by itself.
         fused = training.precision == "32-true" or training.clip is None
         optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, fused=fused)

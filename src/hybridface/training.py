@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -19,16 +17,18 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from hybridface.backbones import check_backbone
+from hybridface.callbacks import LossWatch, RunKeeper, unlabelled_a_step
 from hybridface.config import Recipe
-from hybridface.data.batches import BatchOrder, make_loader
+from hybridface.data.batches import make_loader
 from hybridface.data.cache import Progress
+from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.finish import finish_run
-from hybridface.model import HybridModel, passes_a_picture
+from hybridface.model import HybridModel, intact_is_supervised
 from hybridface.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.runs import RunFolder, architecture, save_weights
-from hybridface.tasks import resolve_tasks
+from hybridface.tasks import resolve_tasks, takes_shared_view
 from hybridface.tasks.base import Task
 
 
@@ -96,6 +96,21 @@ def _refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     for task in tasks:
         if not task.supervised:
             task.adopt(None, None, recipe.data.size)
+    if recipe.data.unlabelled and all(task.supervised for task in tasks):
+        raise UsageError(
+            "data.unlabelled: no task can learn from pictures without labels; add one, such as "
+            "puzzle or inpaint"
+        )
+    if recipe.data.unlabelled and recipe.augment.views > 1:
+        raise UsageError(
+            "augment.views: several views of a picture cannot go with data.unlabelled; take 1"
+        )
+    shared = [task.name for task in tasks if takes_shared_view(task)]
+    if recipe.augment.mixup and (shared or not intact_is_supervised(tasks)):
+        raise UsageError(
+            "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
+            f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
+        )
 
 
 def _train(
@@ -118,7 +133,7 @@ def _train(
         folder.write_json(folder.data, data.report())
         folder.write_json(folder.architecture, architecture(recipe, tasks))
     keeper = RunKeeper(recipe, folder)
-    trainer = _trainer(recipe, folder, keeper, show_progress)
+    trainer = _trainer(recipe, folder, [LossWatch(keeper), keeper], show_progress)
     _fit(trainer, module, recipe, data, folder.checkpoint if go_on else None)
     if not trainer.is_global_zero:
         return TrainedRun(folder.path, {})
@@ -166,11 +181,7 @@ def _build(
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
     model = model.to(memory_format=torch.channels_last)
-    order = BatchOrder(
-        len(data.splits["train"]), recipe.training.batch_size, seed=recipe.seed,
-        world=recipe.training.devices,
-    )  # fmt: skip
-    steps = recipe.training.epochs * len(order)
+    steps = recipe.training.epochs * len(_order(recipe, data, world=recipe.training.devices))
 
     def intact() -> Any:
         pictures = make_loader(
@@ -182,19 +193,31 @@ def _build(
 
 
 def _training_loader(recipe: Recipe, data: PreparedData, trainer: pl.Trainer) -> Any:
-    order = BatchOrder(
-        len(data.splits["train"]), recipe.training.batch_size, seed=recipe.seed,
-        rank=trainer.global_rank, world=trainer.world_size,
+    order = _order(recipe, data, trainer.global_rank, trainer.world_size)
+    if data.unlabelled is None:
+        return make_loader(data, "train", order)
+    count = unlabelled_a_step(recipe)
+    return make_loader(data, "train", MixedOrder(order, len(data.unlabelled), count))
+
+
+def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) -> BatchOrder:
+    """Return the order of the labelled training rows for one process."""
+    rows = data.splits["train"]
+    classes = None
+    if recipe.training.sampling == "balanced":
+        classes = next(iter(data.labels.values())).ids[rows]
+    return BatchOrder(
+        len(rows), recipe.training.batch_size, seed=recipe.seed, rank=rank, world=world,
+        classes=classes,
     )  # fmt: skip
-    return make_loader(data, "train", order)
 
 
 def _trainer(
-    recipe: Recipe, folder: RunFolder, keeper: Callback, show_progress: bool
+    recipe: Recipe, folder: RunFolder, keepers: Sequence[Callback], show_progress: bool
 ) -> pl.Trainer:
     training = recipe.training
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    callbacks = [keeper, *([TQDMProgressBar(refresh_rate=10)] if show_progress else [])]
+    callbacks = [*keepers, *([TQDMProgressBar(refresh_rate=10)] if show_progress else [])]
     return pl.Trainer(
         accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[training.device],
         devices=training.devices,
@@ -213,108 +236,3 @@ def _trainer(
         num_sanity_val_steps=0,
         default_root_dir=folder.path,
     )
-
-
-class RunKeeper(Callback):
-    """Writes metrics, the best weights and a resumable checkpoint as the run goes on.
-
-    Args:
-        recipe: The recipe.
-        folder: The run folder.
-    """
-
-    def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
-        self.recipe = recipe
-        self.folder = folder
-        self.lines: list[dict[str, Any]] = []
-        self.best: dict[str, Any] | None = None
-        self.seconds_before = 0.0
-        self._started = time.monotonic()
-        self._saved = time.monotonic()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run must know, as JSON text."""
-        state = {"lines": self.lines, "best": self.best, "seconds": self._seconds()}
-        return {"state": json.dumps(state)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where the checkpoint was written; later lines of the metrics are dropped."""
-        state = json.loads(state_dict["state"])
-        self.lines, self.best = state["lines"], state["best"]
-        self.seconds_before = state["seconds"]
-
-    def summary(self, module: HybridModule) -> dict[str, Any]:
-        """Return what the finished run's result says of its training."""
-        return {
-            "best_epoch": None if self.best is None else self.best["epoch"],
-            "epochs": self.recipe.training.epochs,
-            "steps": module.total_steps,
-            "seconds": round(self._seconds(), 1),
-            "pictures": module.total_steps * self.recipe.training.batch_size
-            * self.recipe.training.devices * self.recipe.augment.views
-            * passes_a_picture(module.tasks),
-        }  # fmt: skip
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._started = self._saved = time.monotonic()
-        if trainer.is_global_zero:
-            self._write_lines()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose the epoch's order."""
-        loader = trainer.train_dataloader
-        if loader is not None:
-            loader.sampler.set_epoch(trainer.current_epoch)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write down the epoch, keep the best weights, save a checkpoint where it is time."""
-        assert isinstance(pl_module, HybridModule)
-        if pl_module.validation and trainer.is_global_zero:
-            self._note(trainer, pl_module)
-        self._log(trainer, pl_module)
-        due = time.monotonic() - self._saved >= 60 * self.recipe.training.checkpoint_minutes
-        due = trainer.strategy.broadcast(due)  # every process has to take part in saving
-        if due and trainer.current_epoch + 1 < self.recipe.training.epochs:
-            self._save(trainer)
-
-    def _note(self, trainer: pl.Trainer, module: HybridModule) -> None:
-        line = {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
-            "seconds": round(self._seconds(), 2),
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            "train": module.training_averages(),
-            "val": module.validation,
-        }
-        self.lines.append(line)
-        self._write_lines()
-        select = self.recipe.training.select
-        value = module.validation[select]
-        better = (
-            self.best is None
-            or (value < self.best["value"] if select == "nll" else value > self.best["value"])
-        )  # fmt: skip
-        if better:
-            self.best = {"epoch": line["epoch"], "value": value}
-            save_weights(module.evaluated_model(), self.folder.best)
-
-    def _log(self, trainer: pl.Trainer, module: HybridModule) -> None:
-        figures = {f"train/{name}": value for name, value in module.training_averages().items()}
-        figures |= {f"val/{name}": value for name, value in module.validation.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(figures, step=trainer.global_step)
-
-    def _write_lines(self) -> None:
-        text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        self.folder.metrics.write_text(text)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        temporary = self.folder.checkpoint.with_name(f".{self.folder.checkpoint.name}.tmp")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(self.folder.checkpoint)
-        self._saved = time.monotonic()
-
-    def _seconds(self) -> float:
-        return self.seconds_before + time.monotonic() - self._started

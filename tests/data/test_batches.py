@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridface.data.batches import Batch, BatchOrder, PictureBatches, make_loader
+from hybridface.data.batches import Batch, PictureBatches, make_loader
+from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
 from hybridface.data.source import Labels
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
+from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData
+from hybridface.data.source import MISSING
 from hybridface.data.splits import Index
 
 
@@ -23,25 +24,46 @@ class Batch:
         images: ``(B, 3, H, W)`` uint8 RGB, in ``channels_last`` order.
         labels: ``(B,)`` int64 class ids by label column, -1 where missing.
         soft: ``(B, K)`` float32 class probabilities by label column, where the data has votes.
+        labelled: How many of the pictures come from the labelled data set; they stand first, and
+            only they are shown to the supervised heads. All where null.
     """
 
     images: Tensor
     labels: dict[str, Tensor]
     soft: dict[str, Tensor]
+    labelled: int | None = None
 
     def repeat(self, times: int) -> Batch:
-        """Return the batch ``times`` over, one whole batch after the other."""
+        """Return the batch ``times`` over, one whole batch after the other.
+
+        Raises:
+            ValueError: The batch holds pictures without labels.
+        """
         if times == 1:
             return self
+        if self.labelled is not None:
+            raise ValueError("a batch with unlabelled pictures cannot be repeated")
         return Batch(
             self.images.repeat(times, 1, 1, 1).contiguous(memory_format=torch.channels_last),
             {name: value.repeat(times) for name, value in self.labels.items()},
             {name: value.repeat(times, 1) for name, value in self.soft.items()},
         )
 
+    def rows(self, rows: Tensor | slice) -> Batch:
+        """Return some of the pictures, as a batch of labelled ones."""
+        return Batch(
+            self.images[rows],
+            {name: value[rows] for name, value in self.labels.items()},
+            {name: value[rows] for name, value in self.soft.items()},
+        )
+
 
 class PictureBatches(Dataset[Batch]):
-    """A split of prepared data; an index array gives a whole batch."""
+    """A split of prepared data; an index array gives a whole batch.
+
+    A pair of index arrays gives a batch with pictures of ``data.unlabelled`` after the labelled
+    ones.
+    """
 
     def __init__(self, data: PreparedData, rows: Index) -> None:
         self.data = data
@@ -50,54 +72,42 @@ class PictureBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: Index) -> Batch:
+    def __getitem__(self, index: Index | tuple[Index, Index]) -> Batch:
+        if isinstance(index, tuple):
+            return self._mixed(*index)
         rows = self.rows[index]
-        images = torch.from_numpy(np.asarray(self.data.images[rows])).permute(0, 3, 1, 2)
         labels = {n: torch.from_numpy(c.ids[rows]) for n, c in self.data.labels.items()}
         soft = {
             name: torch.from_numpy(column.soft[rows])
             for name, column in self.data.labels.items()
             if column.soft is not None
         }
-        return Batch(images, labels, soft)
+        return Batch(_images(np.asarray(self.data.images[rows])), labels, soft)
+
+    def _mixed(self, index: Index, others: Index) -> Batch:
+        batch = self[index]
+        assert self.data.unlabelled is not None
+        images = _images(self.data.unlabelled.read(others))
+        missing = torch.full((len(others),), MISSING)
+        return Batch(
+            torch.cat([batch.images, images]).contiguous(memory_format=torch.channels_last),
+            {name: torch.cat([value, missing]) for name, value in batch.labels.items()},
+            {
+                name: torch.cat([value, value.new_zeros(len(others), value.shape[1])])
+                for name, value in batch.soft.items()
+            },
+            labelled=len(index),
+        )
 
 
-class BatchOrder(Sampler[Index]):
-    """Index arrays of a split: shuffled by (seed, epoch), or in order.
-
-    Every process gets its own part of each epoch; all parts have the same number of batches. In
-    training a last batch that is not full is left out, unless it is the only one.
-    """
-
-    def __init__(
-        self, count: int, size: int, *, seed: int | None, rank: int = 0, world: int = 1
-    ) -> None:
-        self.count, self.size, self.seed = count, size, seed
-        self.rank, self.world = rank, world
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is for."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        own = self.count // self.world
-        full = own // self.size
-        if self.seed is None:
-            return math.ceil(self.count / self.size)
-        return max(1, full)
-
-    def __iter__(self) -> Iterator[Index]:
-        if self.seed is None:
-            order = np.arange(self.count)
-        else:
-            random = np.random.default_rng([self.seed, 4, self.epoch])
-            order = random.permutation(self.count)[self.rank :: self.world]
-        for number in range(len(self)):
-            yield order[number * self.size : (number + 1) * self.size]
+def _images(pictures: NDArray[np.uint8]) -> Tensor:
+    """Return pictures ``(B, H, W, 3)`` as a ``channels_last`` tensor ``(B, 3, H, W)``."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
 
-def make_loader(data: PreparedData, split: str, order: BatchOrder) -> DataLoader[Batch]:
+def make_loader(
+    data: PreparedData, split: str, order: BatchOrder | MixedOrder
+) -> DataLoader[Batch]:
     """Return a loader of whole batches of a split; it needs no workers, reads are mapped."""
     return DataLoader(
         PictureBatches(data, data.splits[split]), sampler=order, batch_size=None, num_workers=0

@@ -14,6 +14,7 @@ from hybridface.data.cache import CachedPictures, Progress, open_cache
 from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked
+from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled
 from hybridface.errors import DataError, UsageError
 
 
@@ -31,6 +32,7 @@ class PreparedData:
         duplicates: Training pictures dropped because they stand in validation or test.
         validation_duplicates: Validation pictures dropped because they stand in test.
         notes: What the source wants a reader to know.
+        unlabelled: Pictures that only the self-supervised tasks learn from.
     """
 
     spec: str
@@ -42,6 +44,7 @@ class PreparedData:
     duplicates: list[str]
     validation_duplicates: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unlabelled: UnlabelledPictures | None = None
 
     def report(self) -> dict[str, Any]:
         """Return what a run's report says of its data, ready for JSON."""
@@ -63,6 +66,7 @@ class PreparedData:
             "dropped_duplicates": self.duplicates,
             "dropped_from_validation": self.validation_duplicates,
             "problems": [{"where": p.where, "what": p.what} for p in self.problems],
+            "unlabelled": None if self.unlabelled is None else self.unlabelled.report(),
         }
 
 
@@ -100,10 +104,13 @@ def prepare_data(
         _refuse_problems(config, problems)
     balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
     seed = seed if config.seed is None else config.seed
-    split = _split_rows(config, rows, balance, usable, seed)
+    split, rest = _split_rows(config, rows, balance, usable, seed)
     duplicates, shown = _drop_duplicates(config, pictures, split)
     _draw_labels(config, balance, split, seed)
     _refuse_unusable(config, rows, usable, split)
+    held_out = (split == "val") | (split == "test")
+    rest &= ~held_out & (split != "train")
+    unlabelled_pictures = gather_unlabelled(config, pictures, rest, held_out, progress)
     unlabelled = [] if labelled.all() else [f"{int((~labelled).sum())} rows without a label"]
     return PreparedData(
         spec=config.source,
@@ -115,6 +122,7 @@ def prepare_data(
         duplicates=[rows.keys[row] for row in np.flatnonzero(duplicates)],
         validation_duplicates=[rows.keys[row] for row in np.flatnonzero(shown)],
         notes=[*rows.notes, *unlabelled],
+        unlabelled=unlabelled_pictures,
     )
 
 
@@ -140,8 +148,13 @@ def _refuse_problems(config: DataConfig, problems: Sequence[Problem]) -> None:
 
 def _split_rows(
     config: DataConfig, rows: Rows, balance: Index, usable: NDArray[np.bool_], seed: int
-) -> NDArray[np.str_]:
-    """Give every usable row its split; rows of no split train."""
+) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """Give every usable row its split; rows of no split train.
+
+    Returns:
+        The splits, and which rows may be learned from without their labels: those of no held-out
+        split or fold, and of no person who is held out.
+    """
     split = np.where(rows.split == "", "train", rows.split).astype("U5")
     if config.folds is not None:
         folds = config.folds
@@ -152,12 +165,15 @@ def _split_rows(
             )
         assigned = assign_folds(balance, rows.group, folds.count, folds.seed)
         split = np.where(assigned == folds.test, "test", "train").astype("U5")
+    rest = split == "train"
     split[~usable] = ""
     if not (split == "val").any():
         train = np.flatnonzero(split == "train")
         group = None if rows.group is None else rows.group[train]
         split[train[cut(balance[train], group, config.validation, seed)]] = "val"
-    return split
+    if rows.group is not None:
+        rest &= ~np.isin(rows.group, np.unique(rows.group[(split == "val") | (split == "test")]))
+    return split, rest
 
 
 def _drop_duplicates(

@@ -43,11 +43,14 @@ class TuningGroup(Section):
         base: Recipe keys that every trial of the group shares.
         after: Groups whose best settings the trials start from.
         trials: Settings, each laid over the base.
+        trials_only: Recipe keys laid over every trial but not over the arms, such as a shorter
+            schedule.
     """
 
     base: Content = Field(default_factory=dict)
     after: tuple[str, ...] = ()
     trials: tuple[Content, ...] = Field(min_length=1)
+    trials_only: Content = Field(default_factory=dict)
 
 
 class StudyConfig(Section):
@@ -110,11 +113,18 @@ class Cell:
             task.name: task.config.model_dump(mode="json", exclude_defaults=True)
             for task in build_tasks(self.recipe.tasks)
         }
-        kind, _, rest = self.recipe.data.source.partition(":")
-        path, _, options = rest.partition("?")
-        content["data"]["source"] = [kind, Path(path).name, options]
+        content["data"]["source"] = _elsewhere(self.recipe.data.source)
+        if self.recipe.data.unlabelled:
+            content["data"]["unlabelled"] = [_elsewhere(s) for s in self.recipe.data.unlabelled]
         content["version"] = TRAINING_VERSION
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _elsewhere(source: str) -> list[str]:
+    """Return what of ``KIND:PATH?options`` is the same wherever the data lie."""
+    kind, _, rest = source.partition(":")
+    path, _, options = rest.partition("?")
+    return [kind, Path(path).name, options]
 
 
 def _check_names(config: StudyConfig) -> None:

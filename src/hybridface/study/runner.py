@@ -115,8 +115,9 @@ class Study:
         base = merge(base, tuning.base)
         seed = self.config.tuning_seed
         return [
-            self._build(f"{TUNING}{group}", group, seed, merge(base, settings), settings)
+            self._build(f"{TUNING}{group}", group, seed, change, settings)
             for settings in tuning.trials
+            for change in [merge(merge(base, settings), tuning.trials_only)]
         ]
 
     def cell(self, arm: str, seed: int) -> Cell:

@@ -29,10 +29,13 @@ class TaskConfig(Section):
     Attributes:
         type: Which kind of task; its name in the recipe where null.
         weight: Factor of its loss.
+        final_weight: Factor of its loss at the last step, reached in a straight line; null for a
+            weight that stays.
     """
 
     type: str | None = None
     weight: float = Field(1.0, ge=0)
+    final_weight: float | None = Field(None, ge=0)
 
 
 class SelfSupervisedConfig(TaskConfig):

@@ -1,0 +1,135 @@
+"""In which order the rows of a split make batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from hybridface.data.source import MISSING
+from hybridface.data.splits import Index
+
+
+class BatchOrder(Sampler[Index]):
+    """Index arrays of a split: shuffled by (seed, epoch), or in order.
+
+    Every process gets its own part of each epoch; all parts have the same number of batches. In
+    training a last batch that is not full is left out, unless it is the only one.
+
+    Args:
+        count: Rows of the split.
+        size: Rows of a batch.
+        seed: Decides the order; null for the rows as they stand.
+        rank: Number of this process.
+        world: How many processes there are.
+        classes: ``(count,)`` class ids; with them every class comes equally often, its rows in
+            turn. Rows of no class (-1) keep their share.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        size: int,
+        *,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+        classes: Index | None = None,
+    ) -> None:
+        self.count, self.size, self.seed = count, size, seed
+        self.rank, self.world = rank, world
+        self.classes = classes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration is for."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        own = self.count // self.world
+        full = own // self.size
+        if self.seed is None:
+            return math.ceil(self.count / self.size)
+        return max(1, full)
+
+    def __iter__(self) -> Iterator[Index]:
+        if self.seed is None:
+            order = np.arange(self.count)
+        else:
+            random = np.random.default_rng([self.seed, 4, self.epoch])
+            if self.classes is None:
+                order = random.permutation(self.count)
+            else:
+                order = random.permutation(balanced_rows(self.classes, random))
+            order = order[self.rank :: self.world]
+        for number in range(len(self)):
+            yield order[number * self.size : (number + 1) * self.size]
+
+
+def balanced_rows(classes: Index, random: np.random.Generator) -> Index:
+    """Draw as many rows as there are, of each class as many as of any other.
+
+    Args:
+        classes: ``(N,)`` class ids, -1 where missing; rows without one keep their number.
+        random: Source of the random numbers.
+
+    Returns:
+        ``(N,)`` row numbers in no order. The rows of a class come equally often up to one.
+    """
+    present = np.unique(classes[classes != MISSING])
+    known = int((classes != MISSING).sum())
+    more = random.permutation(len(present)) < known % max(1, len(present))
+    drawn = [np.flatnonzero(classes == MISSING)]
+    for number, extra in zip(present, more, strict=True):
+        rows = random.permutation(np.flatnonzero(classes == number))
+        drawn.append(np.resize(rows, known // len(present) + int(extra)))
+    return np.concatenate(drawn)
+
+
+class MixedOrder(Sampler[tuple[Index, Index]]):
+    """Batches of labelled rows, each with pictures without labels.
+
+    An epoch is one of the labelled rows. The others run on from epoch to epoch, all of them once
+    before any comes again, in an order that the seed decides, so that a resumed run goes on where
+    it was.
+
+    Args:
+        labelled: The order of the labelled rows.
+        count: How many pictures without labels there are.
+        size: How many of them a batch gets.
+    """
+
+    def __init__(self, labelled: BatchOrder, count: int, size: int) -> None:
+        self.labelled, self.count, self.size = labelled, count, size
+        self._pass: tuple[int, Index] = (-1, np.zeros(0, dtype=np.int64))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration is for."""
+        self.labelled.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __iter__(self) -> Iterator[tuple[Index, Index]]:
+        rank, world = self.labelled.rank, self.labelled.world
+        first = self.labelled.epoch * len(self)
+        for number, rows in enumerate(self.labelled):
+            start = ((first + number) * world + rank) * self.size
+            yield rows, self._stream(np.arange(start, start + self.size))
+
+    def _stream(self, places: Index) -> Index:
+        """Return what stands at some places of the endless order."""
+        passes = places // self.count
+        parts: Sequence[Index] = [
+            self._permutation(int(number))[places[passes == number] % self.count]
+            for number in np.unique(passes)
+        ]
+        return np.concatenate(parts)
+
+    def _permutation(self, number: int) -> Index:
+        if self._pass[0] != number:
+            random = np.random.default_rng([self.labelled.seed or 0, 5, number])
+            self._pass = (number, random.permutation(self.count))
+        return self._pass[1]

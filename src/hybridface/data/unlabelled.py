@@ -1,0 +1,116 @@
+"""Pictures without labels, for the self-supervised tasks: other data sets, or the rest of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.config import REST, DataConfig
+from hybridface.data.cache import CachedPictures, Progress, open_cache
+from hybridface.data.source import Problem
+from hybridface.data.sources import open_source
+from hybridface.data.splits import Index
+from hybridface.errors import DataError
+
+
+@dataclass
+class UnlabelledPictures:
+    """Pictures of several data sets, numbered through.
+
+    Attributes:
+        specs: The data sets as the recipe names them.
+        images: ``(N_i, size, size, 3)`` uint8 of each, memory-mapped.
+        rows: The rows used of each.
+        dropped: How many were left out because they stand in validation or test.
+        problems: What was skipped, and why.
+    """
+
+    specs: list[str] = field(default_factory=list)
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    rows: list[Index] = field(default_factory=list)
+    dropped: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self.rows)
+
+    def read(self, index: Index) -> NDArray[np.uint8]:
+        """Return pictures by number, ``(B, size, size, 3)`` uint8."""
+        bounds = np.cumsum([0, *(len(rows) for rows in self.rows)])
+        source = np.searchsorted(bounds, index, side="right") - 1
+        side = self.images[0].shape[1]
+        pictures = np.empty((len(index), side, side, 3), dtype=np.uint8)
+        for number, (images, rows) in enumerate(zip(self.images, self.rows, strict=True)):
+            here = source == number
+            pictures[here] = images[rows[index[here] - bounds[number]]]
+        return pictures
+
+    def report(self) -> dict[str, object]:
+        """Return what a run's report says of them, ready for JSON."""
+        counts = {spec: len(rows) for spec, rows in zip(self.specs, self.rows, strict=True)}
+        return {
+            "sources": counts,
+            "dropped_duplicates": self.dropped,
+            "problems": [{"where": p.where, "what": p.what} for p in self.problems],
+        }
+
+
+def gather_unlabelled(
+    config: DataConfig,
+    pictures: CachedPictures,
+    rest: NDArray[np.bool_],
+    held_out: NDArray[np.bool_],
+    progress: Progress | None = None,
+) -> UnlabelledPictures | None:
+    """Open what ``data.unlabelled`` names.
+
+    Args:
+        config: The recipe's data section.
+        pictures: The labelled data set.
+        rest: Its rows that could train but are not among the labelled ones.
+        held_out: Its validation and test rows; no picture that equals one of them is used.
+        progress: Called with (done, total) while pictures are decoded.
+
+    Returns:
+        The pictures, or None where the recipe asks for none. Rows that another data set holds for
+        validation or test are not used.
+
+    Raises:
+        DataError: One of them has no picture that could be used, or has problems that are to be
+            refused.
+    """
+    if not config.unlabelled:
+        return None
+    found = UnlabelledPictures()
+    secret = np.unique(pictures.digests[held_out])
+    for spec in config.unlabelled:
+        if spec == REST:
+            opened, usable = pictures, rest & pictures.decoded
+        else:
+            source = open_source(spec)
+            rows = source.read()
+            opened = open_cache(source, rows, config.size, progress)
+            usable = opened.decoded & np.isin(rows.split, ("", "train"))
+            problems = [*rows.problems, *opened.problems]
+            if problems and config.problems == "refuse":
+                raise DataError(
+                    f"data.unlabelled: {spec}: {len(problems)} rows cannot be used, the first "
+                    f"{problems[0].where}: {problems[0].what}; mend or remove them, or say "
+                    "data.problems=skip to do without them"
+                )
+            found.problems += problems
+        seen = np.isin(opened.digests, secret) & usable & config.drop_duplicates
+        found.dropped += int(seen.sum())
+        chosen = np.flatnonzero(usable & ~seen)
+        if not len(chosen):
+            raise DataError(
+                f"data.unlabelled: {spec}: no picture is left that could train: "
+                f"{len(usable)} rows, {int(seen.sum())} of them in validation or test"
+                + (" (data.fraction leaves no rest)" if spec == REST else "")
+            )
+        found.specs.append(spec)
+        found.images.append(opened.images)
+        found.rows.append(chosen)
+    return found

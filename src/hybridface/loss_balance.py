@@ -1,0 +1,67 @@
+"""How the losses of several tasks become the one that is minimised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hybridface.tasks.base import Task
+
+BalanceMode = Literal["fixed", "uncertainty", "geometric"]
+SMALLEST_LOSS = 1e-8
+
+
+class LossBalance(nn.Module):
+    """Joins the losses of the tasks, each with its weight.
+
+    ``fixed`` is the weighted sum. ``uncertainty`` learns a log-variance s of each task and
+    minimises the weighted sum of exp(-s) L + s / 2 (Kendall et al. 2018, arXiv:1705.07115);
+    tasks whose weight is 0 learn none. ``geometric`` is the weighted geometric mean (Chennupati et
+    al. 2019, arXiv:1904.08492); a task whose loss is 0 in a batch, such as one without a label
+    there, is left out of it.
+
+    Args:
+        tasks: The tasks.
+        mode: Which of the three.
+    """
+
+    def __init__(self, tasks: Sequence[Task], mode: BalanceMode = "fixed") -> None:
+        super().__init__()
+        self.configs = {task.name: task.config for task in tasks}
+        self.mode = mode
+        self.log_variances = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(())) for name in self.configs}
+            if mode == "uncertainty"
+            else {}
+        )
+
+    def weight(self, name: str, progress: float) -> float:
+        """Return a task's weight when a part ``progress`` of all steps is done."""
+        config = self.configs[name]
+        first: float = config.weight
+        return (
+            first
+            if config.final_weight is None
+            else (first + (config.final_weight - first) * progress)
+        )
+
+    def forward(self, losses: Mapping[str, Tensor], progress: float = 0.0) -> Tensor:
+        """Return the joint loss, a scalar.
+
+        Args:
+            losses: The loss of each task, by name, in any order.
+            progress: The part of all steps that is done, from 0 to 1.
+        """
+        weights = {name: self.weight(name, progress) for name in losses}
+        if self.mode == "geometric":
+            values = torch.stack(list(losses.values()))
+            shares = values.new_tensor(list(weights.values())) * (values > SMALLEST_LOSS)
+            logs = values.clamp(min=SMALLEST_LOSS).log()
+            return ((logs * shares).sum() / shares.sum().clamp(min=SMALLEST_LOSS)).exp()
+        if self.mode == "uncertainty":
+            variances = self.log_variances
+            losses = {n: (-variances[n]).exp() * x + variances[n] / 2 for n, x in losses.items()}
+        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()

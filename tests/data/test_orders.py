@@ -1,0 +1,76 @@
+"""In which order rows make batches: classes in balance, pictures without labels beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridface.data.orders import BatchOrder, MixedOrder, balanced_rows
+
+
+def epochs(order: MixedOrder, *numbers: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+    found = []
+    for number in numbers:
+        order.set_epoch(number)
+        found += [others for _, others in order]
+    return found
+
+
+@given(st.lists(st.integers(-1, 4), min_size=1, max_size=60), st.integers(0, 9))
+def test_every_class_comes_equally_often(ids: list[int], seed: int) -> None:
+    classes = np.array(ids)
+    rows = balanced_rows(classes, np.random.default_rng(seed))
+    assert len(rows) == len(classes)
+    drawn = classes[rows]
+    assert (drawn == -1).sum() == (classes == -1).sum()
+    counts = [int((drawn == number).sum()) for number in np.unique(classes[classes >= 0])]
+    assert not counts or max(counts) - min(counts) <= 1
+    for number in np.unique(classes):
+        times = np.bincount(rows[drawn == number], minlength=len(classes))[classes == number]
+        assert times.max() - times.min() <= 1
+
+
+def test_balanced_epochs_differ_and_come_again() -> None:
+    classes = np.array([0] * 90 + [1] * 10)
+    order = BatchOrder(100, 20, seed=3, classes=classes)
+    first = np.concatenate(list(order))
+    order.set_epoch(1)
+    second = np.concatenate(list(order))
+    assert sorted(classes[first]) == sorted(classes[second]) == [0] * 50 + [1] * 50
+    assert set(first[classes[first] == 0]) != set(second[classes[second] == 0])
+    order.set_epoch(0)
+    assert np.array_equal(np.concatenate(list(order)), first)
+
+
+def test_unlabelled_pictures_run_on_over_epochs() -> None:
+    """Each comes once before any comes again, whatever the epochs are."""
+    order = MixedOrder(BatchOrder(12, 4, seed=7), count=10, size=4)
+    stream = np.concatenate(epochs(order, 0, 1, 2, 3, 4))
+    assert len(stream) == 5 * 3 * 4
+    for start in range(0, 60, 10):
+        assert sorted(stream[start : start + 10]) == list(range(10))
+    assert not np.array_equal(stream[:10], stream[10:20])
+
+
+def test_a_later_epoch_needs_no_earlier_one() -> None:
+    order = MixedOrder(BatchOrder(12, 4, seed=7), count=10, size=4)
+    whole = epochs(order, 0, 1, 2)
+    alone = epochs(MixedOrder(BatchOrder(12, 4, seed=7), count=10, size=4), 2)
+    assert all(np.array_equal(a, b) for a, b in zip(whole[6:], alone, strict=True))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_step_may_hold_more_pictures_than_there_are(count: int) -> None:
+    order = MixedOrder(BatchOrder(4, 4, seed=0), count=count, size=8)
+    (others,) = epochs(order, 0)
+    assert np.bincount(others, minlength=count).min() >= 8 // count
+
+
+def test_processes_share_the_unlabelled_pictures() -> None:
+    parts = [
+        np.concatenate(epochs(MixedOrder(BatchOrder(8, 2, seed=1, rank=r, world=2), 100, 3), 0))
+        for r in (0, 1)
+    ]
+    assert len(set(parts[0]) | set(parts[1])) == len(parts[0]) + len(parts[1])

@@ -14,12 +14,31 @@ from hybridface.errors import HybridFaceError
 
 app = typer.Typer(
     name="hybridface",
-    help="Face models trained with hybrid learning: supervised and self-supervised together.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from hybridface import __version__
+
+        print(f"hybridface {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Face models trained with hybrid learning: supervised and self-supervised together."""
+
+
 data_app = typer.Typer(help="Data sets: which kinds there are.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 

@@ -90,13 +90,19 @@ class Study:
         return self.rows()
 
     def _run(self) -> None:
-        for name in self.config.tuning:
-            cells = self.trials(name)
-            self._train(cells)
-            self.best[name] = self._best_settings(name, cells)
+        waiting = dict(self.config.tuning)
+        while waiting:
+            ready = [name for name, group in waiting.items() if not {*group.after} & {*waiting}]
+            trials = {name: self.trials(name) for name in ready}
+            self._train([cell for cells in trials.values() for cell in cells])
+            for name in ready:
+                self.best[name] = self._best_settings(name, trials[name])
+                del waiting[name]
             self._write()
-        for seed in self.config.seeds:
-            self._train([self.cell(arm, seed) for arm in self.config.arms])
+        # One queue, so that no process waits for the last cell of a seed.
+        self._train(
+            [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
+        )
         self._write()
 
     def _check(self) -> None:

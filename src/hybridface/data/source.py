@@ -100,11 +100,12 @@ class Source(ABC):
     """Reads one data set's own layout. A kind is one subclass in ``data/sources``.
 
     Attributes:
-        kind: The name in ``KIND:PATH``.
+        kind: The name in ``KIND:PATH``. A class that is named as ``pkg.module:Class`` need not
+            say one; :func:`hybridface.data.sources.open_source` calls it by that name.
         layout: What must lie on disk, for ``hybridface data list`` and for errors.
     """
 
-    kind: ClassVar[str]
+    kind: str
     layout: ClassVar[str]
     Options: ClassVar[type[SourceOptions]] = SourceOptions
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from hybridface.config import Recipe, Section, read_yaml, validate
+from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks
 
@@ -110,9 +111,8 @@ class Cell:
             task.name: task.config.model_dump(mode="json", exclude_defaults=True)
             for task in build_tasks(self.recipe.tasks)
         }
-        kind, _, rest = self.recipe.data.source.partition(":")
-        path, _, options = rest.partition("?")
-        content["data"]["source"] = [kind, Path(path).name, options]
+        spec = split_spec(self.recipe.data.source)
+        content["data"]["source"] = [spec.kind, Path(spec.path).name, spec.query]
         content["version"] = TRAINING_VERSION
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

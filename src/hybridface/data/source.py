@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from hybridface.errors import DataError
 MISSING = -1
 SPLITS = ("train", "val", "test")
 MOST_THREADS = 16
+Given = TypeVar("Given")
 Made = TypeVar("Made")
 Pixels = NDArray[np.uint8]
 
@@ -169,8 +170,7 @@ class Source(ABC):
                 return Problem(rows.keys[row], what)
             return finish(pixels)
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
-            return list(pool.map(one, index))
+        return in_threads(one, index)
 
     def refuse(self, found: str) -> DataError:
         """Build the error for a layout that is not there."""
@@ -178,6 +178,12 @@ class Source(ABC):
             f"{self.kind}:{self.path}: this is not a data set of kind '{self.kind}'.\n"
             f"  expected: {self.layout}\n  found: {found}"
         )
+
+
+def in_threads(work: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
+    """Return what ``work`` makes of each of ``given``, in order, from as many threads as cores."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+        return list(pool.map(work, given))
 
 
 def is_file(path: Path) -> bool:

@@ -27,6 +27,11 @@ Made = TypeVar("Made")
 Pixels = NDArray[np.uint8]
 
 
+def as_text(name: str) -> str:
+    """Return a file's name as UTF-8 can hold it: names need not be UTF-8, reports are."""
+    return name.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something in a data set that cannot be used.
@@ -40,10 +45,8 @@ class Problem:
     what: str
 
     def __post_init__(self) -> None:
-        # File names need not be UTF-8; reports and terminals are.
         for name in ("where", "what"):
-            text = getattr(self, name).encode("utf-8", "replace").decode()
-            object.__setattr__(self, name, text)
+            object.__setattr__(self, name, as_text(getattr(self, name)))
 
 
 @dataclass(frozen=True)

@@ -48,15 +48,16 @@ class _Found:
         self.keys.append(key)
         self.splits.append(split)
         self.names.append(name.casefold())
-        self.classes.setdefault(name.casefold(), name)
+        self.classes.setdefault(name.casefold(), _printable(name))
 
 
 class Folder(Source):
     """Class folders, with or without folders of splits above them.
 
     Everything below a class folder, however deep, belongs to the class. Classes are in the order
-    of their names, case aside, and are called as their folders are. Hidden files and files that
-    are no pictures by their suffix are left alone; links are followed.
+    of their names, case aside, and are called as their folders are; a character that cannot be
+    printed, such as a line break or a byte that is not UTF-8, is escaped. Hidden files and files
+    that are no pictures by their suffix are left alone; links are followed.
     """
 
     kind = "folder"
@@ -184,6 +185,13 @@ class Folder(Source):
 
     def _key(self, entry: os.DirEntry[str]) -> str:
         return Path(entry.path).relative_to(self.root).as_posix()
+
+
+def _printable(name: str) -> str:
+    """Escape what cannot be printed, so that the name of any folder can be a class's."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in name
+    )
 
 
 def _is_there(entry: os.DirEntry[str]) -> bool:

@@ -209,8 +209,8 @@ def open_table(path: Path) -> CsvFile:
         raise DataError(f"{path}: cannot be read ({error}); expected a CSV file") from error
     if b"\0" in start:
         raise DataError(
-            f"{path}: not a text file in UTF-8 (a spreadsheet, Parquet not named .parquet, UTF-16?); "
-            "expected CSV, so save it as 'CSV UTF-8'"
+            f"{path}: not a text file in UTF-8 (a spreadsheet, text in UTF-16, or Parquet that is "
+            "not named .parquet?); expected CSV, so save it as 'CSV UTF-8'"
         )
     read = [(mark, _first_record(path, mark)) for mark in _DELIMITERS]
     delimiter, names = max(read, key=lambda pair: len(pair[1]))

@@ -16,6 +16,7 @@ import pytest
 from damage import EXAMPLES, write_damaged
 from hybridface.config import DataConfig
 from hybridface.data.prepare import PreparedData, prepare_data
+from hybridface.data.source import as_text
 from hybridface.errors import HybridFaceError
 
 FEW, MANY = 40, 1000
@@ -52,11 +53,11 @@ def check(data: PreparedData) -> None:
     """Every row is used, or named; and the report can be written."""
     json.dumps(data.report(), ensure_ascii=False).encode()
     named = {problem.where for problem in data.problems}
-    named |= {*data.duplicates, *data.validation_duplicates}
+    named |= {as_text(key) for key in (*data.duplicates, *data.validation_duplicates)}
     used = np.concatenate(list(data.splits.values()))
     assert len(np.unique(used)) == len(used)
     for row in set(range(len(data.keys))) - set(used.tolist()):
-        assert data.keys[row].encode("utf-8", "replace").decode() in named, data.keys[row]
+        assert as_text(data.keys[row]) in named, data.keys[row]
 
 
 def failures(kind: str, seeds: range, place: Path) -> tuple[dict[int, str], int]:

@@ -94,6 +94,9 @@ class ParquetTable(Table):
 class EmbeddedPictures:
     """Encoded pictures in a column of a Parquet file, read some at a time, best in order.
 
+    No more is held than some pictures and one page, the least part of a file that can be read;
+    how many pictures a page has was decided where the file was written.
+
     Attributes:
         path: The file.
         column: The column of bytes, with a dot before a field of it.

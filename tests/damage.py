@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -210,7 +211,7 @@ def damage_tree(root: Path, chance: random.Random) -> None:
         return
     path = chance.choice(found)
     kind = chance.randrange(7)
-    if kind == 0 or (path.is_dir() and kind > 2):
+    if kind == 0:
         name = chance.choice(STRANGE_NAMES)
         path.rename(path.with_name(name + path.suffix * chance.randrange(2)))
         return
@@ -220,9 +221,13 @@ def damage_tree(root: Path, chance: random.Random) -> None:
     if kind == 2:
         (path.parent / f"copy{path.suffix}").symlink_to(path)
         return
-    path.unlink()
+    was_folder = path.is_dir()
+    if was_folder:
+        shutil.rmtree(path)
+    else:
+        path.unlink()
     if kind == 3:
-        path.mkdir()
+        path.touch() if was_folder else path.mkdir()
     elif kind == 4:
         path.symlink_to(chance.choice((path, root / "nowhere", Path("/dev/null"), Path("x" * 300))))
     elif kind == 5:

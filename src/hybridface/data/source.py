@@ -197,6 +197,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Say whether there is a folder that can be listed, also for names that none can have."""
+    try:
+        return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
+    except (OSError, ValueError):
+        return False
+
+
 def describe_folder(path: Path, most: int = 8) -> str:
     """Say in a few words what lies in a folder, for an error."""
     try:

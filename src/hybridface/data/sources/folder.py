@@ -18,6 +18,7 @@ from hybridface.data.source import (
     Source,
     SourceOptions,
     describe_folder,
+    is_folder,
 )
 from hybridface.data.sources.tables import split_name
 
@@ -71,7 +72,7 @@ class Folder(Source):
     def read(self) -> Rows:
         """Look through the folders; see :meth:`hybridface.data.source.Source.read`."""
         problems: list[Problem] = []
-        if not _is_folder(self.root):
+        if not is_folder(self.root):
             raise self.refuse(describe_folder(self.root))
         found = _Found()
         for split, folder in self._parts(problems):
@@ -200,10 +201,3 @@ def _is_there(entry: os.DirEntry[str]) -> bool:
     except OSError:
         return False
     return True
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False

@@ -39,6 +39,11 @@ def no_usable_row(path: Path, problems: Sequence[Problem]) -> str:
     return f"no usable row in {path} ({reasons or 'there is none below the first line'})"
 
 
+def whole_number(cell: str) -> int | None:
+    """Return the number that a cell of one to eight digits holds, else None."""
+    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) < 9 else None
+
+
 def is_missing(cell: str) -> bool:
     """Say whether a cell holds no value: empty, ``nan``, ``NA`` or ``-1``."""
     return cell.casefold() in _MISSING_CELLS

@@ -24,19 +24,29 @@ def block_after(text: str, mark: str) -> str:
     return found[1]
 
 
+def run_commands(block: str, folder: Path) -> list[str]:
+    """Run the ``hybridface`` commands of a block in a folder; returns what each printed."""
+    printed = []
+    for line in block.splitlines():
+        command = shlex.split(line, comments=True)
+        assert command[0].endswith("hybridface")
+        # As the installed script does, which does not put the working folder on Python's path.
+        start = "import sys; sys.path.remove(''); from hybridface.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", start, *command[1:]],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        printed.append(done.stdout)
+    return printed
+
+
 def test_quickstart_commands_run_as_they_stand(
     tmp_path: Path, hybridface_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("configs", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for line in block_after(README, "run: quickstart").splitlines():
-        command = shlex.split(line, comments=True)
-        assert command[0].endswith("hybridface")
-        done = subprocess.run(
-            [sys.executable, "-m", "hybridface", *command[1:]],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    run_commands(block_after(README, "run: quickstart"), tmp_path)
 
 
 def test_python_example_runs(
@@ -117,6 +127,31 @@ def test_added_source_of_the_guide_reads(
         importlib.invalidate_caches()
     assert rows.labels["expression"].names == ("happy", "sad")
     assert rows.labels["expression"].ids.tolist() == [0, 0, 1]
+
+
+def test_task_and_source_of_a_module_of_ones_own(tmp_path: Path, hybridface_cache: Path) -> None:
+    from PIL import Image
+
+    from hybridface.runs import load_model
+
+    for name in ("mine", "pictures"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for name in ("tasks/upside_down.py", "data/sources/named.py"):
+        code = block_after(CONTRIBUTING, f"example: {name}")
+        (tmp_path / "mine" / Path(name).name).write_text(code)
+    for name in ("sad_1.png", "happy_1.png", "happy_2.png"):
+        Image.new("RGB", (20, 20)).save(tmp_path / "pictures" / name)
+    printed = run_commands(block_after(CONTRIBUTING, "run: plug-ins"), tmp_path)
+    assert "3 pictures" in printed[1]
+    run = tmp_path / "runs" / "upright"
+    assert "upright/accuracy" in (run / "metrics.jsonl").read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr(sys, "path", list(sys.path))
+        _, tasks = load_model(run)
+    assert [task.name for task in tasks] == ["expression", "upright"]
+    assert type(tasks[1]).__name__ == "UpsideDown"
 
 
 def test_recipes_are_short_and_whole() -> None:

@@ -156,3 +156,24 @@ def test_resize_down_averages() -> None:
     checks = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
     small = images.resize(np.repeat(checks[..., None], 3, axis=2), 8)
     assert np.abs(small.astype(int) - 127.5).max() < 4
+
+
+@pytest.mark.parametrize(
+    "content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"<svg>"]
+)
+def test_nothing_is_given_to_other_programs(
+    content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subprocess.Popen", None)
+    with pytest.raises(DataError, match="not a picture that can be read"):
+        images.decode(content)
+
+
+def test_large_pictures_are_decoded_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "LARGE_PIXELS", 100)
+    content = encoded(Image.new("RGB", (20, 20), "red"), "PNG")
+    cut = content[: len(content) // 2]
+    for _ in range(3):  # also after one that fails
+        with pytest.raises(DataError):
+            images.decode(cut)
+        assert (images.decode(content) == (255, 0, 0)).all()

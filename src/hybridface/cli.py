@@ -189,6 +189,7 @@ def tasks() -> None:
         print(f"{name}: {kind.summary} ({nature})")
         for option, field in kind.Config.model_fields.items():
             print(f"    {option}: {field.default!r}")
+    print("one of your own: tasks.NAME.type=pkg.module:Class, a hybridface.tasks.base.Task")
 
 
 @data_app.command("list")
@@ -200,6 +201,7 @@ def data_list() -> None:
         print(f"{name}\n    {kind.layout}")
         for option, field in kind.Options.model_fields.items():
             print(f"    ?{option}={field.default}")
+    print("one of your own: pkg.module:Class:PATH, a hybridface.data.source.Source")
 
 
 @app.command()

@@ -45,7 +45,8 @@ class DataConfig(Section):
     """Which pictures and labels.
 
     Attributes:
-        source: ``KIND:PATH``, with options as ``KIND:PATH?key=value``.
+        source: ``KIND:PATH``, with options as ``KIND:PATH?key=value``; KIND may be a class of the
+            user's own, ``pkg.module:Class``.
         size: Side of the pictures the model sees, in pixels.
         folds: Cut the test split from all rows; without it the source's own splits are used.
         validation: Part of the training rows that becomes validation where the source has none.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybridface.config import read_yaml
 from hybridface.data.source import Rows, Source
-from hybridface.data.sources import open_source
+from hybridface.data.sources import open_source, split_spec
 from hybridface.errors import HybridFaceError
 
 
@@ -61,11 +61,11 @@ def _data_of_run(model_file: Path) -> dict[str, Any] | None:
 
 def _is_same(spec: str, source: Source) -> bool:
     """Say whether a recipe's source is the same kind at the same place."""
+    if split_spec(spec).kind != source.kind:  # and no module that only the recipe names is run
+        return False
     try:
         other = open_source(spec)
-    except HybridFaceError:  # a kind that this version does not know
-        return False
-    if other.kind != source.kind:
+    except HybridFaceError:  # options that this version does not know
         return False
     theirs, ours = (Path(each.path).expanduser() for each in (other, source))
     if ours.exists():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import stat
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +16,33 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hybridface.errors import DataError
 
 MAX_PIXELS = 100_000_000
+LARGE_PIXELS = 16_000_000
 MAX_BYTES = 1_000_000_000
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"})
+
+
+# What Pillow decodes by itself. For some others, such as EPS, it starts programs that may hang.
+_FORMATS = (
+    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF",
+    "WEBP",
+)  # fmt: skip
+# A file of some kB may hold 100 million pixels: threads decode such ones by turns, not at once.
+_one_large = Lock()
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def decode(content: bytes, name: str = "picture") -> NDArray[np.uint8]:
     """Decode an encoded picture to RGB, upright by its EXIF orientation.
 
+    Of pictures with over 16 million pixels one is decoded at a time, whichever thread asks.
+
     Args:
-        content: The bytes of a JPEG, PNG, WebP or other file that Pillow reads.
+        content: The bytes of a JPEG, PNG, WebP or other file that Pillow decodes itself.
         name: What to call it in an error.
 
     Returns:
@@ -31,19 +52,24 @@ def decode(content: bytes, name: str = "picture") -> NDArray[np.uint8]:
         DataError: The bytes are no picture, are cut short, or have over 100 million pixels.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{name}: {image.width}x{image.height} is over {MAX_PIXELS} pixels")
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("I;16", "I;16B", "I", "F"):
-                upright = _to_eight_bits(upright)
-            return np.asarray(upright.convert("RGB"))
+            with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
+                return _to_rgb(image)
     except DataError:
         raise
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: not a picture that can be read") from error
     except Exception as error:  # Pillow raises nearly anything on damaged files
         raise DataError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in ("I;16", "I;16B", "I", "F"):
+        image = _to_eight_bits(image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

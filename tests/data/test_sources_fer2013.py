@@ -158,3 +158,10 @@ def test_fer2013_is_parsed_again_where_what_was_kept_is_damaged(
     assert store.stat().st_size == len(whole)
     store.unlink()
     assert isinstance(source.decode(source.read(), [0])[0], np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "cell", ["7", "00000000099", "0" * 5000, "9" * 5000, "\u0661", "\u00b2", "-1"]
+)
+def test_no_cell_is_a_class_that_is_not_there(cell: str) -> None:
+    assert fer2013_module.class_number(cell) == MISSING

@@ -209,6 +209,13 @@ def test_broken_pictures_are_problems(
     assert (cached.images[rows.keys.index("sad/wide.png")] == 255).all()
 
 
+def test_any_name_of_a_folder_can_be_a_class(tmp_path: Path, write_picture: Write) -> None:
+    for seed, name in enumerate(("a\nb", "\udcff", "\udcfe", "früh 😀")):
+        write_picture(tmp_path / name / "1.png", seed)
+    names = read(tmp_path).labels["expression"].names
+    assert sorted(names) == ["\\udcfe", "\\udcff", "a\\nb", "früh 😀"]
+
+
 def test_kinds_are_found_and_whole() -> None:
     kinds = source_kinds()
     assert list(kinds) == ["csv", "drawn", "fer2013", "ferplus", "folder", "rafdb"]

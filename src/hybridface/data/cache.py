@@ -70,7 +70,8 @@ def open_cache(
     place = cache_folder()
     content = source.fingerprint(rows, place / "digests")
     key = hashlib.sha256(f"{FORMAT}\0{source.kind}\0{size}\0{content}".encode()).hexdigest()[:24]
-    folder = place / "pictures" / f"{source.kind}-{size}px-{key}"
+    named = source.kind.replace(":", ".")
+    folder = place / "pictures" / f"{named}-{size}px-{key}"
     if (cached := _open(folder, len(rows), size, content)) is not None:
         return cached
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hybridface.config import DataConfig
 from hybridface.data.cache import CachedPictures, Progress, open_cache
-from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows
+from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows, as_text
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled
@@ -65,8 +65,8 @@ class PreparedData:
             "rows": {split: len(rows) for split, rows in self.splits.items()},
             "classes": counts,
             "notes": self.notes,
-            "dropped_duplicates": self.duplicates,
-            "dropped_from_validation": self.validation_duplicates,
+            "dropped_duplicates": [as_text(key) for key in self.duplicates],
+            "dropped_from_validation": [as_text(key) for key in self.validation_duplicates],
             "problems": [{"where": p.where, "what": p.what} for p in self.problems],
             "unlabelled": None if self.unlabelled is None else self.unlabelled.report(),
         }

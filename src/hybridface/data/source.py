@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,14 @@ from hybridface.errors import DataError
 MISSING = -1
 SPLITS = ("train", "val", "test")
 MOST_THREADS = 16
+Given = TypeVar("Given")
 Made = TypeVar("Made")
 Pixels = NDArray[np.uint8]
+
+
+def as_text(name: str) -> str:
+    """Return a file's name as UTF-8 can hold it: names need not be UTF-8, reports are."""
+    return name.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,8 @@ class Problem:
     what: str
 
     def __post_init__(self) -> None:
-        # File names need not be UTF-8; reports and terminals are.
         for name in ("where", "what"):
-            text = getattr(self, name).encode("utf-8", "replace").decode()
-            object.__setattr__(self, name, text)
+            object.__setattr__(self, name, as_text(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,12 @@ class Source(ABC):
     """Reads one data set's own layout. A kind is one subclass in ``data/sources``.
 
     Attributes:
-        kind: The name in ``KIND:PATH``.
+        kind: The name in ``KIND:PATH``. A class that is named as ``pkg.module:Class`` need not
+            say one; :func:`hybridface.data.sources.open_source` calls it by that name.
         layout: What must lie on disk, for ``hybridface data list`` and for errors.
     """
 
-    kind: ClassVar[str]
+    kind: str
     layout: ClassVar[str]
     Options: ClassVar[type[SourceOptions]] = SourceOptions
 
@@ -168,8 +173,7 @@ class Source(ABC):
                 return Problem(rows.keys[row], what)
             return finish(pixels)
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
-            return list(pool.map(one, index))
+        return in_threads(one, index)
 
     def refuse(self, found: str) -> DataError:
         """Build the error for a layout that is not there."""
@@ -179,11 +183,25 @@ class Source(ABC):
         )
 
 
+def in_threads(work: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
+    """Return what ``work`` makes of each of ``given``, in order, from as many threads as cores."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+        return list(pool.map(work, given))
+
+
 def is_file(path: Path) -> bool:
     """Say whether there is a file, also for names that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # too long a name, a folder that may not be entered
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether there is a folder that can be listed, also for names that none can have."""
+    try:
+        return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
+    except (OSError, ValueError):
         return False
 
 

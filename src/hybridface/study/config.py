@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import Field
 
-from hybridface.config import Recipe, Section, read_yaml, validate
+from hybridface.config import REST, Recipe, Section, read_yaml, validate
+from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks
 
@@ -115,16 +116,17 @@ class Cell:
         }
         content["data"]["source"] = _elsewhere(self.recipe.data.source)
         if self.recipe.data.unlabelled:
-            content["data"]["unlabelled"] = [_elsewhere(s) for s in self.recipe.data.unlabelled]
+            content["data"]["unlabelled"] = [
+                spec if spec == REST else _elsewhere(spec) for spec in self.recipe.data.unlabelled
+            ]
         content["version"] = TRAINING_VERSION
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _elsewhere(source: str) -> list[str]:
     """Return what of ``KIND:PATH?options`` is the same wherever the data lie."""
-    kind, _, rest = source.partition(":")
-    path, _, options = rest.partition("?")
-    return [kind, Path(path).name, options]
+    spec = split_spec(source)
+    return [spec.kind, Path(spec.path).name, spec.query]
 
 
 def _check_names(config: StudyConfig) -> None:

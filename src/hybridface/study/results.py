@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridface.data.sources import split_spec
 from hybridface.errors import DataError
 from hybridface.files import write_atomically
 from hybridface.study.config import Cell, StudyConfig
@@ -108,12 +109,12 @@ def _row(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     first = others[0] if others else None
     environment = json.loads((run / "environment.json").read_text())
     return {
-        "data": recipe.data.source.partition(":")[0],
+        "data": split_spec(recipe.data.source).kind,
         "fraction": recipe.data.fraction,
         "labels": result["train_rows"],
         "method": cell.method,
         "arm": cell.arm,
-        "view": None if first is None else first.view,
+        "view": getattr(first, "view", None),
         "grid": next((options.grid for options in others if hasattr(options, "grid")), None),
         "ssl_weight": None if first is None else first.weight,
         "init": {"pretrained": "imagenet"}.get(recipe.backbone.init, recipe.backbone.init),

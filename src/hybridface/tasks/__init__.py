@@ -1,4 +1,8 @@
-"""Tasks, one file each; a new file here is a new task."""
+"""Tasks, one file each; a new file here is a new task.
+
+A recipe may also take a task from a module of the user's own, by ``type: pkg.module:Class``. The
+name of a task here holds neither dot nor colon.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from torch.nn import ModuleDict
 
 from hybridface.config import Recipe, validate
 from hybridface.errors import UsageError, unknown
-from hybridface.tasks.base import SelfSupervisedConfig, Task
+from hybridface.plugins import load_class
+from hybridface.tasks.base import SelfSupervisedConfig, Task, TaskConfig
 
 NAME = re.compile(r"[A-Za-z]\w*")
 
@@ -41,8 +46,8 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
     """Build the tasks of a recipe, in its order.
 
     Raises:
-        UsageError: A task or option is unknown, a name cannot be one, or more than one task takes
-            the shared view.
+        UsageError: A task or option is unknown, a name cannot be one, a class of the user's own
+            cannot be loaded or is no task, or more than one task takes the shared view.
     """
     types = task_types()
     tasks: list[Task] = []
@@ -53,9 +58,13 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
                 "and say the kind by type"
             )
         kind = str(given.get("type") or name)
-        if kind not in types:
+        if re.search("[.:]", kind):
+            needs, where = {"Config": TaskConfig}, f"tasks.{name}.type"
+            chosen = load_class(kind, Task, needs, where)  # type: ignore[type-abstract]
+        elif kind in types:
+            chosen = types[kind]
+        else:
             raise unknown("task", kind, types)
-        chosen = types[kind]
         tasks.append(chosen(name, validate(chosen.Config, given, f"tasks.{name}")))
     shared = [task.name for task in tasks if takes_shared_view(task)]
     if len(shared) > 1:

@@ -27,7 +27,8 @@ class TaskConfig(Section):
     """Options that every task has.
 
     Attributes:
-        type: Which kind of task; its name in the recipe where null.
+        type: Which kind of task, or ``pkg.module:Class`` for a class of the user's own; its name
+            in the recipe where null.
         weight: Factor of its loss.
         final_weight: Factor of its loss at the last step, reached in a straight line; null for a
             weight that stays.
@@ -129,7 +130,8 @@ class Task(ABC):
     """A task of hybrid learning.
 
     Attributes:
-        type_name: What a recipe calls this kind of task.
+        type_name: What a recipe calls this kind of task; one that is named as
+            ``pkg.module:Class`` need not say it.
         summary: One line for ``hybridface tasks``.
         supervised: Whether it learns from labels.
         kept_at_inference: Whether its head survives export.

@@ -1,10 +1,10 @@
-"""Any data set that is described by one CSV file with a row a picture."""
+"""Any data set that is described by one CSV or Parquet file with a row a picture."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
+from hybridface.data.fingerprint import digest_files
 from hybridface.data.source import (
-    MISSING,
     Labels,
+    Made,
+    Pixels,
     Problem,
     Rows,
     Source,
@@ -22,9 +24,14 @@ from hybridface.data.source import (
     describe_folder,
     is_file,
 )
+from hybridface.data.sources.parquet import SUFFIXES as PARQUET
+from hybridface.data.sources.parquet import EmbeddedPictures, ParquetTable, open_parquet
 from hybridface.data.sources.tables import (
+    BREAK,
     SPLIT_WORDS,
+    LabelColumn,
     Table,
+    is_missing,
     no_usable_row,
     open_table,
     split_name,
@@ -36,9 +43,6 @@ SPLIT_COLUMNS = ("split", "usage", "set", "subset", "partition")
 GROUP_COLUMNS = ("group", "person", "subject", "identity")
 EXPRESSION_COLUMNS = ("expression", "emotion", "label", "class")
 MOST_CLASSES = 200
-_MISSING_CELLS = frozenset({"", "nan", "na", "-1", "-1.0"})
-_BREAK = re.compile(r"[\0\r\n]")
-_WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
 
 
 def _listed(value: object) -> object:
@@ -59,7 +63,7 @@ class CsvOptions(SourceOptions):
         group: Column of the person; by default the first of :data:`GROUP_COLUMNS` that is there.
         labels: Columns of labels, with commas; by default all others with at most 200 values.
         names: What to call the label columns, in the order of ``labels``.
-        root: Folder of the pictures; by default the one of the CSV file.
+        root: Folder of the pictures; by default the one of the table.
     """
 
     image: str | None = None
@@ -70,54 +74,19 @@ class CsvOptions(SourceOptions):
     root: str | None = None
 
 
-@dataclass
-class _Column:
-    """A label column while it is read: its values are numbered as they come."""
-
-    title: str
-    place: int
-    most: int | None
-    numbers: dict[str, int] = field(default_factory=dict)
-    ids: list[int] = field(default_factory=list)
-
-    def add(self, cell: str) -> None:
-        if self.too_many():
-            return
-        missing = _is_missing(cell) or _BREAK.search(cell) is not None
-        self.ids.append(MISSING if missing else self.numbers.setdefault(cell, len(self.numbers)))
-
-    def too_many(self) -> bool:
-        return self.most is not None and len(self.numbers) > self.most
-
-    def labels(self) -> Labels:
-        """Order the values: as numbers where all are whole (``3.0`` is 3), else by name."""
-        whole = [_WHOLE_NUMBER.fullmatch(value) for value in self.numbers]
-        if all(whole):
-            values = [int(match[1]) for match in whole if match]
-            order: list[int] | list[str] = sorted(set(values))
-            numbered = np.searchsorted(order, values)
-        else:
-            order = sorted(self.numbers, key=lambda value: (value.casefold(), value))
-            rank = {value: place for place, value in enumerate(order)}
-            numbered = np.array([rank[value] for value in self.numbers])
-        new_ids = np.append(numbered, MISSING).astype(np.int64)  # the last is where MISSING points
-        ids = new_ids[np.array(self.ids, dtype=np.int64)]
-        return Labels(tuple(str(value) for value in order), ids)
-
-
 @dataclass(frozen=True)
 class _Layout:
     image: int
     split: int | None
     group: int | None
-    labels: list[_Column]
+    labels: list[LabelColumn]
 
     def reject(self, cells: list[str]) -> str:
         """Say why a row cannot be used; empty where it can."""
         picture = cells[self.image]
         if not picture:
             return "no picture named"
-        if _BREAK.search(picture):
+        if BREAK.search(picture):
             return "a line break or NUL in the name of the picture"
         if self.split is None or split_name(cells[self.split]):
             return ""
@@ -126,12 +95,13 @@ class _Layout:
 
 
 class CsvTable(Source):
-    """Rows of a CSV file, each with the path of a picture and any number of class labels.
+    """Rows of a CSV or Parquet file, each with a picture and any number of class labels.
 
     Cells that are empty, ``nan``, ``NA`` or ``-1`` hold no label; a row with such a person counts
     as a person of its own. Comma, semicolon and tab are
     told apart by the first line. A picture that is missing stays a row and becomes a problem
-    when it is decoded.
+    when it is decoded. A Parquet file may hold the pictures themselves instead of their paths:
+    encoded, as bytes or as ``{"bytes", "path"}`` of Hugging Face.
     """
 
     kind = "csv"
@@ -139,7 +109,8 @@ class CsvTable(Source):
         "PATH is a CSV file in UTF-8 whose first line names the columns: one of pictures "
         f"({', '.join(IMAGE_COLUMNS)}; or ?image=COLUMN) with paths relative to the file's folder "
         "(or ?root=FOLDER), columns of labels (?labels=COLUMN,COLUMN), and where known a split "
-        "(?split=COLUMN) and the person (?group=COLUMN)"
+        "(?split=COLUMN) and the person (?group=COLUMN); or a Parquet file PATH.parquet with such "
+        "columns, which may hold the pictures as bytes instead of their paths"
     )
     Options = CsvOptions
     options: CsvOptions
@@ -148,13 +119,16 @@ class CsvTable(Source):
         super().__init__(path, options)
         self.table = self.root
         self.root = Path(options.root).expanduser() if options.root else self.table.parent
+        self._pictures: EmbeddedPictures | None = None
 
     def read(self) -> Rows:
         """Read the table; see :meth:`hybridface.data.source.Source.read`."""
         if not is_file(self.table):
             raise self.refuse(describe_folder(self.table))
-        table = open_table(self.table)
-        layout = self._layout(table)
+        is_parquet = self.table.suffix.lower() in PARQUET
+        table = open_parquet(self.table) if is_parquet else open_table(self.table)
+        notes: list[str] = []
+        layout = self._layout(table, notes)
         keys: list[str] = []
         splits: list[str] = []
         persons: list[str] = []
@@ -167,16 +141,31 @@ class CsvTable(Source):
             splits.append("" if layout.split is None else split_name(cells[layout.split]) or "")
             if layout.group is not None:
                 person = cells[layout.group]
-                persons.append(f"\0{line}" if _is_missing(person) else person)
+                persons.append(f"\0{line}" if is_missing(person) else person)
             for column in layout.labels:
                 column.add(cells[column.place])
         self._check(table, keys, problems)
-        notes: list[str] = []
         labels = self._labels(layout.labels, notes)
         group = None if layout.group is None else _numbered(persons)
         return Rows(keys, np.array(splits), labels, group, problems, notes)
 
-    def _layout(self, table: Table) -> _Layout:
+    def fingerprint(self, rows: Rows, memory: Path) -> str:
+        """Return a digest of the pictures, or of the rows and the table that holds them."""
+        if self._pictures is None:
+            return super().fingerprint(rows, memory)
+        whole = digest_files(self.table.parent, [self.table.name], memory)
+        decides = "\0".join([self._pictures.column, whole, *rows.keys])
+        return hashlib.sha256(decides.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def decode_each(
+        self, rows: Rows, index: Sequence[int], finish: Callable[[Pixels], Made]
+    ) -> list[Made | Problem]:
+        """Decode some pictures; see :meth:`hybridface.data.source.Source.decode_each`."""
+        if self._pictures is None:
+            return super().decode_each(rows, index, finish)
+        return self._pictures.decode_each([rows.keys[row] for row in index], finish)
+
+    def _layout(self, table: Table, notes: list[str]) -> _Layout:
         wanted = self.options
         image = _column(table, wanted.image, IMAGE_COLUMNS)
         if image is None:
@@ -190,23 +179,32 @@ class CsvTable(Source):
             taken = (image, split, group)
             places = [place for place in range(len(table.columns)) if place not in taken]
             places = [place for place in places if _is_titled(table.columns[place])]
+            for place in [place for place in places if table.wrong_type(place)]:
+                places.remove(place)
+                notes.append(
+                    f"column '{table.columns[place]}' holds {table.wrong_type(place)}: not taken "
+                    "for labels"
+                )
         else:
             places = [_named_column(table, name) for name in wanted.labels]
+        self._pictures = table.pictures(image) if isinstance(table, ParquetTable) else None
+        read = [split, group, *places, *([image] if self._pictures is None else [])]
+        _check_types(table, read)
         most = MOST_CLASSES if wanted.labels is None else None
-        labels = [_Column(table.columns[place], place, most) for place in places]
+        labels = [LabelColumn(table.columns[place], place, most) for place in places]
         return _Layout(image, split, group, labels)
 
     def _check(self, table: Table, keys: list[str], problems: list[Problem]) -> None:
         if not keys:
             raise self.refuse(no_usable_row(table.path, problems))
-        if not any(is_file(self.root / key) for key in keys):
+        if self._pictures is None and not any(is_file(self.root / key) for key in keys):
             raise DataError(
                 f"{self.kind}:{self.path}: none of the {len(keys)} pictures exists; the first is "
                 f"expected at {self.root / keys[0]}. Paths are relative to {self.root}: "
                 "say ?root=FOLDER if they lie elsewhere, or ?image=COLUMN for another column"
             )
 
-    def _labels(self, columns: list[_Column], notes: list[str]) -> dict[str, Labels]:
+    def _labels(self, columns: list[LabelColumn], notes: list[str]) -> dict[str, Labels]:
         usable = []
         for column in columns:
             if column.too_many():
@@ -229,7 +227,7 @@ class CsvTable(Source):
                 notes.append(f"label column '{column.title}' has one value only")
         return labels
 
-    def _names(self, columns: list[_Column]) -> list[str]:
+    def _names(self, columns: list[LabelColumn]) -> list[str]:
         """Name the label columns: as asked for, else ``expression`` for the first that is one."""
         given = self.options.names
         if len(given) > len(columns):
@@ -250,10 +248,6 @@ class CsvTable(Source):
         return names
 
 
-def _is_missing(cell: str) -> bool:
-    return cell.casefold() in _MISSING_CELLS
-
-
 def _is_titled(title: str) -> bool:
     return bool(title) and not title.casefold().startswith("unnamed:")  # an index, by pandas
 
@@ -262,6 +256,15 @@ def _column(table: Table, name: str | None, usual: Iterable[str]) -> int | None:
     if name == "":
         return None
     return table.find(tuple(usual)) if name is None else _named_column(table, name)
+
+
+def _check_types(table: Table, places: Iterable[int | None]) -> None:
+    for place in places:
+        if place is not None and (kind := table.wrong_type(place)):
+            raise DataError(
+                f"{table.path}: column '{table.columns[place]}' holds {kind}; expected text or "
+                "numbers, or for pictures also bytes or a struct with a field 'bytes'"
+            )
 
 
 def _named_column(table: Table, name: str) -> int:

@@ -24,7 +24,7 @@ from hybridface.data.source import (
     describe_folder,
     is_file,
 )
-from hybridface.data.sources.tables import no_usable_row, open_table, split_name
+from hybridface.data.sources.tables import no_usable_row, open_table, split_name, whole_number
 from hybridface.files import cache_folder, write_atomically
 
 FORMAT = 1
@@ -178,5 +178,5 @@ def _greys(cell: str) -> bytes:
 
 def class_number(cell: str) -> int:
     """Return the class that a cell of FER2013's column emotion says, missing where none."""
-    known = cell.isascii() and cell.isdecimal() and int(cell[:9]) < len(NAMES)
-    return int(cell) if known else MISSING
+    number = whole_number(cell)
+    return MISSING if number is None or number >= len(NAMES) else number

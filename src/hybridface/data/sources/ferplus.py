@@ -18,9 +18,17 @@ from hybridface.data.source import (
     SourceOptions,
     describe_folder,
     is_file,
+    is_folder,
 )
 from hybridface.data.sources.fer2013 import NAMES, class_number
-from hybridface.data.sources.tables import Table, Tally, no_usable_row, open_table, split_name
+from hybridface.data.sources.tables import (
+    Table,
+    Tally,
+    no_usable_row,
+    open_table,
+    split_name,
+    whole_number,
+)
 from hybridface.errors import DataError
 
 VOTED = (*NAMES, "contempt")
@@ -135,16 +143,16 @@ class FerPlus(Source):
     def _pictures(self, inside: str, folder: str) -> dict[str, str]:
         """Return the key of each picture of a split by its file name."""
         for above in (Path(inside), Path(inside, "data")):
-            if (self.root / above / folder).is_dir():
+            if is_folder(self.root / above / folder):
                 names = (entry.name for entry in (self.root / above / folder).iterdir())
                 return {name: (above / folder / name).as_posix() for name in names}
         return {}
 
 
 def _counts(cells: Iterable[str]) -> list[int] | None:
-    words = list(cells)
-    whole = all(word.isascii() and word.isdecimal() and len(word) < 9 for word in words)
-    return [int(word) for word in words] if whole else None
+    counts = [whole_number(cell) for cell in cells]
+    known = [count for count in counts if count is not None]
+    return known if len(known) == len(counts) else None
 
 
 def _original(table: Table, faces: _Faces, problems: list[Problem]) -> tuple[Labels, str]:

@@ -18,6 +18,7 @@ from hybridface.data.source import (
     Source,
     SourceOptions,
     describe_folder,
+    is_folder,
 )
 from hybridface.data.sources.tables import split_name
 
@@ -48,15 +49,16 @@ class _Found:
         self.keys.append(key)
         self.splits.append(split)
         self.names.append(name.casefold())
-        self.classes.setdefault(name.casefold(), name)
+        self.classes.setdefault(name.casefold(), _printable(name))
 
 
 class Folder(Source):
     """Class folders, with or without folders of splits above them.
 
     Everything below a class folder, however deep, belongs to the class. Classes are in the order
-    of their names, case aside, and are called as their folders are. Hidden files and files that
-    are no pictures by their suffix are left alone; links are followed.
+    of their names, case aside, and are called as their folders are; a character that cannot be
+    printed, such as a line break or a byte that is not UTF-8, is escaped. Hidden files and files
+    that are no pictures by their suffix are left alone; links are followed.
     """
 
     kind = "folder"
@@ -70,7 +72,7 @@ class Folder(Source):
     def read(self) -> Rows:
         """Look through the folders; see :meth:`hybridface.data.source.Source.read`."""
         problems: list[Problem] = []
-        if not _is_folder(self.root):
+        if not is_folder(self.root):
             raise self.refuse(describe_folder(self.root))
         found = _Found()
         for split, folder in self._parts(problems):
@@ -186,16 +188,16 @@ class Folder(Source):
         return Path(entry.path).relative_to(self.root).as_posix()
 
 
+def _printable(name: str) -> str:
+    """Escape what cannot be printed, so that the name of any folder can be a class's."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in name
+    )
+
+
 def _is_there(entry: os.DirEntry[str]) -> bool:
     try:
         entry.stat()
     except OSError:
         return False
     return True
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridface.data.source import MISSING, Labels, Problem, Rows, Source, describe_folder
+from hybridface.data.source import (
+    MISSING,
+    Labels,
+    Problem,
+    Rows,
+    Source,
+    describe_folder,
+    is_file,
+)
+from hybridface.data.sources.tables import whole_number
 
 NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 
@@ -40,13 +49,14 @@ class RafDb(Source):
             if split not in ("train", "test"):
                 problems.append(Problem(where, f"'{line[:60]}' names no train_ or test_ picture"))
                 continue
-            known = label.isdecimal() and 1 <= int(label) <= len(NAMES)
+            value = whole_number(label) or 0
+            known = 1 <= value <= len(NAMES)
             keys.append(str(Path(inside, "Image", "aligned", f"{stem}_aligned.jpg")))
             if not known:
                 what = f"unknown label '{label[:20]}' in {where}, expected 1 to {len(NAMES)}"
                 problems.append(Problem(keys[-1], what))
             splits.append(split)
-            ids.append(int(label) - 1 if known else MISSING)
+            ids.append(value - 1 if known else MISSING)
         if not keys:
             raise self.refuse(f"no usable line in {label_file}")
         labels = Labels(NAMES, np.array(ids, dtype=np.int64))
@@ -55,6 +65,6 @@ class RafDb(Source):
     def _inside(self) -> str:
         """Find where below the root the label list lies."""
         for inside in ("", "rafdb", "basic", "RAF-DB/basic", "rafdb/basic"):
-            if (self.root / inside / "EmoLabel" / "list_patition_label.txt").is_file():
+            if is_file(self.root / inside / "EmoLabel" / "list_patition_label.txt"):
                 return inside
         raise self.refuse(describe_folder(self.root))

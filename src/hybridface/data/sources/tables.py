@@ -1,13 +1,17 @@
-"""Reading label tables: what every kind that lies in a CSV file shares. No kind of its own."""
+"""Reading label tables: what every kind that lies in one shares, and CSV. No kind of its own."""
 
 from __future__ import annotations
 
 import csv
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hybridface.data.source import Problem
+import numpy as np
+
+from hybridface.data.source import MISSING, Labels, Problem
 from hybridface.errors import DataError
 
 SPLIT_WORDS = {
@@ -18,6 +22,10 @@ SPLIT_WORDS = {
 _SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
 _DELIMITERS = (",", ";", "\t")
 _LONGEST_CELL = 1 << 24
+_MISSING_CELLS = frozenset({"", "nan", "na", "-1", "-1.0"})
+_WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
+BREAK = re.compile(r"[\0\r\n]")
+NOT_UTF8 = "holds bytes that are not UTF-8"
 
 
 def split_name(word: str) -> str | None:
@@ -29,6 +37,16 @@ def no_usable_row(path: Path, problems: Sequence[Problem]) -> str:
     """Say for an error that nothing is left of a table, and why."""
     reasons = "; ".join(f"{problem.where}: {problem.what}" for problem in problems[:3])
     return f"no usable row in {path} ({reasons or 'there is none below the first line'})"
+
+
+def whole_number(cell: str) -> int | None:
+    """Return the number that a cell of one to eight digits holds, else None."""
+    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) < 9 else None
+
+
+def is_missing(cell: str) -> bool:
+    """Say whether a cell holds no value: empty, ``nan``, ``NA`` or ``-1``."""
+    return cell.casefold() in _MISSING_CELLS
 
 
 @dataclass
@@ -54,19 +72,62 @@ class Tally:
         ]
 
 
+@dataclass
+class LabelColumn:
+    """A label column while it is read: its values are numbered as they come.
+
+    Attributes:
+        title: Its name in the table.
+        place: Its place among the columns.
+        most: How many different values it may have; None for any number.
+        numbers: The number of each value.
+        ids: The number of each row's value, missing where there is none.
+    """
+
+    title: str
+    place: int
+    most: int | None
+    numbers: dict[str, int] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)
+
+    def add(self, cell: str) -> None:
+        """Take the cell of the next row."""
+        if self.too_many():
+            return
+        missing = is_missing(cell) or BREAK.search(cell) is not None
+        self.ids.append(MISSING if missing else self.numbers.setdefault(cell, len(self.numbers)))
+
+    def too_many(self) -> bool:
+        """Say whether it has more different values than it may."""
+        return self.most is not None and len(self.numbers) > self.most
+
+    def labels(self) -> Labels:
+        """Order the values: as numbers where all are whole (``3.0`` is 3), else by name."""
+        whole = [_WHOLE_NUMBER.fullmatch(value) for value in self.numbers]
+        if all(whole):
+            values = [int(match[1]) for match in whole if match]
+            order: list[int] | list[str] = sorted(set(values))
+            numbered = np.searchsorted(order, values)
+        else:
+            order = sorted(self.numbers, key=lambda value: (value.casefold(), value))
+            rank = {value: place for place, value in enumerate(order)}
+            numbered = np.array([rank[value] for value in self.numbers])
+        new_ids = np.append(numbered, MISSING).astype(np.int64)  # the last is where MISSING points
+        ids = new_ids[np.array(self.ids, dtype=np.int64)]
+        return Labels(tuple(str(value) for value in order), ids)
+
+
 @dataclass(frozen=True)
-class Table:
-    """A CSV file of which only the column names have been read.
+class Table(ABC):
+    """A table of which only the column names have been read.
 
     Attributes:
         path: The file.
         columns: Column names as they stand, without surrounding space.
-        delimiter: What stands between two cells.
     """
 
     path: Path
     columns: tuple[str, ...]
-    delimiter: str
 
     def find(self, names: Sequence[str]) -> int | None:
         """Return the place of the first of ``names`` that is a column; case does not count."""
@@ -77,6 +138,35 @@ class Table:
     def where(self, line: int) -> str:
         """Name a line of the file, for a problem."""
         return f"{self.path.name}:{line}"
+
+    def wrong_type(self, place: int) -> str:
+        """Return the type of a column that holds neither text nor numbers; empty for others."""
+        return ""
+
+    @abstractmethod
+    def rows(self, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+        """Read the rows one by one.
+
+        Args:
+            problems: Gets what is wrong with rows.
+
+        Yields:
+            The number of the row's line, and its cells without outer space.
+
+        Raises:
+            DataError: The file cannot be read to its end.
+        """
+
+
+@dataclass(frozen=True)
+class CsvFile(Table):
+    """A CSV file.
+
+    Attributes:
+        delimiter: What stands between two cells.
+    """
+
+    delimiter: str
 
     def rows(self, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
         """Read the rows below the column names one by one; blank ones are left out.
@@ -106,12 +196,12 @@ class Table:
             if line > start:
                 doubtful.add(self.where(line), "runs over several lines: a quote not closed?")
             if any("\ufffd" in cell for cell in cells):
-                doubtful.add(self.where(line), "holds bytes that are not UTF-8")
+                doubtful.add(self.where(line), NOT_UTF8)
             yield line, cells
         problems.extend(doubtful.problems())
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path) -> CsvFile:
     """Read the column names of a CSV file; comma, semicolon and tab are told apart.
 
     Raises:
@@ -124,20 +214,34 @@ def open_table(path: Path) -> Table:
         raise DataError(f"{path}: cannot be read ({error}); expected a CSV file") from error
     if b"\0" in start:
         raise DataError(
-            f"{path}: not a text file in UTF-8 (a spreadsheet, or text in UTF-16?); "
-            "expected CSV, so save it as 'CSV UTF-8'"
+            f"{path}: not a text file in UTF-8 (a spreadsheet, text in UTF-16, or Parquet that is "
+            "not named .parquet?); expected CSV, so save it as 'CSV UTF-8'"
         )
     read = [(mark, _first_record(path, mark)) for mark in _DELIMITERS]
     delimiter, names = max(read, key=lambda pair: len(pair[1]))
+    check_columns(path, names, "the first line")
+    return CsvFile(path, tuple(names), delimiter)
+
+
+def check_columns(path: Path, names: Sequence[str], place: str) -> None:
+    """Refuse column names that are all empty or not distinct.
+
+    Args:
+        path: The file.
+        names: The names, without surrounding space.
+        place: What in the file gives the names, for errors.
+
+    Raises:
+        DataError: Says which name is wrong.
+    """
     if not any(names):
-        raise DataError(f"{path}: the first line is empty; expected the names of the columns")
+        raise DataError(f"{path}: {place} is empty; expected the names of the columns")
     lower = [name.casefold() for name in names]
     if twice := sorted({name for name in lower if name and lower.count(name) > 1}):
         raise DataError(
-            f"{path}: the first line names column '{twice[0]}' more than once; "
+            f"{path}: {place} names column '{twice[0]}' more than once; "
             "expected column names that differ by more than case: rename one"
         )
-    return Table(path, tuple(names), delimiter)
 
 
 def _first_record(path: Path, delimiter: str) -> list[str]:

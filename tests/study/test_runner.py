@@ -224,7 +224,7 @@ def test_sigterm_stops_what_was_started(stub: Stub, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_a_whole_study(study_file: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_study(study_file: Callable[..., Path], tmp_path: Path) -> None:
     config = load_study(study_file())
     rows = Study(config, jobs=2).run()
     assert [(row["arm"], row["seed"]) for row in rows] == [
@@ -237,5 +237,6 @@ def test_a_whole_study(study_file: Callable[..., Path], capfd: pytest.CaptureFix
     assert Study(config).run() == rows
     bad = {"method": "bad", "change": {"backbone": {"name": "none_such"}}}
     broken = load_study(study_file(seeds=[0], arms={"bad": bad}))
+    broken = broken.model_copy(update={"results": tmp_path / "broken.json"})
     with pytest.raises(HybridFaceError, match=r"1 cells failed: bad seed 0: .*none_such"):
         Study(broken, jobs=2).run()

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,18 @@ def picture_pixels(seed: int, size: int = 24) -> np.ndarray:
     """Return (size, size, 3) smooth random pixels, different for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def write_rafdb(
+    root: Path, write_picture: Callable[..., Path], lines: Sequence[tuple[str, str]]
+) -> Path:
+    """Write a data set in RAF-DB's layout: (name, label) a picture, as in ('test_0001', '5')."""
+    for seed, (name, _) in enumerate(lines):
+        write_picture(root / "Image" / "aligned" / f"{name}_aligned.jpg", seed=seed)
+    (root / "EmoLabel").mkdir()
+    text = "".join(f"{name}.jpg {label}\n" for name, label in lines)
+    (root / "EmoLabel" / "list_patition_label.txt").write_text(text)
+    return root
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import write_rafdb
 from hybridface import images
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.evaluation import evaluate, run_evaluate
@@ -94,21 +95,11 @@ def test_predictions_of_classes_that_the_data_lacks_are_errors(
     assert task["count"] == 3
 
 
-def rafdb(root: Path, write_picture: Write, lines: Sequence[tuple[str, str]]) -> Path:
-    """Write a data set in RAF-DB's layout: (name, label) a picture, as in ('test_0001', '5')."""
-    for seed, (name, _) in enumerate(lines):
-        write_picture(root / "Image" / "aligned" / f"{name}_aligned.jpg", seed=seed)
-    (root / "EmoLabel").mkdir()
-    text = "".join(f"{name}.jpg {label}\n" for name, label in lines)
-    (root / "EmoLabel" / "list_patition_label.txt").write_text(text)
-    return root
-
-
 @pytest.fixture
 def expressions(tmp_path: Path, write_picture: Write) -> Path:
     lines = [(f"train_{n:04}", str(n % 7 + 1)) for n in range(5)]
     lines += [(f"test_{n:04}", str(n % 7 + 1)) for n in range(14)]
-    return rafdb(tmp_path / "raf", write_picture, lines)
+    return write_rafdb(tmp_path / "raf", write_picture, lines)
 
 
 @pytest.fixture
@@ -148,7 +139,7 @@ def test_what_cannot_be_used_is_counted_and_named(
     tmp_path: Path, write_picture: Write, expression_model: Path
 ) -> None:
     lines = [(f"test_{n:04}", "9" if n < 25 else "3") for n in range(40)]
-    root = rafdb(tmp_path / "raf", write_picture, lines)
+    root = write_rafdb(tmp_path / "raf", write_picture, lines)
     (root / "Image" / "aligned" / "test_0000_aligned.jpg").write_bytes(b"broken")
     (root / "Image" / "aligned" / "test_0039_aligned.jpg").unlink()
     result = evaluate(expression_model, f"rafdb:{root}")
@@ -168,7 +159,7 @@ def test_what_cannot_be_used_is_counted_and_named(
 def test_nothing_usable_is_an_error_that_says_why(
     tmp_path: Path, write_picture: Write, expression_model: Path
 ) -> None:
-    root = rafdb(tmp_path / "raf", write_picture, [("test_0001", "9"), ("test_0002", "1")])
+    root = write_rafdb(tmp_path / "raf", write_picture, [("test_0001", "9"), ("test_0002", "1")])
     (root / "Image" / "aligned" / "test_0002_aligned.jpg").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"none of its 2 rows.*1 without label, 1 unreadable"):
         evaluate(expression_model, f"rafdb:{root}")

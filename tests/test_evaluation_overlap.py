@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import write_rafdb
 from hybridface.evaluation import evaluate
 from tiny_models import EXPRESSIONS, write_model
 
@@ -21,18 +22,12 @@ def archive(tmp_path: Path, write_picture: Write) -> Callable[..., Path]:
     """A function that writes an archive in RAF-DB's layout with so many pictures of each split."""
 
     def write(name: str, **counts: int) -> Path:
-        root = tmp_path / name
         lines = [
-            (f"{split}_{number:04}", number % 7 + 1)
+            (f"{split}_{number:04}", str(number % 7 + 1))
             for split, count in counts.items()
             for number in range(count)
         ]
-        for seed, (picture, _) in enumerate(lines):
-            write_picture(root / "Image" / "aligned" / f"{picture}_aligned.jpg", seed=seed)
-        (root / "EmoLabel").mkdir()
-        text = "".join(f"{picture}.jpg {label}\n" for picture, label in lines)
-        (root / "EmoLabel" / "list_patition_label.txt").write_text(text)
-        return root
+        return write_rafdb(tmp_path / name, write_picture, lines)
 
     return write
 

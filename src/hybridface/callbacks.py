@@ -25,11 +25,6 @@ WATCH_EVERY = 50
 SHOWN_A_RUN = 10
 
 
-def unlabelled_a_step(recipe: Recipe) -> int:
-    """Return how many pictures without labels a step of one process holds."""
-    return max(1, round(recipe.training.batch_size * recipe.data.unlabelled_per_labelled))
-
-
 class RunKeeper(Callback):
     """Writes metrics, the best weights and a resumable checkpoint as the run goes on.
 
@@ -64,7 +59,7 @@ class RunKeeper(Callback):
         labelled = self.recipe.training.batch_size * self.recipe.augment.views
         shown = labelled * passes_a_picture(module.tasks)
         if self.recipe.data.unlabelled:
-            others = unlabelled_a_step(self.recipe)
+            others = self.recipe.unlabelled_a_step
             shown += others * passes_a_picture(module.tasks, labelled=False)
         return {
             "best_epoch": None if self.best is None else self.best["epoch"],
@@ -167,12 +162,8 @@ class LossWatch(Callback):
         for name, value in pl_module.last_figures.items():
             if not name.endswith("loss"):
                 continue
-            first = self._first.get(name)
-            if first is None:
-                first = self._first[name] = torch.full_like(value, math.inf)
-            step = torch.full_like(value, float(trainer.global_step))
-            now = torch.where(torch.isfinite(value), torch.full_like(value, math.inf), step)
-            self._first[name] = torch.minimum(first, now)
+            now = torch.where(torch.isfinite(value), math.inf, float(trainer.global_step))
+            self._first[name] = torch.minimum(self._first.get(name, now), now)
         if (batch_idx + 1) % WATCH_EVERY == 0:
             self._stop_if_broken(trainer)
 

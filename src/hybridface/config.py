@@ -179,6 +179,11 @@ class Recipe(Section):
     tasks: dict[str, dict[str, Any]] = Field(min_length=1)
     training: TrainingConfig = TrainingConfig()
 
+    @property
+    def unlabelled_a_step(self) -> int:
+        """Return how many pictures without labels a step of one process holds, if it holds any."""
+        return max(1, round(self.training.batch_size * self.data.unlabelled_per_labelled))
+
     def to_yaml(self) -> str:
         """Return the recipe with every default filled in."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -13,6 +13,7 @@ from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
+from hybridface.data.sources import split_spec
 from hybridface.export import export_onnx
 from hybridface.metrics import classification_metrics
 from hybridface.model import HybridModel
@@ -78,7 +79,7 @@ def finish_run(
     if samples:
         np.savez(folder.samples, allow_pickle=False, **samples)
     result["onnx_difference"] = export_onnx(
-        model, tasks, _first_pictures(data), folder.model, trained_on=data.spec.partition(":")[0]
+        model, tasks, _first_pictures(data), folder.model, trained_on=split_spec(data.spec).kind
     )
     folder.write_json(folder.result, result)
     folder.checkpoint.unlink(missing_ok=True)

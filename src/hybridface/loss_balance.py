@@ -58,7 +58,8 @@ class LossBalance(nn.Module):
         weights = {name: self.weight(name, progress) for name in losses}
         if self.mode == "geometric":
             values = torch.stack(list(losses.values()))
-            shares = values.new_tensor(list(weights.values())) * (values > SMALLEST_LOSS)
+            counted = [weights[name] * (loss > SMALLEST_LOSS) for name, loss in losses.items()]
+            shares = torch.stack(counted)
             logs = values.clamp(min=SMALLEST_LOSS).log()
             return ((logs * shares).sum() / shares.sum().clamp(min=SMALLEST_LOSS)).exp()
         if self.mode == "uncertainty":

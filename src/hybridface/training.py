@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from hybridface.backbones import check_backbone
-from hybridface.callbacks import LossWatch, RunKeeper, TaskPictures, unlabelled_a_step
+from hybridface.callbacks import LossWatch, RunKeeper, TaskPictures
 from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.cache import Progress
@@ -198,8 +198,8 @@ def _training_loader(recipe: Recipe, data: PreparedData, trainer: pl.Trainer) ->
     order = _order(recipe, data, trainer.global_rank, trainer.world_size)
     if data.unlabelled is None:
         return make_loader(data, "train", order)
-    count = unlabelled_a_step(recipe)
-    return make_loader(data, "train", MixedOrder(order, len(data.unlabelled), count))
+    mixed = MixedOrder(order, len(data.unlabelled), recipe.unlabelled_a_step)
+    return make_loader(data, "train", mixed)
 
 
 def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) -> BatchOrder:

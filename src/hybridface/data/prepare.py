@@ -14,7 +14,7 @@ from hybridface.data.cache import CachedPictures, Progress, open_cache
 from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows, as_text
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked
-from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled
+from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
 from hybridface.errors import DataError, UsageError
 
 
@@ -103,7 +103,7 @@ def prepare_data(
     problems = [*rows.problems, *pictures.problems]
     problems += _unlabelled(rows, labelled, columns, problems)
     if config.problems == "refuse":
-        _refuse_problems(config, problems)
+        refuse_problems(config.source, problems)
     balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
     seed = seed if config.seed is None else config.seed
     split, rest = _split_rows(config, rows, balance, usable, seed)
@@ -137,16 +137,6 @@ def _unlabelled(
     what = f"no label in column {' or '.join(repr(column) for column in columns)}"
     found = (Problem(rows.keys[row], what) for row in np.flatnonzero(~labelled))
     return [problem for problem in found if problem.where not in known]
-
-
-def _refuse_problems(config: DataConfig, problems: Sequence[Problem]) -> None:
-    if not problems:
-        return
-    first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
-    raise DataError(
-        f"{config.source}: {len(problems)} rows cannot be used and data.problems is 'refuse':\n"
-        f"{first}\nMend or remove them, or say data.problems=skip to do without them"
-    )
 
 
 def _split_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,12 +95,8 @@ def gather_unlabelled(
             opened = open_cache(source, rows, config.size, progress)
             usable = opened.decoded & np.isin(rows.split, ("", "train"))
             problems = [*rows.problems, *opened.problems]
-            if problems and config.problems == "refuse":
-                raise DataError(
-                    f"data.unlabelled: {spec}: {len(problems)} rows cannot be used, the first "
-                    f"{problems[0].where}: {problems[0].what}; mend or remove them, or say "
-                    "data.problems=skip to do without them"
-                )
+            if config.problems == "refuse":
+                refuse_problems(f"data.unlabelled: {spec}", problems)
             found.problems += problems
         seen = np.isin(opened.digests, secret) & usable & config.drop_duplicates
         found.dropped += int(seen.sum())
@@ -114,3 +111,18 @@ def gather_unlabelled(
         found.images.append(opened.images)
         found.rows.append(chosen)
     return found
+
+
+def refuse_problems(where: str, problems: Sequence[Problem]) -> None:
+    """Refuse a data set of which anything cannot be used.
+
+    Raises:
+        DataError: There are problems; names the first ten.
+    """
+    if not problems:
+        return
+    first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
+    raise DataError(
+        f"{where}: {len(problems)} rows cannot be used and data.problems is 'refuse':\n"
+        f"{first}\nMend or remove them, or say data.problems=skip to do without them"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Cell:
     recipe: Recipe
     settings: Content
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Return the hash of the resolved recipe; where files lie and what computes is left out.
 

@@ -121,9 +121,14 @@ class Study:
         base = merge(base, tuning.base)
         seed = self.config.tuning_seed
         return [
-            self._build(f"{TUNING}{group}", group, seed, change, settings)
+            self._build(
+                f"{TUNING}{group}",
+                group,
+                seed,
+                merge(merge(base, settings), tuning.trials_only),
+                settings,
+            )
             for settings in tuning.trials
-            for change in [merge(merge(base, settings), tuning.trials_only)]
         ]
 
     def cell(self, arm: str, seed: int) -> Cell:
@@ -153,7 +158,7 @@ class Study:
         rows = []
         for group, tuning in self.config.tuning.items():
             if not set(tuning.after) <= set(self.best):
-                break  # its trials start from settings that are not known yet
+                continue  # its trials start from settings that are not known yet
             best = self.best.get(group, {}).get("settings")
             for cell in self.trials(group):
                 if self._finished(cell):

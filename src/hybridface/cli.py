@@ -139,11 +139,16 @@ def study(
     study_file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study, a YAML file.")],
     overrides: Overrides = None,
     jobs: Annotated[int, typer.Option(min=1, help="Cells that train at once.")] = 1,
+    results: Annotated[
+        Path | None, typer.Option(help="Where the rows go; default as the study says.")
+    ] = None,
 ) -> None:
     """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
     from hybridface.study import Study, load_study
 
     config = load_study(study_file)
+    if results is not None:
+        config = config.model_copy(update={"results": results})
     with training_extra():
         Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True)).run()
 

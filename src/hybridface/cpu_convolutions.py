@@ -1,9 +1,9 @@
 """Convolutions of small maps, trained faster on a CPU: the same sums by other kernels.
 
-At 48 to 64 px the maps of an EfficientNet soon are 3x3 and 2x2. There oneDNN spends its time on
-overhead: its backward pass of a 5x5 depthwise convolution of a 2x2 map costs ten times the
-multiplications that it holds, and a 1x1 convolution of the 1x1 map of a squeeze-and-excitation
-block costs ten times the same matrix product. ``benchmarks/convolutions.py`` measures them.
+At 48 to 64 px the maps of an EfficientNet soon are 3x3 and 2x2. There oneDNN spends most of its
+time on overhead: in its backward pass of a 5x5 depthwise convolution of a 2x2 map, and in the 1x1
+convolutions of the 1x1 maps of squeeze-and-excitation blocks. ``benchmarks/convolutions.py``
+measures what a whole step gains.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hybridface.cli import app
 from hybridface.errors import HybridFaceError
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
@@ -221,6 +223,17 @@ def test_sigterm_stops_what_was_started(stub: Stub, monkeypatch: pytest.MonkeyPa
     assert stopped.value.code == 128 + signal.SIGTERM
     assert [process.wait(5) for process in started] == [-signal.SIGTERM] * 2
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_rows_may_go_elsewhere(
+    study_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other settings are refused where rows lie, so another size needs a file of its own."""
+    asked: list[Path] = []
+    monkeypatch.setattr(Study, "run", lambda self: asked.append(self.config.results))
+    for options in ([], ["--results", str(tmp_path / "other.json")]):
+        assert CliRunner().invoke(app, ["study", str(study_file()), *options]).exit_code == 0
+    assert asked == [tmp_path / "results" / "tiny.json", tmp_path / "other.json"]
 
 
 @pytest.mark.slow

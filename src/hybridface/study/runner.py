@@ -263,6 +263,6 @@ class Study:
             self.store.write(self.config, rows, tuning)
         elif whole:
             raise UsageError(
-                f"{self.config.results} holds rows of other settings; move it away, or take the "
-                "settings back that they were made with"
+                f"{self.config.results} holds rows of other settings; name another file by "
+                "--results, or take the settings back that they were made with"
             )

@@ -18,10 +18,10 @@ from hybridface.config import build_recipe, read_yaml
 from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData, prepare_data
-from hybridface.model import HybridModel, reestimate_batch_norm
-from hybridface.module import validation_figures
-from hybridface.runs import load_model
+from hybridface.network.model import HybridModel, reestimate_batch_norm
 from hybridface.tasks.base import Task
+from hybridface.training.module import validation_figures
+from hybridface.training.runs import load_model
 
 
 @torch.no_grad()

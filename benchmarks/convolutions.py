@@ -16,7 +16,7 @@ import timm
 import torch
 from torch import nn
 
-from hybridface.cpu_convolutions import train_faster_on_cpu
+from hybridface.network.cpu_convolutions import train_faster_on_cpu
 
 ROUNDS, STEPS = 7, 3
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from hybridface.config import build_recipe, read_yaml
-from hybridface.runs import RunFolder
-from hybridface.training import train
+from hybridface.training.runs import RunFolder
+from hybridface.training.train import train
 
 STUDY = Path(__file__).parents[1] / "configs" / "studies" / "rafdb-20.yaml"
 

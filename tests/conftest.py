@@ -17,7 +17,7 @@ from hypothesis import settings
 from PIL import Image
 
 if TYPE_CHECKING:
-    from hybridface.training import TrainedRun
+    from hybridface.training.train import TrainedRun
 
 # Shared machines are slow now and then; how long an example takes says nothing.
 settings.register_profile("hybridface", deadline=None)
@@ -42,7 +42,7 @@ def drawn_cache(drawn_pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     """Return one finished run of :func:`tiny_runs.tiny_recipe`; not to be changed."""
-    from hybridface.training import train
+    from hybridface.training.train import train
     from tiny_runs import tiny_recipe
 
     with pytest.MonkeyPatch.context() as patch:

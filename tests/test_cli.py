@@ -14,7 +14,7 @@ from hybridface.cli import main
 from hybridface.config import Recipe
 from hybridface.data.sources import source_kinds
 from hybridface.tasks import task_types
-from hybridface.training import TrainedRun
+from hybridface.training.train import TrainedRun
 from tiny_runs import CONTENT, write_recipe
 
 Ran = subprocess.CompletedProcess[str]

@@ -132,7 +132,7 @@ def test_added_source_of_the_guide_reads(
 def test_task_and_source_of_a_module_of_ones_own(tmp_path: Path, hybridface_cache: Path) -> None:
     from PIL import Image
 
-    from hybridface.runs import load_model
+    from hybridface.training.runs import load_model
 
     for name in ("mine", "pictures"):
         (tmp_path / name).mkdir()

@@ -11,8 +11,8 @@ import torch
 from hybridface import FaceModel
 from hybridface.errors import HybridFaceError
 from hybridface.export import ExportedModel, export_onnx
-from hybridface.runs import load_model
-from hybridface.training import TrainedRun
+from hybridface.training.runs import load_model
+from hybridface.training.train import TrainedRun
 from tiny_runs import BACKBONE, SIZE, labelled_batch, tiny_model
 
 

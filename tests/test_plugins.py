@@ -222,7 +222,7 @@ def test_a_study_knows_them_by_name(mine: Path) -> None:
 
 
 def test_evaluation_runs_no_module_that_only_a_run_names(mine: Path) -> None:
-    from hybridface.evaluation_overlap import overlap_notes
+    from hybridface.evaluation.overlap import overlap_notes
 
     (mine / "config.yaml").write_text("data: {source: 'own.raises:Faces:x'}\n")
     source = open_source("drawn:40")

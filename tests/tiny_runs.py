@@ -13,7 +13,7 @@ from hybridface import Recipe, build_recipe
 from hybridface.config import BackboneConfig, drop_tasks, merge
 from hybridface.data.batches import Batch
 from hybridface.data.source import Labels
-from hybridface.model import HybridModel
+from hybridface.network.model import HybridModel
 from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
 

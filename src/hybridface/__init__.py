@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PLACES = {
-    "FaceModel": "hybridface.runtime",
+    "FaceModel": "hybridface.inference.runtime",
     "HybridFaceError": "hybridface.errors",
     "Recipe": "hybridface.config",
     "build_recipe": "hybridface.config",
-    "compare": "hybridface.comparison",
-    "evaluate": "hybridface.evaluation",
+    "compare": "hybridface.evaluation.compare",
+    "evaluate": "hybridface.evaluation.evaluate",
     "load_recipe": "hybridface.config",
-    "train": "hybridface.training",
+    "train": "hybridface.training.train",
 }
 
 if TYPE_CHECKING:
-    from hybridface.comparison import compare
     from hybridface.config import Recipe, build_recipe, load_recipe
     from hybridface.errors import HybridFaceError
-    from hybridface.evaluation import evaluate
-    from hybridface.runtime import FaceModel
-    from hybridface.training import train
+    from hybridface.evaluation.compare import compare
+    from hybridface.evaluation.evaluate import evaluate
+    from hybridface.inference.runtime import FaceModel
+    from hybridface.training.train import train
 
 __all__ = [
     "FaceModel",

@@ -62,7 +62,7 @@ def train(
 
     loaded = load_recipe(recipe, overrides or [])
     with training_extra():
-        from hybridface.training import train as run
+        from hybridface.training.train import train as run
 
     trained = run(
         loaded,
@@ -92,7 +92,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a model on a data set; classes are matched by name."""
-    from hybridface.evaluation import run_evaluate
+    from hybridface.evaluation.evaluate import run_evaluate
 
     progress = None if as_json else decoding_progress()
     raise typer.Exit(run_evaluate(model, data, split, as_json, progress, label=label, out=out))
@@ -113,7 +113,7 @@ def compare(
     label: Label = None,
 ) -> None:
     """Compare two models picture by picture: is B better than A, and how sure is that."""
-    from hybridface.comparison import run_compare
+    from hybridface.evaluation.compare import run_compare
 
     progress = None if as_json else decoding_progress()
     raise typer.Exit(run_compare(a, b, data, split, as_json, label=label, progress=progress))
@@ -128,7 +128,7 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 64,
 ) -> None:
     """Say what a model sees in pictures of faces."""
-    from hybridface.predict import run_predict
+    from hybridface.inference.predict import run_predict
 
     output: Literal["text", "json", "csv"] = "json" if as_json else "csv" if as_csv else "text"
     raise typer.Exit(run_predict(images, model, output, batch_size))

@@ -14,8 +14,8 @@ from hybridface.config import build_recipe, merge
 from hybridface.data.cache import Progress
 from hybridface.data.sources import open_source
 from hybridface.report.run import write_comparison_report
-from hybridface.runs import RunFolder
-from hybridface.training import TrainedRun, train
+from hybridface.training.runs import RunFolder
+from hybridface.training.train import TrainedRun, train
 
 DRAWN = "drawn:3000"
 NOTICE_DRAWN = "one seed, drawn faces: not evidence"

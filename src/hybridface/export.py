@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import hybridface
 from hybridface.errors import HybridFaceError
-from hybridface.model import HybridModel
-from hybridface.runtime import FaceModel
+from hybridface.inference.runtime import FaceModel
+from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task
 
 FORMAT = 1

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridface.evaluation.statistics import Interval, paired_bootstrap, paired_difference
 from hybridface.report.analysis import (
     Claim,
     claim,
@@ -21,7 +22,6 @@ from hybridface.report.analysis import (
 )
 from hybridface.report.cells import Arm, choose_headline, settings
 from hybridface.report.study import StudyResult
-from hybridface.statistics import Interval, paired_bootstrap, paired_difference
 
 from .helpers import StudyBuilder, arms_of, changed, values
 

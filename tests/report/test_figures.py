@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hybridface.evaluation.statistics import Interval
 from hybridface.report.figures import (
     Curve,
     Dots,
@@ -22,7 +23,6 @@ from hybridface.report.figures import (
     learning_curves,
 )
 from hybridface.report.pictures import contact_rows, data_address
-from hybridface.statistics import Interval
 
 HOSTILE = "</text><script>$x_{$ --> &amp; _é表"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.statistics import paired_difference
 from hybridface.report.study import StudyResult
-from hybridface.statistics import paired_difference
 
 from .helpers import StudyBuilder, changed, pages, values
 

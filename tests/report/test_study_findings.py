@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from hybridface.evaluation.statistics import paired_difference
 from hybridface.report.study import StudyResult
 from hybridface.report.text import MISSING
-from hybridface.statistics import paired_difference
 
 from .helpers import StudyBuilder, changed, pages, values
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hybridface.study import Cell, Study, StudyConfig, load_study
-from hybridface.training import TrainedRun
+from hybridface.training.train import TrainedRun
 from study.helpers import rate, study_content
 
 StudyFile = Callable[..., Path]

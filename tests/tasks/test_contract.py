@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from hybridface.data.batches import Batch
 from hybridface.errors import UsageError
 from hybridface.export import export_onnx
-from hybridface.model import HybridModel, HybridStep
+from hybridface.network.model import HybridModel, HybridStep
 from hybridface.tasks import build_tasks, task_types
 from hybridface.tasks.base import Task
 from tiny_runs import CLASSES, labelled_batch, tiny_model

@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.statistics import (
+    Interval,
+    PairedDifference,
+    paired_bootstrap,
+    paired_difference,
+)
 from hybridface.report.cells import Arm, Cell
-from hybridface.statistics import Interval, PairedDifference, paired_bootstrap, paired_difference
 
 FEWEST_SEEDS = 3
 FLAT = 0.005

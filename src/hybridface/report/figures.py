@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from hybridface.statistics import Interval
+from hybridface.evaluation.statistics import Interval
 
 # Okabe and Ito (2008), "Color Universal Design", without the yellow that fades on white.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from hybridface.evaluation.statistics import Interval
 from hybridface.files import write_atomically
 from hybridface.report import figures
 from hybridface.report.curves import comparison_figures, run_figures
@@ -34,7 +35,6 @@ from hybridface.report.sections import (
     score_value,
 )
 from hybridface.report.text import MISSING, counted, duration, measure_title, percent
-from hybridface.statistics import Interval
 
 SAMPLES = (
     "What the self-supervised tasks make of a picture; one row a picture. These heads are "

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.statistics import Interval, t_interval
 from hybridface.report import figures
 from hybridface.report.analysis import Comparison, compare, mean_curve, relative_compute
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Figure
 from hybridface.report.study_tables import seeds_note
 from hybridface.report.text import counted, joined, percent
-from hybridface.statistics import Interval, t_interval
 
 
 def accuracy_figure(setting: Setting) -> Figure:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridface.evaluation.statistics import t_interval
 from hybridface.report.analysis import Claim, Comparison, relative_compute
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
@@ -24,7 +25,6 @@ from hybridface.report.text import (
     points,
     points_range,
 )
-from hybridface.statistics import t_interval
 
 
 def arm_table(setting: Setting) -> Table:

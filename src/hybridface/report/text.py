@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hybridface.statistics import Interval
+from hybridface.evaluation.statistics import Interval
 
 MISSING = "\u2013"
 TITLES = {

@@ -1,0 +1,1 @@
+"""Figures of a model on labelled pictures, and two models compared on the same ones."""

@@ -1,0 +1,264 @@
+"""Compare two models picture by picture: the same pictures, the same labels, paired figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridface.data.cache import Progress
+from hybridface.data.source import is_file
+from hybridface.errors import UsageError
+from hybridface.evaluation.compare_text import print_comparison
+from hybridface.evaluation.evaluate import measure
+from hybridface.evaluation.metrics import (
+    classification_metrics,
+    interval_in_json,
+    picture_nll,
+    require_training_extra,
+)
+from hybridface.evaluation.pairing import Paired, pair_task
+from hybridface.evaluation.predictions import SPLITS_OF_RUN, SUFFIX, Predictions, load_predictions
+from hybridface.evaluation.run_predictions import load_run_predictions
+
+MODEL_SUFFIX = ".onnx"
+SCORES = ("accuracy", "mean_class_accuracy", "nll")
+
+Place = str | Path
+
+
+def compare(
+    a: Place,
+    b: Place,
+    data: str | None = None,
+    split: str | None = None,
+    label: str | None = None,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Compare two models on the same pictures.
+
+    Without ``data`` the predictions that were kept are compared: those of a finished run, or of
+    an evaluation. With ``data`` both models are measured on it first.
+
+    Args:
+        a: A run folder, an ONNX file (with ``data``), or a kept evaluation (without).
+        b: The same of the other model.
+        data: ``KIND:PATH`` or ``KIND:PATH?option=value``, or None.
+        split: With ``data`` as in :func:`hybridface.evaluate`. Else the kept split to
+            compare: None takes ``test`` where both kept it, else ``val``.
+        label: The label column of ``data`` to measure on.
+        batch_size: How many pictures the models see at once.
+        progress: See :func:`hybridface.evaluate`.
+
+    Returns:
+        What :func:`compare_predictions` gives.
+
+    Raises:
+        UsageError: A or B cannot be opened as asked, kept no predictions of the split, or they
+            are evaluations on different pictures, labels or classes.
+        DataError: A file of predictions is damaged, or ``data`` is not of its kind.
+        HybridFaceError: A model or the cache fails, or torch is not installed.
+    """
+    require_training_extra()
+    if data is None:
+        if label is not None:
+            raise UsageError("label: kept predictions have their labels; give it with data only")
+        return compare_predictions(*_choose_split(_open_kept(a), _open_kept(b), split))
+    for place in (a, b):
+        if Path(place).suffix == SUFFIX:
+            raise UsageError(
+                f"{place}: a kept evaluation cannot be measured on other data; name its model, or "
+                "leave out --data to compare what was kept"
+            )
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    first, second = (measure(place, data, split, label, **options)[1] for place in (a, b))
+    return compare_predictions(first, second)
+
+
+def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
+    """Compare two models by their predictions for the same pictures.
+
+    Per task that both have, and paired by picture: the difference B - A of accuracy and of mean
+    class accuracy with 95 % percentile bootstrap intervals over pictures (10,000 draws from a
+    fixed seed), of the negative log likelihood with a t interval; McNemar's exact test; and how
+    often both say the same class. Classes are matched by name.
+
+    Args:
+        a: The predictions of one model.
+        b: Those of the other.
+
+    Returns:
+        A dictionary that ``json.dumps`` takes::
+
+            {"a": {"from": "runs/a", "model": "runs/a/model.onnx"}, "b": {…},
+             "data": "rafdb:/data/rafdb", "split": "test", "count": 3068,
+             "tasks": {"expression": {
+                 "label": "expression", "classes": […], "count": 3068,
+                 "a": {"accuracy": {"value": 0.81, "ci95": [0.79, 0.82]},
+                     "mean_class_accuracy": {…}, "nll": {…}},
+                 "b": {…},
+                 "difference": {"accuracy": {…}, "mean_class_accuracy": {…}, "nll": {…}},
+                 "mcnemar": {"both_right": …, "only_a_right": 120, "only_b_right": 165,
+                     "both_wrong": …, "p_value": 0.009},
+                 "agreement": {"value": 0.84, "ci95": […]}}},
+             "notes": []}
+
+        ``count`` is the largest of the tasks' counts. An interval from fewer than two pictures is
+        None.
+
+    Raises:
+        UsageError: No task is in both, or a task's pictures, labels or classes differ.
+        HybridFaceError: Probabilities are none, or torch is not installed.
+    """
+    shared = [name for name in a.tasks if name in b.tasks]
+    if not shared:
+        raise UsageError(
+            f"A ({a.where}) and B ({b.where}) share no task: A has {', '.join(a.tasks)}, "
+            f"B has {', '.join(b.tasks)}; compare models of the same task"
+        )
+    tasks = {name: _compare_task(pair_task(name, a, b)) for name in shared}
+    return {
+        "a": {"from": a.where, "model": a.model},
+        "b": {"from": b.where, "model": b.model},
+        "data": a.data,
+        "split": a.split,
+        "count": max(task["count"] for task in tasks.values()),
+        "tasks": tasks,
+        "notes": _notes(a, b),
+    }
+
+
+def _open_kept(place: Place) -> dict[str, Predictions]:
+    """Return the predictions that were kept in a place, by split, the one to prefer first."""
+    path = Path(place).expanduser()
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # too long a name, a folder that may not be entered
+        raise UsageError(f"{path}: cannot be opened ({error.strerror})") from error
+    if is_folder:
+        return load_run_predictions(path)
+    if not is_file(path):
+        raise UsageError(
+            f"{path}: does not exist; expected a run's folder, what evaluate --out FILE{SUFFIX} "
+            "wrote, or, with --data KIND:PATH, a model"
+        )
+    if path.suffix == MODEL_SUFFIX:
+        raise UsageError(
+            f"{path}: a model file keeps no predictions; say what to measure it on with "
+            "--data KIND:PATH"
+        )
+    kept = load_predictions(path)
+    return {kept.split: kept}
+
+
+def _choose_split(
+    a: dict[str, Predictions], b: dict[str, Predictions], split: str | None
+) -> tuple[Predictions, Predictions]:
+    if split is None:
+        both = (name for name in SPLITS_OF_RUN if name in a and name in b)
+        # Splits may be named differently and be the same pictures, which is looked at later.
+        name = next(both, None)
+        return a[name or next(iter(a))], b[name or next(iter(b))]
+    for kept in (a, b):
+        if split not in kept:
+            where = next(iter(kept.values())).where
+            raise UsageError(
+                f"{where}: kept no predictions of split '{split}', but of {' and '.join(kept)}"
+            )
+    return a[split], b[split]
+
+
+def _compare_task(pair: Paired) -> dict[str, Any]:
+    from hybridface.evaluation.statistics import (
+        mcnemar_exact,
+        paired_bootstrap,
+        paired_class_bootstrap,
+        t_interval,
+        wilson_interval,
+    )
+
+    count, targets = len(pair.targets), pair.targets
+    said_a, said_b = (each.argmax(axis=1) for each in (pair.a, pair.b))
+    right_a, right_b = said_a == targets, said_b == targets
+    losses_a, losses_b = (picture_nll(each, targets) for each in (pair.a, pair.b))
+    differences = {
+        "accuracy": paired_bootstrap([right_b], [right_a]),
+        "mean_class_accuracy": paired_class_bootstrap(right_b, right_a, targets),
+        "nll": t_interval(losses_b - losses_a),
+    }
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    agreement = wilson_interval(int((said_a == said_b).sum()), count)
+    return {
+        "label": pair.label,
+        "classes": list(pair.classes),
+        "count": count,
+        "a": _scores(pair.a, pair),
+        "b": _scores(pair.b, pair),
+        "difference": {
+            name: interval_in_json(interval, count) for name, interval in differences.items()
+        },
+        "mcnemar": {
+            "both_right": int((right_a & right_b).sum()),
+            "only_a_right": only_a,
+            "only_b_right": only_b,
+            "both_wrong": int((~right_a & ~right_b).sum()),
+            "p_value": mcnemar_exact(only_a, only_b),
+        },
+        "agreement": interval_in_json(agreement, count),
+    }
+
+
+def _scores(probabilities: np.ndarray[Any, np.dtype[np.float64]], pair: Paired) -> dict[str, Any]:
+    figures = classification_metrics(probabilities, pair.targets, pair.classes)
+    return {name: figures[name] for name in SCORES}
+
+
+def _notes(a: Predictions, b: Predictions) -> list[str]:
+    """Return the notes of both, each once, and what differs between the two in name only."""
+    notes = [note for note in a.notes if note in b.notes]
+    for name, ours, theirs in (("A", a, b), ("B", b, a)):
+        notes += [f"{name}: {note}" for note in ours.notes if note not in theirs.notes]
+    if (a.data, a.split) != (b.data, b.split):
+        said: Sequence[str] = [f"split {each.split} of {each.data}" for each in (a, b)]
+        notes.append(f"A was measured on {said[0]}, B on {said[1]}: the same pictures")
+    return notes
+
+
+def run_compare(
+    a: Place,
+    b: Place,
+    data: str | None = None,
+    split: str | None = None,
+    as_json: bool = False,
+    *,
+    label: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Compare two models and print the result: the command line's ``compare``.
+
+    Args:
+        a: See :func:`compare`.
+        b: See :func:`compare`.
+        data: See :func:`compare`.
+        split: See :func:`compare`.
+        as_json: Print exactly one JSON object instead of tables, and nothing else, on stdout.
+        label: See :func:`compare`.
+        progress: See :func:`compare`; must not write to stdout.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        HybridFaceError: See :func:`compare`.
+    """
+    result = compare(a, b, data, split, label, progress=progress)
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        print_comparison(result)
+    return 0

@@ -1,0 +1,285 @@
+"""Measure a model file on a data set: same pictures, same runtime as in use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.data.cache import CachedPictures, Progress, open_cache
+from hybridface.data.source import MISSING, SPLITS, Problem, Rows
+from hybridface.data.sources import open_source
+from hybridface.errors import DataError, UsageError, unknown
+from hybridface.evaluation.matching import Match, count_unmatched, match_columns
+from hybridface.evaluation.metrics import classification_metrics, require_training_extra
+from hybridface.evaluation.overlap import overlap_notes
+from hybridface.evaluation.predictions import (
+    Predictions,
+    TaskPredictions,
+    check_place,
+    save_predictions,
+)
+from hybridface.evaluation.text import print_evaluation
+from hybridface.inference.runtime import FaceModel
+from hybridface.labels import match_classes
+
+ALL = "all"
+EXAMPLES = 20
+
+Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+def evaluate(
+    model: str | Path | FaceModel,
+    data: str,
+    split: str | None = None,
+    label: str | None = None,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measure a model on a data set.
+
+    Classes are matched by name, so the order of classes in the model and in the data does not
+    matter. Rows of a class that the model does not have are left out and counted under
+    ``unmatched``. Probabilities stay over all of the model's classes: predicting a class that the
+    data does not have is an error of the model. Rows without a label and pictures that cannot be
+    decoded are left out, counted and named under ``skipped``.
+
+    Args:
+        model: An ONNX file, a run folder, or a loaded model.
+        data: ``KIND:PATH`` or ``KIND:PATH?option=value``.
+        split: ``train``, ``val``, ``test`` or ``all``. None takes ``test``, or every row where
+            the data set's layout has no row of split test.
+        label: The label column of the data to measure on. None takes every column that goes by
+            the name of a task of the model; one column and one task also match by their classes.
+        batch_size: How many pictures the model sees at once.
+        progress: Called with (done, total) while pictures are decoded, where they are not yet,
+            and from the start again while the model sees them.
+        out: A ``.npz`` file to keep the predictions in, for :func:`hybridface.compare`.
+
+    Returns:
+        A dictionary that ``json.dumps`` takes::
+
+            {"model": "runs/a/model.onnx", "data": "rafdb:/data/rafdb", "split": "test",
+             "count": 3068,
+             "tasks": {"expression": {…what classification_metrics gives…, "label": "expression",
+                 "unlabelled": 0,
+                 "unmatched": {"data_classes": {"contempt": 7}, "model_classes": ["sad"]}}},
+             "skipped": {"count": 2, "unlabelled": 1, "unreadable": 1,
+                 "examples": [{"where": …, "what": …}]},
+             "problems": {"count": 0, "examples": []}, "notes": []}
+
+        ``count`` is how many rows were measured in at least one task. A row counts as unlabelled
+        under ``skipped`` where no measured task has a label for it, and under a task where that
+        task has none. ``problems`` and ``notes`` are what the data set's reader found; a note
+        also says how many of the rows the model may have been trained on.
+
+    Raises:
+        UsageError: The model or data cannot be opened as asked, no row is of the split, no task
+            matches a label column, ``batch_size`` is less than 1, or predictions cannot be kept
+            in ``out``.
+        DataError: The data set is not of its kind, or no usable row is left.
+        HybridFaceError: The model or the cache fails, or torch is not installed.
+    """
+    if out is not None:
+        check_place(Path(out))
+    result, predictions = measure(
+        model, data, split, label, batch_size=batch_size, progress=progress
+    )
+    if out is not None:
+        save_predictions(Path(out), predictions)
+    return result
+
+
+def measure(
+    model: str | Path | FaceModel,
+    data: str,
+    split: str | None = None,
+    label: str | None = None,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> tuple[dict[str, Any], Predictions]:
+    """Measure a model on a data set, and return the predictions beside the figures.
+
+    Arguments and errors are those of :func:`evaluate`, which returns the figures alone.
+    """
+    if batch_size < 1:
+        raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+    require_training_extra()
+    face_model = model if isinstance(model, FaceModel) else FaceModel.load(model)
+    source = open_source(data)
+    rows = source.read()
+    name, inside = _choose_rows(rows, split, data)
+    matches = match_columns(face_model.tasks, rows.labels, label, data)
+    pictures = open_cache(source, rows, face_model.size, progress)
+    usable = inside & pictures.decoded
+    wanted = usable & np.any([match.targets >= 0 for match in matches], axis=0)
+    skipped = _skipped(rows, pictures, inside, matches)
+    if not wanted.any():
+        raise _nothing_left(f"{data}, split '{name}'", int(inside.sum()), skipped, matches, usable)
+    index = np.flatnonzero(wanted)
+    measured = [match for match in matches if (match.targets[index] >= 0).any()]
+    unmeasured = (match.task for match in matches if match not in measured)
+    empty = [f"task '{task}' has no usable row" for task in unmeasured]
+    outputs = _predict(face_model, pictures.images, index, batch_size, progress)
+    notes = [*overlap_notes(face_model.path, source, rows, index), *rows.notes, *empty]
+    result = {
+        "model": str(face_model.path),
+        "data": data,
+        "split": name,
+        "count": len(index),
+        "tasks": {
+            match.task: _measure(match, outputs[match.task], index, usable) for match in measured
+        },
+        "skipped": skipped,
+        "problems": {"count": len(rows.problems), "examples": _named(rows.problems)},
+        "notes": notes,
+    }
+    kept = {match.task: _keep(match, outputs[match.task], rows, index) for match in measured}
+    origin = (str(face_model.path), data, name, pictures.fingerprint)
+    return result, Predictions(str(face_model.path), *origin, kept, tuple(notes))
+
+
+def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:
+    """Return the name of the split that is measured, and ``(N,)`` which rows are in it."""
+    if split is not None and split not in (*SPLITS, ALL):
+        raise unknown("split", split, (*SPLITS, ALL))
+    name = split or ("test" if (rows.split == "test").any() else ALL)
+    inside = np.ones(len(rows), dtype=bool) if name == ALL else np.asarray(rows.split == name)
+    if not inside.any():
+        counts = {each: int((rows.split == each).sum()) for each in (*SPLITS, "")}
+        found = ", ".join(f"{each or 'no split'} {count}" for each, count in counts.items())
+        raise UsageError(
+            f"{data}: no row of split '{name}'; rows by split: {found}; choose one that has rows, "
+            "or all"
+        )
+    return name, inside
+
+
+def _skipped(
+    rows: Rows, pictures: CachedPictures, inside: Mask, matches: list[Match]
+) -> dict[str, Any]:
+    """Count and name the rows of the split that cannot be measured in any task."""
+    unreadable = inside & ~pictures.decoded
+    unlabelled = inside & pictures.decoded
+    for match in matches:
+        unlabelled &= match.targets == MISSING
+    reasons = {problem.where: problem.what for problem in pictures.problems}
+    columns = " or ".join(f"'{match.column}'" for match in matches)
+    first = np.flatnonzero(unreadable | unlabelled)[:EXAMPLES]
+    problems = []
+    for row in first:
+        where = Problem(rows.keys[row], "").where  # as text, as the cache's problems have it
+        unread = reasons.get(where, "cannot be decoded")
+        what = f"no label in column {columns}" if unlabelled[row] else unread
+        problems.append(Problem(where, what))
+    counts = {"unlabelled": int(unlabelled.sum()), "unreadable": int(unreadable.sum())}
+    return {"count": sum(counts.values()), **counts, "examples": _named(problems)}
+
+
+def _named(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    return [{"where": each.where, "what": each.what} for each in problems][:EXAMPLES]
+
+
+def _nothing_left(
+    where: str, count: int, skipped: dict[str, Any], matches: list[Match], usable: Mask
+) -> DataError:
+    foreign = sum(sum(count_unmatched(match, usable).values()) for match in matches)
+    example = f"; first: {skipped['examples'][0]}" if skipped["examples"] else ""
+    return DataError(
+        f"{where}: none of its {count} rows can be measured: "
+        f"{skipped['unlabelled']} without label, {skipped['unreadable']} unreadable, {foreign} of "
+        f"classes that the model does not have{example}"
+    )
+
+
+def _predict(
+    model: FaceModel,
+    pictures: NDArray[np.uint8],
+    index: Index,
+    batch_size: int,
+    progress: Progress | None,
+) -> dict[str, NDArray[np.float32]]:
+    """Predict some of the cached pictures, never more than a batch of them in memory."""
+    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in model.tasks}
+    for start in range(0, len(index), batch_size):
+        chosen = index[start : start + batch_size]
+        for name, output in model.predict(pictures[chosen], batch_size).items():
+            parts[name].append(output)
+        if progress is not None:
+            progress(start + len(chosen), len(index))
+    return {name: np.concatenate(blocks) for name, blocks in parts.items()}
+
+
+def _measure(
+    match: Match, probabilities: NDArray[np.float32], index: Index, usable: Mask
+) -> dict[str, Any]:
+    """Measure one task on those of the predicted rows that it has a target for."""
+    targets = match.targets[index]
+    matched = set(match_classes(match.labels.names, match.classes))
+    return {
+        **classification_metrics(probabilities[targets >= 0], targets[targets >= 0], match.classes),
+        "label": match.column,
+        "unlabelled": int((usable & (match.targets == MISSING)).sum()),
+        "unmatched": {
+            "data_classes": count_unmatched(match, usable),
+            "model_classes": [
+                name for place, name in enumerate(match.classes) if place not in matched
+            ],
+        },
+    }
+
+
+def _keep(
+    match: Match, probabilities: NDArray[np.float32], rows: Rows, index: Index
+) -> TaskPredictions:
+    """Return the predictions of those of the predicted rows that the task has a target for."""
+    targets = match.targets[index]
+    wanted = targets >= 0
+    keys = np.array([rows.keys[row] for row in index[wanted]])
+    return TaskPredictions(
+        match.column, match.classes, keys, targets[wanted], probabilities[wanted]
+    )
+
+
+def run_evaluate(
+    model: str | Path,
+    data: str,
+    split: str | None = None,
+    as_json: bool = False,
+    progress: Progress | None = None,
+    *,
+    label: str | None = None,
+    out: Path | None = None,
+) -> int:
+    """Measure a model and print the result: the command line's ``evaluate``.
+
+    Args:
+        model: An ONNX file or a run folder.
+        data: ``KIND:PATH`` or ``KIND:PATH?option=value``.
+        split: See :func:`evaluate`.
+        as_json: Print exactly one JSON object instead of tables, and nothing else, on stdout.
+        progress: See :func:`evaluate`; must not write to stdout.
+        label: See :func:`evaluate`.
+        out: See :func:`evaluate`.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        HybridFaceError: See :func:`evaluate`.
+    """
+    result = evaluate(model, data, split, label, progress=progress, out=out)
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        print_evaluation(result)
+    return 0

@@ -1,0 +1,156 @@
+"""The predictions that a finished run kept of its validation and test split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.config import read_yaml
+from hybridface.data.source import MISSING, is_file
+from hybridface.data.sources import open_source
+from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.evaluation.predictions import (
+    ABOUT,
+    SPLITS_OF_RUN,
+    UNREADABLE,
+    About,
+    Arrays,
+    Predictions,
+    TaskPredictions,
+    array_of,
+    check_task,
+    damaged,
+    load_arrays,
+    read_about,
+)
+
+RUN_FILE = "predictions.npz"
+
+
+class RunAbout(About):
+    """What a run's ``predictions.npz`` says of itself, as JSON under ``about``.
+
+    Attributes:
+        format: Version of the layout.
+        task: The supervised task that the predictions are of.
+        label: Its label column.
+        classes: Its class names, in the order of the columns.
+        data: The data set as ``KIND:PATH``.
+        fingerprint: See :class:`Predictions`.
+    """
+
+    format: Literal[1] = 1
+    task: str
+    label: str
+    classes: tuple[str, ...]
+    data: str
+    fingerprint: str = ""
+
+
+def load_run_predictions(folder: Path) -> dict[str, Predictions]:
+    """Read the predictions of a finished run's best weights, without those for unlabelled rows.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The predictions by split: ``test`` where the run read it, and ``val``.
+
+    Raises:
+        UsageError: The folder holds no finished run, or the run is of a version that kept no
+            picture names and its data set is not there or not as it was.
+        DataError: A file of the run is damaged.
+    """
+    path = folder / RUN_FILE
+    if not is_file(path):
+        raise UsageError(
+            f"{folder}: holds no {RUN_FILE}, which a run writes at its end; if this is a run's "
+            "folder, let the run finish or resume it, else name a finished run's folder"
+        )
+    arrays = load_arrays(path)
+    older = ABOUT not in arrays
+    about = _about_older_run(folder) if older else read_about(RunAbout, arrays, path)
+    found = {}
+    for split in SPLITS_OF_RUN:
+        if f"{split}_probabilities" not in arrays:
+            continue
+        task = _labelled(arrays, split, about, path)
+        if task is not None:
+            origin = (str(folder / "model.onnx"), about.data, split, about.fingerprint)
+            notes = _notes_of_run(split, older)
+            found[split] = Predictions(str(folder), *origin, {about.task: task}, notes)
+    if not found:
+        raise damaged(path, "it has no predictions of a labelled picture")
+    return found
+
+
+def _labelled(arrays: Arrays, split: str, about: RunAbout, path: Path) -> TaskPredictions | None:
+    """Return the predictions of a split's labelled pictures; None where there are none."""
+    labels = array_of(arrays, f"{split}_labels", path)
+    probabilities = array_of(arrays, f"{split}_probabilities", path)
+    if ABOUT in arrays:
+        keys = array_of(arrays, f"{split}_keys", path)
+    else:
+        keys = _keys_of_older_run(about, array_of(arrays, f"{split}_rows", path), labels)
+    if not labels.shape == keys.shape == probabilities.shape[:1]:
+        raise damaged(path, f"the arrays of split {split} differ in length")
+    known = labels != MISSING
+    if not known.any():
+        return None
+    kept = (keys[known], labels[known], probabilities[known])
+    return check_task(path, about.task, TaskPredictions(about.label, about.classes, *kept))
+
+
+def _notes_of_run(split: str, older: bool) -> tuple[str, ...]:
+    notes = []
+    if split == "val":
+        notes.append(
+            "the weights were chosen by this validation split, which flatters these figures"
+        )
+    if older:
+        notes.append(
+            "this run kept no names of its pictures: they were looked up in the data set as it is "
+            "now"
+        )
+    return tuple(notes)
+
+
+def _about_older_run(folder: Path) -> RunAbout:
+    """Gather from a run's other files what its predictions do not say."""
+    try:
+        result = json.loads((folder / "result.json").read_text())
+        tasks = json.loads((folder / "config.json").read_text())["tasks"]
+        task = next(name for name, each in tasks.items() if each.get("classes"))
+        source = read_yaml(folder / "config.yaml")["data"]["source"]
+        return RunAbout(task=task, label=result["label"], classes=result["classes"], data=source)
+    except (*UNREADABLE, AttributeError, StopIteration, UsageError) as error:
+        raise DataError(
+            f"{folder}: result.json, config.json or config.yaml is missing or damaged; is this a "
+            "finished run?"
+        ) from error
+
+
+def _keys_of_older_run(
+    about: RunAbout, index: NDArray[np.int64], labels: NDArray[np.int64]
+) -> NDArray[np.str_]:
+    """Look the names of a run's pictures up in its data set, and hold its labels against it."""
+    again = "compare the models on data that is there: --data KIND:PATH"
+    try:
+        rows = open_source(about.data).read()
+    except HybridFaceError as error:
+        raise UsageError(
+            f"a run on {about.data} kept no names of its pictures, and they cannot be looked up "
+            f"({error}); {again}"
+        ) from error
+    column = rows.labels.get(about.label)
+    inside = column is not None and 0 <= index.min() <= index.max() < len(rows)
+    if column is None or not inside or not np.array_equal(column.ids[index], labels):
+        raise UsageError(
+            f"a run on {about.data} kept no names of its pictures, and the data set is no longer "
+            f"as the run saw it: its labels differ; {again}"
+        )
+    return np.array([rows.keys[row] for row in index])

@@ -1,0 +1,1 @@
+"""What reads pictures with an exported model; never imports torch."""

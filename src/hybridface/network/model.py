@@ -1,0 +1,276 @@
+"""The model: one backbone, a head a task; only supervised heads are kept for inference."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hybridface.config import BackboneConfig, BatchNormMode
+from hybridface.data.batches import Batch
+from hybridface.network.backbones import Backbone
+from hybridface.network.loss_balance import BalanceMode, LossBalance
+from hybridface.tasks import takes_shared_view
+from hybridface.tasks.base import Features, SelfSupervisedConfig, Task, View
+
+
+class HybridModel(nn.Module):
+    """A backbone shared by all tasks and a head for each.
+
+    Args:
+        config: Which backbone.
+        tasks: The tasks; each has met its data already (:meth:`Task.adopt`).
+        size: Side of the pictures in pixels.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: BackboneConfig, tasks: Sequence[Task], size: int) -> None:
+        super().__init__()
+        self.backbone = Backbone(config, with_maps=any(task.reads_maps for task in tasks))
+        shape = self.backbone.shape(size)
+        self.heads = nn.ModuleDict({task.name: task.build_head(shape) for task in tasks})
+        self.register_buffer("mean", torch.tensor(self.backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(self.backbone.std).view(1, 3, 1, 1))
+
+    def features(self, images: Tensor) -> Features:
+        """Return the features of pictures ``(B, 3, H, W)`` in [0, 1]."""
+        features: Features = self.backbone((images - self.mean) / self.std)
+        return features
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the output of every head for pictures ``(B, 3, H, W)`` in [0, 1]."""
+        features = self.features(images)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+class HybridStep(nn.Module):
+    """One joint forward of all views and the loss of every task.
+
+    Args:
+        model: The model.
+        tasks: Its tasks.
+        batch_norm: What batch norm's statistics are taken over.
+        copies: How many augmented versions of each picture a batch holds, one whole version after
+            the other; to split batch norm, each is a view.
+        loss_balance: How the tasks' losses become one.
+        mixup: Strength of mixup on the intact pictures; 0 for none.
+    """
+
+    def __init__(
+        self,
+        model: HybridModel,
+        tasks: Sequence[Task],
+        batch_norm: BatchNormMode = "joined",
+        *,
+        copies: int = 1,
+        loss_balance: BalanceMode = "fixed",
+        mixup: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tasks = tasks
+        self.batch_norm = batch_norm
+        self.copies = copies
+        self.balance = LossBalance(tasks, loss_balance)
+        self.mixup = mixup
+
+    def forward(
+        self, images: Tensor, batch: Batch, generator: Generator, progress: float = 0.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the joint loss, and every loss and figure by name.
+
+        Args:
+            images: ``(B, 3, H, W)`` augmented pictures in [0, 1].
+            batch: Where they came from.
+            generator: Source of the random numbers of the views.
+            progress: The part of all steps that is done, from 0 to 1.
+        """
+        labelled = len(images) if batch.labelled is None else batch.labelled
+        with torch.autocast(images.device.type, enabled=False):
+            images, dealt = make_views(self.tasks, images, batch, generator)
+            if not _shared_is_dealt(self.tasks):
+                images = images[:labelled]
+            images, mix = self._mix(images, batch, generator)
+        own = {name: view.images for name, view in dealt.items() if view.images is not None}
+        intact = intact_is_seen(self.tasks)
+        seen = self._features([*([images] if intact else []), *own.values()])
+        place = {name: number + intact for number, name in enumerate(own)}
+        taught = [0] if intact and intact_is_supervised(self.tasks) else []
+        taught += [place[name] for name in _supervised_on_corrupted(self.tasks) if name in place]
+        losses: dict[str, Tensor] = {}
+        figures: dict[str, Tensor] = {}
+        for task in self.tasks:
+            views = taught if task.supervised else [place.get(task.name, 0)]
+            target = dealt[task.name].target
+            parts = [
+                seen[number].rows(0, labelled) if task.supervised else seen[number]
+                for number in views
+            ]
+            outputs = [self.model.heads[task.name](part) for part in parts]
+            loss = torch.stack([task.loss(output, target) for output in outputs]).mean()
+            if mix is not None and task.supervised and views[0] == 0:
+                other = task.make_view(images, mix.batch, generator).target
+                change = task.loss(outputs[0], other) - task.loss(outputs[0], target)
+                loss = loss + (1 - mix.share) * change / len(views)
+            for name, value in task.measure(outputs[0].detach(), target).items():
+                figures[f"{task.name}/{name}"] = value
+            figures[f"{task.name}/loss"] = loss.detach()
+            losses[task.name] = loss
+        total = self.balance(losses, progress)
+        figures["loss"] = total.detach()
+        return total, figures
+
+    def _mix(self, images: Tensor, batch: Batch, generator: Generator) -> tuple[Tensor, Mix | None]:
+        """Mix each intact picture with another one of the batch, where the recipe says so."""
+        if not self.mixup or not intact_is_supervised(self.tasks):
+            return images, None
+        random = np.random.default_rng(generator.initial_seed())
+        share = float(random.beta(self.mixup, self.mixup))
+        share = max(share, 1 - share)
+        other = torch.randperm(len(images), generator=generator, device=images.device)
+        mixed = share * images + (1 - share) * images[other]
+        return mixed, Mix(share, batch.rows(slice(0, len(images))).rows(other))
+
+    def _features(self, views: Sequence[Tensor]) -> list[Features]:
+        """Return the features of each view, from one pass or, for split batch norm, one each."""
+        if self.batch_norm == "split":
+            parts = [part for view in views for part in view.chunk(self.copies)]
+            features = [self.model.features(parts[0])]
+            with frozen_running_statistics(self.model.backbone):
+                features += [self.model.features(part) for part in parts[1:]]
+            joined = Features.join(features)
+        else:
+            stack = torch.cat(list(views)).contiguous(memory_format=torch.channels_last)
+            joined = self.model.features(stack)
+        bounds = list(itertools.accumulate((len(view) for view in views), initial=0))
+        return [joined.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What mixup did to a batch.
+
+    Attributes:
+        share: How much of each picture is its own, from 0.5 to 1.
+        batch: The batch that the other parts came from.
+    """
+
+    share: float
+    batch: Batch
+
+
+def make_views(
+    tasks: Sequence[Task], images: Tensor, batch: Batch, generator: Generator
+) -> tuple[Tensor, dict[str, View]]:
+    """Let every task make its view of a batch; supervised ones, of its labelled pictures.
+
+    Returns:
+        The picture that all supervised heads see (corrupted, where a task takes the shared view),
+        and each task's view; a view without pictures is seen through that shared picture.
+    """
+    views: dict[str, View] = {}
+    for task in tasks:
+        if takes_shared_view(task):
+            shared = task.make_view(images, batch, generator)
+            views[task.name] = View(None, shared.target)
+            images = images if shared.images is None else shared.images
+    labelled = slice(0, batch.labelled)
+    for task in tasks:
+        if task.name not in views and task.supervised:
+            views[task.name] = task.make_view(images[labelled], batch.rows(labelled), generator)
+        elif task.name not in views:
+            views[task.name] = task.make_view(images, batch, generator)
+    return images, views
+
+
+def _shared_is_dealt(tasks: Sequence[Task]) -> bool:
+    """Say whether a task without labels sees the picture that the supervised heads see."""
+    own = own_views(tasks)
+    return any(not task.supervised and task not in own for task in tasks)
+
+
+def own_views(tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks that have a view of their own beside the intact picture."""
+    return [
+        task
+        for task in tasks
+        if isinstance(task.config, SelfSupervisedConfig) and task.config.view == "own"
+    ]
+
+
+def _supervised_on_corrupted(tasks: Sequence[Task]) -> list[str]:
+    return [
+        task.name for task in own_views(tasks) if task.config.supervise in ("corrupted", "both")
+    ]
+
+
+def intact_is_supervised(tasks: Sequence[Task]) -> bool:
+    """Say whether supervised heads learn from the first picture: unless every own view objects."""
+    modes = [task.config.supervise for task in own_views(tasks)]
+    return not modes or any(mode in ("intact", "both") for mode in modes)
+
+
+def intact_is_seen(tasks: Sequence[Task]) -> bool:
+    """Say whether any head sees the intact (or shared) picture."""
+    return _shared_is_dealt(tasks) or intact_is_supervised(tasks)
+
+
+def passes_a_picture(tasks: Sequence[Task], *, labelled: bool = True) -> int:
+    """Return how many times a training step shows each picture to the backbone.
+
+    Args:
+        tasks: The tasks.
+        labelled: Whether the picture is of the labelled data set; the others are not shown intact.
+    """
+    first = intact_is_seen(tasks) if labelled else _shared_is_dealt(tasks)
+    return len(own_views(tasks)) + first
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """Return every batch norm in a module."""
+    return [inner for inner in module.modules() if isinstance(inner, _BatchNorm)]
+
+
+@torch.no_grad()
+def reestimate_batch_norm(model: HybridModel, batches: Iterable[Tensor]) -> None:
+    """Take batch norm's running statistics anew, as the plain mean over batches of pictures.
+
+    All else is as in use, so without dropout; the model is left in evaluation mode.
+
+    Args:
+        model: The model.
+        batches: ``(B, 3, H, W)`` pictures in [0, 1].
+    """
+    norms = batch_norms(model.eval())
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's way to ask for the plain mean
+        norm.train()
+    for pictures in batches:
+        model(pictures)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+@contextmanager
+def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norm use a batch's own statistics without moving its running ones."""
+    norms = batch_norms(module)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

@@ -1,0 +1,235 @@
+"""What watches a training and writes its run folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+
+from hybridface.config import Recipe
+from hybridface.data.batches import Batch
+from hybridface.errors import HybridFaceError
+from hybridface.network.model import passes_a_picture
+from hybridface.training.module import HybridModule
+from hybridface.training.runs import RunFolder, save_weights
+from hybridface.training.samples import picture_tasks
+
+WATCH_EVERY = 50
+SHOWN_A_RUN = 10
+
+
+class RunKeeper(Callback):
+    """Writes metrics, the best weights and a resumable checkpoint as the run goes on.
+
+    Args:
+        recipe: The recipe.
+        folder: The run folder.
+    """
+
+    def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.lines: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.saved_epoch: int | None = None
+        self.seconds_before = 0.0
+        self._started = time.monotonic()
+        self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know, as JSON text."""
+        state = {"lines": self.lines, "best": self.best, "seconds": self._seconds()}
+        return {"state": json.dumps(state)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up where the checkpoint was written; later lines of the metrics are dropped."""
+        state = json.loads(state_dict["state"])
+        self.lines, self.best = state["lines"], state["best"]
+        self.seconds_before = state["seconds"]
+
+    def summary(self, module: HybridModule) -> dict[str, Any]:
+        """Return what the finished run's result says of its training."""
+        labelled = self.recipe.training.batch_size * self.recipe.augment.views
+        shown = labelled * passes_a_picture(module.tasks)
+        if self.recipe.data.unlabelled:
+            others = self.recipe.unlabelled_a_step
+            shown += others * passes_a_picture(module.tasks, labelled=False)
+        return {
+            "best_epoch": None if self.best is None else self.best["epoch"],
+            "epochs": self.recipe.training.epochs,
+            "steps": module.total_steps,
+            "seconds": round(self._seconds(), 1),
+            "pictures": module.total_steps * self.recipe.training.devices * shown,
+        }
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.saved_epoch = trainer.current_epoch or None  # where a resumed run goes on
+        self._started = self._saved = time.monotonic()
+        if trainer.is_global_zero:
+            self._write_lines()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose the epoch's order."""
+        loader = trainer.train_dataloader
+        if loader is not None:
+            loader.sampler.set_epoch(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write down the epoch, keep the best weights, save a checkpoint where it is time."""
+        assert isinstance(pl_module, HybridModule)
+        if pl_module.validation and trainer.is_global_zero:
+            self._note(trainer, pl_module)
+        self._log(trainer, pl_module)
+        due = time.monotonic() - self._saved >= 60 * self.recipe.training.checkpoint_minutes
+        due = trainer.strategy.broadcast(due)  # every process has to take part in saving
+        if due and trainer.current_epoch + 1 < self.recipe.training.epochs:
+            self._save(trainer)
+
+    def _note(self, trainer: pl.Trainer, module: HybridModule) -> None:
+        line = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "seconds": round(self._seconds(), 2),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "train": module.training_averages(),
+            "val": module.validation,
+        }
+        self.lines.append(line)
+        self._write_lines()
+        select = self.recipe.training.select
+        value = module.validation[select]
+        better = (
+            self.best is None
+            or (value < self.best["value"] if select == "nll" else value > self.best["value"])
+        )  # fmt: skip
+        if better:
+            self.best = {"epoch": line["epoch"], "value": value}
+            save_weights(module.evaluated_model(), self.folder.best)
+
+    def _log(self, trainer: pl.Trainer, module: HybridModule) -> None:
+        figures = {f"train/{name}": value for name, value in module.training_averages().items()}
+        figures |= {f"val/{name}": value for name, value in module.validation.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step=trainer.global_step)
+
+    def _write_lines(self) -> None:
+        text = "".join(json.dumps(line) + "\n" for line in self.lines)
+        self.folder.metrics.write_text(text)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        temporary = self.folder.checkpoint.with_name(f".{self.folder.checkpoint.name}.tmp")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(self.folder.checkpoint)
+        self.saved_epoch = trainer.current_epoch + 1
+        self._saved = time.monotonic()
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self._started
+
+
+class LossWatch(Callback):
+    """Stops a run whose loss is no number any more, before anything is kept of it.
+
+    The losses are looked at on the device and read every 50 steps, so that no step waits.
+
+    Args:
+        keeper: Knows the last checkpoint.
+    """
+
+    def __init__(self, keeper: RunKeeper) -> None:
+        self.keeper = keeper
+        self._first: dict[str, Tensor] = {}
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note the first step at which each loss is no number."""
+        assert isinstance(pl_module, HybridModule)
+        for name, value in pl_module.last_figures.items():
+            if not name.endswith("loss"):
+                continue
+            now = torch.where(torch.isfinite(value), math.inf, float(trainer.global_step))
+            self._first[name] = torch.minimum(self._first.get(name, now), now)
+        if (batch_idx + 1) % WATCH_EVERY == 0:
+            self._stop_if_broken(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look once more before the epoch is kept, at the validation figures too."""
+        self._stop_if_broken(trainer)
+        assert isinstance(pl_module, HybridModule)
+        nll = pl_module.validation.get("nll")
+        if nll is not None and not math.isfinite(nll):
+            raise self._error(
+                f"the validation loss is {nll} after epoch {trainer.current_epoch + 1}"
+            )
+
+    def _stop_if_broken(self, trainer: pl.Trainer) -> None:
+        if not self._first:
+            return
+        steps = dict(
+            zip(self._first, torch.stack(list(self._first.values())).tolist(), strict=True)
+        )
+        broken = min(steps, key=lambda name: (steps[name], name == "loss"))
+        if math.isfinite(steps[broken]):
+            task = broken.removesuffix("/loss")
+            whose = "the joint loss" if broken == "loss" else f"the loss of task '{task}'"
+            raise self._error(
+                f"{whose} is no finite number at step {int(steps[broken])}, in epoch "
+                f"{trainer.current_epoch + 1}"
+            )
+
+    def _error(self, what: str) -> HybridFaceError:
+        keeper = self.keeper
+        if keeper.saved_epoch is None:
+            kept = "no checkpoint was written before"
+        else:
+            checkpoint = keeper.folder.checkpoint
+            kept = f"the last good checkpoint is {checkpoint}, of epoch {keeper.saved_epoch}"
+        return HybridFaceError(
+            f"{keeper.recipe.run}: {what}; {kept}. Try a lower training.learning_rate, a smaller "
+            "task weight, or precision 32-true"
+        )
+
+
+class TaskPictures(Callback):
+    """Shows in TensorBoard, a few times a run, what the self-supervised tasks deal and answer.
+
+    Args:
+        batch: The validation pictures shown, always the same.
+        seed: Decides what is dealt, always the same.
+    """
+
+    def __init__(self, batch: Batch, seed: int) -> None:
+        self.batch, self.seed = batch, seed
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw them after the validations that begin another tenth of the run, and the last."""
+        assert isinstance(pl_module, HybridModule)
+        epochs = trainer.max_epochs or 1
+        every = trainer.check_val_every_n_epoch or 1
+        done = trainer.current_epoch + 1
+        begins = done * SHOWN_A_RUN // epochs > (done - every) * SHOWN_A_RUN // epochs
+        if not trainer.is_global_zero or not (begins or done == epochs):
+            return
+        batch = trainer.strategy.batch_to_device(self.batch)
+        pictures = picture_tasks(pl_module.evaluated_model(), pl_module.tasks, batch, self.seed)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                for name, shown in pictures.items():
+                    logger.experiment.add_images(
+                        name, shown, global_step=trainer.global_step, dataformats="NHWC"
+                    )

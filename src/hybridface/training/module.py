@@ -1,0 +1,214 @@
+"""The Lightning module: a thin shell around :class:`hybridface.network.model.HybridStep`."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from timm.optim._param_groups import param_groups_weight_decay
+from timm.utils.model_ema import ModelEmaV3
+from torch import Generator, Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchmetrics.functional import classification
+
+from hybridface.augment import augment
+from hybridface.config import Recipe
+from hybridface.data.batches import Batch
+from hybridface.data.source import MISSING
+from hybridface.network.model import HybridModel, HybridStep, reestimate_batch_norm
+from hybridface.tasks.base import Task
+
+REESTIMATION_BATCHES = 32
+
+
+def step_seed(seed: int, rank: int, step: int) -> int:
+    """Return the 63-bit seed of one step of one process, so that a resumed run is the same run."""
+    state = np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+class HybridModule(pl.LightningModule):
+    """Trains a hybrid model; validates the moving average where there is one.
+
+    Args:
+        recipe: The recipe.
+        model: The model.
+        tasks: Its tasks.
+        steps: Optimizer steps of the whole run.
+        intact: Returns a loader of training pictures, to re-estimate batch norm on.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: HybridModel,
+        tasks: Sequence[Task],
+        steps: int,
+        intact: Callable[[], DataLoader[Batch]],
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.tasks = list(tasks)
+        self.step = HybridStep(
+            model,
+            tasks,
+            recipe.training.batch_norm,
+            copies=recipe.augment.views,
+            loss_balance=recipe.training.loss_balance,
+            mixup=recipe.augment.mixup,
+        )
+        decay = recipe.training.ema
+        self.ema = None if decay is None else ModelEmaV3(model, decay=decay, use_warmup=True)
+        if self.ema is not None:
+            self.ema.requires_grad_(False)
+        if recipe.training.compile:
+            model.backbone.compile()
+        self.total_steps = steps
+        self.intact = intact
+        self.supervised = [task for task in tasks if task.supervised]
+        self.train_figures: dict[str, Tensor] = {}
+        self.last_figures: dict[str, Tensor] = {}
+        self.train_batches = 0
+        self.validation: dict[str, float] = {}
+        self._outputs: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._evaluated: HybridModel | None = None
+        self._reestimated: tuple[int, HybridModel] | None = None  # of which step; no submodule
+
+    @property
+    def model(self) -> HybridModel:
+        """Return the model that is trained."""
+        return self.step.model
+
+    def evaluated_model(self) -> HybridModel:
+        """Return the model that is evaluated and kept, in the mode that it is in.
+
+        It is the moving average where there is one; with ``batch_norm: reestimated`` a copy whose
+        running statistics come from intact training pictures.
+        """
+        model: HybridModel = self.model if self.ema is None else self.ema.module
+        if self.recipe.training.batch_norm != "reestimated":
+            return model
+        if self._reestimated is None or self._reestimated[0] != self.global_step:
+            model = copy.deepcopy(model)
+            pictures = (batch.images.to(self.device).float() / 255 for batch in self.intact())
+            reestimate_batch_norm(model, pictures)
+            self._reestimated = (self.global_step, model)
+        return self._reestimated[1]
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the loss of one step; see :class:`hybridface.network.model.HybridStep`."""
+        seed = step_seed(self.recipe.seed, self.global_rank, self.global_step)
+        torch.manual_seed(seed)  # dropout and stochastic depth
+        generator = Generator(self.device).manual_seed(seed ^ 1)
+        batch = batch.repeat(self.recipe.augment.views)
+        with torch.autocast(self.device.type, enabled=False):
+            images = augment(batch.images, self.recipe.augment.level, generator)
+        loss: Tensor
+        progress = self.global_step / max(1, self.total_steps - 1)
+        loss, figures = self.step(images, batch, generator, progress)
+        self.last_figures = figures
+        for name, value in figures.items():
+            self.train_figures[name] = self.train_figures.get(name, 0) + value
+        self.train_batches += 1
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Move the average."""
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.global_step)
+
+    def on_train_epoch_start(self) -> None:
+        """Validate after the last epoch, whatever ``validate_every``; start new averages."""
+        self.train_figures, self.train_batches, self.validation = {}, 0, {}
+        if self.current_epoch == self.recipe.training.epochs - 1:
+            self.trainer.check_val_every_n_epoch = 1
+
+    def training_averages(self) -> dict[str, float]:
+        """Return every training figure averaged over the epoch so far."""
+        names = list(self.train_figures)
+        if not names:
+            return {}
+        values = torch.stack([self.train_figures[name].float() for name in names])
+        averages: list[float] = (values / self.train_batches).tolist()
+        return dict(zip(names, averages, strict=True))
+
+    def on_validation_epoch_start(self) -> None:
+        """Choose the model to look at."""
+        self._evaluated = self.evaluated_model().eval()
+        self._outputs = {task.name: [] for task in self.supervised}
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Keep the logits and labels of the supervised tasks."""
+        if self._evaluated is None:
+            return
+        features = self._evaluated.features(batch.images.float() / 255)
+        for task in self.supervised:
+            output = self._evaluated.heads[task.name](features)
+            self._outputs[task.name].append((output, batch.labels[task.label or ""]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute the validation figures; those of the first task go without its name."""
+        figures: dict[str, Tensor] = {}
+        for number, task in enumerate(self.supervised):
+            logits = torch.cat([output for output, _ in self._outputs[task.name]])
+            labels = torch.cat([label for _, label in self._outputs[task.name]])
+            prefix = "" if number == 0 else f"{task.name}/"
+            for name, value in validation_figures(logits, labels).items():
+                figures[prefix + name] = value
+        self._outputs, self._evaluated = {}, None
+        if not self.trainer.sanity_checking:
+            self.validation = {name: float(value) for name, value in figures.items()}
+            self.log_dict(
+                {f"val_{name.replace('/', '_')}": value for name, value in self.validation.items()},
+                prog_bar=True,
+                logger=False,
+            )
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW with warm-up and cosine over the whole run, a step at a time."""
+        training = self.recipe.training
+        groups = param_groups_weight_decay(self.model, weight_decay=training.weight_decay)
+        if balance := list(self.step.balance.parameters()):
+            groups.append({"params": balance, "weight_decay": 0.0})
+        # Lightning cannot clip what a fused optimizer unscales by itself.
+        fused = training.precision == "32-true" or training.clip is None
+        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, fused=fused)
+        warmup = max(1, round(training.warmup * self.total_steps))
+        floor = training.final_learning_rate
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            progress = (step - warmup) / max(1, self.total_steps - warmup)
+            return floor + (1 - floor) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def validation_figures(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return accuracy, mean class accuracy and negative log-likelihood of labelled pictures.
+
+    Args:
+        logits: ``(N, K)``.
+        labels: ``(N,)`` class ids, -1 where missing.
+    """
+    known = labels != MISSING
+    logits, labels = logits[known].float(), labels[known]
+    options: Any = {"num_classes": logits.shape[1]}
+    recalls = classification.multiclass_recall(logits, labels, average="none", **options)
+    present = torch.bincount(labels, minlength=logits.shape[1]) > 0
+    return {
+        "accuracy": classification.multiclass_accuracy(logits, labels, average="micro", **options),
+        "mean_class_accuracy": recalls[present].mean(),
+        "nll": F.cross_entropy(logits, labels),
+    }

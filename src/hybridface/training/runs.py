@@ -1,0 +1,264 @@
+"""Run folders: what a training leaves behind, and the weights in it (never pickled)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from hybridface.config import BackboneConfig, Recipe, build_recipe, read_yaml, validate
+from hybridface.data.source import Labels
+from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.files import write_atomically
+from hybridface.network.model import HybridModel
+from hybridface.tasks import build_tasks
+from hybridface.tasks.base import Task
+
+FORMAT = 1
+LOCK = ".lock"
+# Recipe keys that may change where a run is gone on with: they do not change what is trained.
+FREE_KEYS = ("run", "training.threads", "training.device", "training.checkpoint_minutes")
+PACKAGES = ("hybridface", "torch", "timm", "pytorch-lightning", "torchmetrics", "numpy", "onnx")
+
+
+class RunFolder:
+    """The files of a run.
+
+    Attributes:
+        path: The folder.
+        recipe: ``config.yaml``, the resolved recipe.
+        metrics: ``metrics.jsonl``, a line each time the validation split was looked at.
+        checkpoint: ``checkpoint.ckpt``, to go on with the run.
+        best: ``best.safetensors``, weights chosen by validation.
+        last: ``last.safetensors``, weights after the last epoch.
+        model: ``model.onnx``, the best weights for use.
+        result: ``result.json``, figures of the finished run; a run without it is not finished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoint = path / "checkpoint.ckpt"
+        self.best = path / "best.safetensors"
+        self.last = path / "last.safetensors"
+        self.architecture = path / "config.json"
+        self.model = path / "model.onnx"
+        self.result = path / "result.json"
+        self.data = path / "data.json"
+        self.environment = path / "environment.json"
+        self.predictions = path / "predictions.npz"
+        self.samples = path / "samples.npz"
+        self.tensorboard = path / "tensorboard"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out of the run while it is trained.
+
+        Raises:
+            HybridFaceError: Another process trains it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be a run folder ({error.strerror})") from error
+        try:
+            with FileLock(self.path / LOCK, timeout=0):
+                yield
+        except Timeout as error:
+            raise HybridFaceError(f"{self.path}: another process is training this run") from error
+
+    def read_result(self) -> dict[str, Any]:
+        """Return what ``result.json`` holds.
+
+        Raises:
+            DataError: It is missing or damaged.
+        """
+        try:
+            result: dict[str, Any] = json.loads(self.result.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.result}: missing or damaged ({error})") from error
+        return result
+
+    def check(self, recipe: Recipe, *, resume: bool) -> None:
+        """Refuse a folder that a run cannot be kept in.
+
+        Args:
+            recipe: What will be trained.
+            resume: Whether to go on with the run that lies there.
+
+        Raises:
+            UsageError: The folder holds a run and ``resume`` is off, or another recipe's run.
+        """
+        if self.path.is_dir():
+            there = any(entry.name != LOCK for entry in self.path.iterdir())
+        else:
+            there = self.path.exists()
+        if there and not resume:
+            raise UsageError(
+                f"{self.path} already holds a run; name another with run=FOLDER, go on with it "
+                "by --resume, or remove it"
+            )
+        if there and not self.recipe.exists():
+            raise UsageError(f"{self.path} holds files but no run; name another with run=FOLDER")
+        if there:
+            before = build_recipe(read_yaml(self.recipe), str(self.recipe))
+            ours, theirs = (each.model_dump(mode="json") for each in (recipe, before))
+            changed = [key for key in differing_keys(theirs, ours) if key not in FREE_KEYS]
+            if changed:
+                raise UsageError(
+                    f"{self.path} was made by another recipe; it differs in {', '.join(changed)}. "
+                    "Give the same recipe to go on, or name another run folder"
+                )
+
+    def open(self, recipe: Recipe) -> None:
+        """Write what is known of a run before it starts."""
+        write_atomically(self.recipe, recipe.to_yaml())
+        write_atomically(self.environment, json.dumps(describe_environment(), indent=2))
+
+    def write_json(self, path: Path, content: Any) -> None:
+        """Write JSON, whole or not at all."""
+        write_atomically(path, json.dumps(content, indent=1))
+
+
+def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """List the dotted keys in which two nested mappings differ."""
+    keys: list[str] = []
+    for key in [*one, *(key for key in other if key not in one)]:
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            keys += differing_keys(a, b, f"{prefix}{key}.")
+        elif a != b:
+            keys.append(f"{prefix}{key}")
+    return keys
+
+
+def describe_machine() -> str:
+    """Return the class of the machine: processor, cores, accelerator."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{os.cpu_count()} cores {model}{gpu}"
+
+
+def revision() -> str | None:
+    """Return the git revision of the package's checkout, with ``+`` where files were changed."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+        changed = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "--", "."],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions, machine and revision, to reproduce a run by."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "machine": describe_machine(),
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "versions": versions,
+        "revision": revision(),
+    }
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's parameters and buffers as safetensors, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    try:
+        save_file(state, temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise HybridFaceError(f"{path}: the weights cannot be written ({error})") from error
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Read safetensors into a module.
+
+    Raises:
+        DataError: The file is missing, damaged, or of another architecture.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there are no weights") from error
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: not a whole safetensors file ({error})") from error
+    except RuntimeError as error:
+        raise DataError(f"{path}: weights of another architecture: {error}") from error
+
+
+def architecture(recipe: Recipe, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return what it takes to build the model again without its data, for ``config.json``."""
+    return {
+        "format": FORMAT,
+        "size": recipe.data.size,
+        "backbone": recipe.backbone.model_dump(mode="json"),
+        "tasks": {
+            task.name: {"options": task.config.model_dump(mode="json")} | task.describe()
+            for task in tasks
+        },
+    }
+
+
+def load_model(run: Path, which: str = "best") -> tuple[HybridModel, list[Task]]:
+    """Build a run's model again and load its weights.
+
+    Args:
+        run: The run folder.
+        which: ``best`` or ``last``.
+
+    Returns:
+        The model in evaluation mode, and its tasks.
+
+    Raises:
+        DataError: The run has no such weights, or they are damaged.
+    """
+    folder = RunFolder(run)
+    try:
+        content = json.loads(folder.architecture.read_text())
+        size, options = content["size"], content["tasks"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder.architecture}: missing or damaged; is {run} a run?") from error
+    tasks = build_tasks({name: entry["options"] for name, entry in options.items()})
+    for task in tasks:
+        names = options[task.name].get("classes")
+        labels = None if names is None else Labels(tuple(names), np.zeros(0, dtype=np.int64))
+        task.adopt(labels, None, size)
+    backbone = validate(BackboneConfig, content["backbone"], str(folder.architecture))
+    model = HybridModel(backbone.model_copy(update={"init": "random"}), tasks, size)
+    load_weights(model, folder.best if which == "best" else folder.last)
+    return model.eval(), tasks

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hybridface.errors import HybridFaceError, UsageError
+from hybridface.evaluation import metrics
+from hybridface.evaluation.metrics import calibration_error, classification_metrics
+
+NAMES = ("angry", "happy", "sad", "neutral", "fear")
+Case = tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]]
+
+
+def make_case(count: int, classes: int, seed: int, used: int | None = None) -> Case:
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet(np.full(classes, 0.7), count)
+    targets = random.integers(0, used or classes, count)
+    return probabilities, targets, NAMES[:classes]
+
+
+cases = st.builds(
+    make_case,
+    st.integers(1, 60),
+    st.integers(2, 5),
+    st.integers(0, 10_000),
+    st.sampled_from([1, 2, None]),
+)
+
+
+def slow_confusion(case: Case) -> list[list[int]]:
+    probabilities, targets, names = case
+    table = [[0] * len(names) for _ in names]
+    for row, target in zip(probabilities.tolist(), targets.tolist(), strict=True):
+        table[target][row.index(max(row))] += 1
+    return table
+
+
+def slow_scores(table: list[list[int]]) -> tuple[float, float, float]:
+    """Return accuracy, mean class accuracy and macro F1 over the classes that have a picture."""
+    classes = range(len(table))
+    total = sum(sum(row) for row in table)
+    recalls, scores = [], []
+    for k in classes:
+        hits, true = table[k][k], sum(table[k])
+        guessed = sum(table[row][k] for row in classes)
+        if true:
+            recalls.append(hits / true)
+            precision = hits / guessed if guessed else 0.0
+            both = precision + hits / true
+            scores.append(2 * precision * (hits / true) / both if both else 0.0)
+    right = sum(table[k][k] for k in classes)
+    return right / total, sum(recalls) / len(recalls), sum(scores) / len(scores)
+
+
+def slow_calibration_error(confidence: Any, correct: Any, bins: int = 15) -> float:
+    total = 0.0
+    for number in range(bins):
+        low, high = number / bins, (number + 1) / bins
+        inside = [
+            (c, float(r))
+            for c, r in zip(confidence, correct, strict=True)
+            if low < c <= high or (number == 0 and c == 0)
+        ]
+        if inside:
+            mean_confidence = sum(c for c, _ in inside) / len(inside)
+            accuracy = sum(r for _, r in inside) / len(inside)
+            total += len(inside) / len(confidence) * abs(accuracy - mean_confidence)
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases)
+def test_point_values_are_the_slow_ones(case: Case) -> None:
+    probabilities, targets, names = case
+    result = classification_metrics(probabilities, targets, names)
+    table = slow_confusion(case)
+    accuracy, mean_class_accuracy, macro_f1 = slow_scores(table)
+    assert result["confusion"] == {"classes": list(names), "counts": table}
+    assert result["count"] == len(targets)
+    assert result["accuracy"]["value"] == pytest.approx(accuracy)
+    assert result["mean_class_accuracy"]["value"] == pytest.approx(mean_class_accuracy, abs=1e-6)
+    assert result["macro_f1"]["value"] == pytest.approx(macro_f1, abs=1e-6)
+    losses = [-math.log(row[k]) for row, k in zip(probabilities.tolist(), targets, strict=True)]
+    assert result["nll"]["value"] == pytest.approx(sum(losses) / len(losses))
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    ece = slow_calibration_error(confidence, correct)
+    assert result["ece"] == {"value": pytest.approx(ece)}
+    for k, name in enumerate(names):
+        each, guessed = result["per_class"][name], sum(row[k] for row in table)
+        assert each["count"] == sum(table[k])
+        assert each["precision"] == (
+            pytest.approx(table[k][k] / guessed, abs=1e-6) if guessed else None
+        )
+        assert each["recall"] == (
+            pytest.approx(table[k][k] / sum(table[k]), abs=1e-6) if sum(table[k]) else None
+        )
+        assert (each["f1"] is None) == (name in result["absent_classes"]) == (not sum(table[k]))
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=cases, order=st.permutations(range(5)))
+def test_the_order_of_classes_changes_nothing(case: Case, order: list[int]) -> None:
+    probabilities, targets, names = case
+    order = [k for k in order if k < len(names)]
+    places = np.argsort(order)
+    first = classification_metrics(probabilities, targets, names)
+    second = classification_metrics(
+        probabilities[:, order], places[targets], [names[k] for k in order]
+    )
+    for key in ("accuracy", "mean_class_accuracy", "macro_f1", "nll"):
+        assert second[key]["value"] == pytest.approx(first[key]["value"])
+        assert second[key]["ci95"] == (first[key]["ci95"] and pytest.approx(first[key]["ci95"]))
+    assert second["ece"]["value"] == pytest.approx(first["ece"]["value"])
+    assert second["per_class"] == first["per_class"]
+    assert sorted(second["absent_classes"]) == sorted(first["absent_classes"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 60).map(lambda step: step / 60), st.booleans()), min_size=1
+    )
+)
+def test_calibration_error_on_the_edges_of_bins(rows: list[tuple[float, bool]]) -> None:
+    confidence, correct = np.array([c for c, _ in rows]), np.array([r for _, r in rows])
+    assert calibration_error(confidence, correct) == pytest.approx(
+        slow_calibration_error(confidence, correct)
+    )
+
+
+def test_calibration_error_by_hand() -> None:
+    sure = np.ones(4)
+    assert calibration_error(sure, np.array([True] * 4)) == 0
+    assert calibration_error(sure, np.array([True, False, False, False])) == 0.75
+    # a full certainty and 0.96 share the last bin, so that their errors cancel
+    pair = np.array([1.0, 0.96])
+    assert calibration_error(pair, np.array([True, True])) == pytest.approx(0.02)
+    assert calibration_error(np.array([0.3, 0.9]), np.array([True, True])) == pytest.approx(0.4)
+    assert calibration_error(np.array([0.0]), np.array([False])) == 0
+    # 0.2 is the upper edge of the third bin, 0.21 lies in the fourth
+    edge = np.array([0.2, 0.21])
+    assert calibration_error(edge, np.array([True, False])) == pytest.approx((0.8 + 0.21) / 2)
+
+
+def test_accuracy_has_wilsons_interval() -> None:
+    probabilities = np.tile([0.9, 0.1], (50, 1))
+    targets = np.array([0] * 43 + [1] * 7)
+    z, n, p = 1.959963984540054, 50, 43 / 50
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    accuracy = classification_metrics(probabilities, targets, ("a", "b"))["accuracy"]
+    assert accuracy["ci95"] == pytest.approx([centre - half, centre + half])
+
+
+def test_nll_has_a_t_interval() -> None:
+    probabilities = np.array([[0.5, 0.5], [0.8, 0.2], [0.1, 0.9]])
+    nll = classification_metrics(probabilities, np.array([0, 0, 0]), ("a", "b"))["nll"]
+    losses = [-math.log(p) for p in (0.5, 0.8, 0.1)]
+    mean = sum(losses) / 3
+    deviation = math.sqrt(sum((loss - mean) ** 2 for loss in losses) / 2)
+    half = 4.302652729911275 * deviation / math.sqrt(3)
+    assert nll == {"value": pytest.approx(mean), "ci95": pytest.approx([mean - half, mean + half])}
+
+
+def test_bootstrap_is_the_slow_one_over_pictures() -> None:
+    case = make_case(120, 4, seed=3)
+    probabilities, targets, names = case
+    result = classification_metrics(probabilities, targets, names)
+    random = np.random.default_rng(0)
+    draws = []
+    for _ in range(1500):
+        chosen = random.integers(0, len(targets), len(targets))
+        draws.append(slow_scores(slow_confusion((probabilities[chosen], targets[chosen], names))))
+    for place, key in ((1, "mean_class_accuracy"), (2, "macro_f1")):
+        wanted = np.quantile([draw[place] for draw in draws], [0.025, 0.975])
+        assert result[key]["ci95"] == pytest.approx(wanted, abs=0.015)
+
+
+def test_bootstrap_in_blocks_and_again_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case(90, 5, seed=5)
+    whole = classification_metrics(*case)
+    assert classification_metrics(*case) == whole
+    monkeypatch.setattr(metrics, "_BLOCK", 500)
+    assert classification_metrics(*case) == whole
+
+
+def test_absent_classes_are_said_and_left_out() -> None:
+    probabilities = np.array([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
+    result = classification_metrics(probabilities, np.array([0, 1, 1]), ("a", "b", "c"))
+    assert result["absent_classes"] == ["c"]
+    assert result["mean_class_accuracy"]["value"] == 0.75  # predicting c for b is an error of b
+    assert result["macro_f1"]["value"] == pytest.approx((1 + 2 / 3) / 2)
+    assert result["per_class"]["c"] == {"precision": 0.0, "recall": None, "f1": None, "count": 0}
+
+
+def test_one_picture_has_no_interval() -> None:
+    result = classification_metrics(np.array([[0.3, 0.7]]), np.array([1]), ("a", "b"))
+    for key in ("accuracy", "mean_class_accuracy", "macro_f1", "nll"):
+        assert result[key]["ci95"] is None
+    assert result["accuracy"]["value"] == 1
+
+
+def test_a_true_class_of_no_probability_keeps_the_loss_finite() -> None:
+    nll = classification_metrics(np.array([[1.0, 0.0]]), np.array([1]), ("a", "b"))["nll"]
+    assert nll["value"] == pytest.approx(87.34, abs=0.01)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_no_numbers_are_refused(bad: float) -> None:
+    probabilities = np.array([[0.5, 0.5], [bad, 0.5]])
+    with pytest.raises(HybridFaceError, match="1 of 2 rows hold NaN"):
+        classification_metrics(probabilities, np.array([0, 1]), ("a", "b"))
+
+
+@pytest.mark.parametrize("row", [[3.0, -2.0], [0.9, 0.9]])
+def test_logits_are_refused(row: list[float]) -> None:
+    with pytest.raises(HybridFaceError, match="these are no probabilities"):
+        classification_metrics(np.array([row]), np.array([0]), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [
+        ([0, 2], "ab"),
+        ([0, -1], "ab"),
+        ([0.0, 1.0], "ab"),
+        ([0], "ab"),
+        ([0, 1], "abc"),
+        ([0, 0], "a"),
+    ],
+)
+def test_what_does_not_fit_together_is_wrong_use(targets: list[Any], names: str) -> None:
+    with pytest.raises(UsageError, match=r"metrics: .*expected"):
+        classification_metrics(np.full((2, 2), 0.5), np.array(targets), list(names))
+
+
+def test_nothing_to_measure() -> None:
+    with pytest.raises(HybridFaceError, match="no row"):
+        classification_metrics(np.zeros((0, 2)), np.zeros(0, int), ("a", "b"))
+
+
+def test_without_torch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+    monkeypatch.setattr(metrics.importlib, "import_module", without)
+    with pytest.raises(HybridFaceError, match=r'pip install "hybridface\[train\]"'):
+        classification_metrics(np.array([[0.5, 0.5]]), np.array([0]), ("a", "b"))

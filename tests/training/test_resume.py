@@ -1,0 +1,232 @@
+"""A run that was broken off and resumed is the run that was never broken off, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridface import load_recipe, train
+from hybridface.training.callbacks import RunKeeper
+from hybridface.training.module import HybridModule
+from hybridface.training.train import TrainedRun
+from tiny_runs import same_weights, tiny_recipe, write_recipe
+
+pytestmark = pytest.mark.usefixtures("drawn_cache")
+
+STEPS_AN_EPOCH = 4
+# Every mode that keeps state of its own between steps or looks at other pictures.
+CHANGES: dict[str, dict[str, Any]] = {
+    "joined": {},
+    "split": {"training": {"batch_norm": "split", "validate_every": 2}},
+    "reestimated": {"training": {"batch_norm": "reestimated", "select": "nll"}},
+    "no average": {"training": {"ema": None, "clip": None}},
+    "shared view": {"tasks": {"puzzle": {"view": "shared"}, "inpaint": None}},
+    "unlabelled": {
+        "data": {"unlabelled": "drawn:40?pixels=32", "unlabelled_per_labelled": 0.7},
+        "augment": {"mixup": 0.4},
+        "training": {"loss_balance": "uncertainty", "sampling": "balanced"},
+    },
+    "two views": {"augment": {"views": 2}, "tasks": {"puzzle": None, "inpaint": None}},
+}
+
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+class BrokenOffError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.fixture
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the export, which takes longer than these trainings."""
+    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of the metrics but for the seconds."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert line.pop("seconds") > 0
+    return lines
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert same_weights(one / "last.safetensors", other / "last.safetensors")
+    assert same_weights(one / "best.safetensors", other / "best.safetensors")
+    assert metrics_of(one) == metrics_of(other)
+    with np.load(one / "predictions.npz") as ours, np.load(other / "predictions.npz") as theirs:
+        assert set(ours) == set(theirs)
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name])
+    results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
+    for result in results:
+        del result["seconds"], result["name"], result["onnx_difference"]
+    assert results[0] == results[1]
+
+
+def break_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Break a training off before a step, counted from 0 over the whole run."""
+    go = HybridModule.training_step
+
+    def training_step(self: HybridModule, *arguments: Any) -> Any:
+        if self.global_step == step:
+            raise BrokenOffError
+        return go(self, *arguments)
+
+    monkeypatch.setattr(HybridModule, "training_step", training_step)
+
+
+def break_before(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:
+    """Break a training off when a method of the run's keeper is called for the nth time."""
+    go = getattr(RunKeeper, method)
+    calls = 0
+
+    def broken(self: RunKeeper, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise BrokenOffError
+        return go(self, *arguments)
+
+    monkeypatch.setattr(RunKeeper, method, broken)
+
+
+@pytest.mark.parametrize("mode", CHANGES)
+@pytest.mark.usefixtures("quick_end")
+def test_broken_in_mid_epoch(mode: str, tmp_path: Path) -> None:
+    changes = CHANGES[mode]
+    whole = train(tiny_recipe(tmp_path / "whole", **changes))
+    recipe = tiny_recipe(tmp_path / "broken", **changes)
+    for step in (2 * STEPS_AN_EPOCH + 2, 3 * STEPS_AN_EPOCH + 1):  # twice, in different epochs
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(BrokenOffError):
+            break_at_step(patch, step)
+            train(recipe, resume=step > 10)
+        assert (recipe.run / "checkpoint.ckpt").exists()
+        assert not (recipe.run / "result.json").exists()
+    resumed = train(recipe, resume=True)
+    assert_same_run(whole.folder, resumed.folder)
+    assert not (recipe.run / "checkpoint.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("_note", 1),  # before anything is written
+        ("_save", 1),  # best weights and metrics are there, a checkpoint is not
+        ("_save", 3),  # best weights and metrics are newer than the checkpoint
+        ("_note", 4),  # the last epoch is trained
+        ("summary", 1),  # all is trained, the last weights are written
+    ],
+)
+@pytest.mark.usefixtures("quick_end")
+def test_broken_between_files(method: str, call: int, unbroken: TrainedRun, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "broken")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(BrokenOffError):
+        break_before(patch, method, call)
+        train(recipe)
+    assert_same_run(unbroken.folder, train(recipe, resume=True).folder)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_run: TrainedRun) -> TrainedRun:
+    return tiny_run
+
+
+KILL_IN_MID_EPOCH = f"""
+import os, signal, sys
+from hybridface import cli
+from hybridface.training import module
+go = module.HybridModule.training_step
+def training_step(self, *arguments):
+    if self.global_step == {3 * STEPS_AN_EPOCH - 1}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return go(self, *arguments)
+module.HybridModule.training_step = training_step
+cli.main()
+"""
+
+
+@pytest.fixture
+def start(drawn_cache: Path) -> Iterator[Start]:
+    """Return a function that starts a training; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*command: str | Path) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"HYBRIDFACE_CACHE": str(drawn_cache), "OMP_NUM_THREADS": "1"}
+        log = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        process = subprocess.Popen([sys.executable, *map(str, command)], env=environment, **log)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(there: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    for _ in range(60_000):
+        if there():
+            return
+        assert process.poll() is None, process.stderr.read().decode()  # type: ignore[union-attr]
+        time.sleep(0.002)
+    raise AssertionError("nothing happened in two minutes")
+
+
+@pytest.mark.usefixtures("quick_end")
+def test_killed_after_a_checkpoint(unbroken: TrainedRun, tmp_path: Path, start: Start) -> None:
+    recipe = tiny_recipe(tmp_path / "run")
+    killed = start("-m", "hybridface", "train", write_recipe(tmp_path / "run.yaml"), "--quiet")
+    wait_for((recipe.run / "checkpoint.ckpt").exists, killed)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert_same_run(unbroken.folder, train(recipe, resume=True).folder)
+
+
+@pytest.mark.slow
+def test_killed_in_mid_epoch(unbroken: TrainedRun, tmp_path: Path, start: Start) -> None:
+    command = ("train", write_recipe(tmp_path / "run.yaml"), "--quiet")
+    killed = start("-c", KILL_IN_MID_EPOCH, *command)
+    assert killed.wait() == -signal.SIGKILL
+    assert (tmp_path / "run" / "checkpoint.ckpt").exists()
+    resumed = start("-m", "hybridface", *command, "--resume")
+    assert resumed.wait() == 0, resumed.stderr.read().decode()  # type: ignore[union-attr]
+    assert_same_run(unbroken.folder, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGTERM, 1, b"--resume"), (signal.SIGINT, 130, b"")]
+)
+def test_a_stopped_process_fails(
+    number: signal.Signals, code: int, said: bytes, tmp_path: Path, start: Start
+) -> None:
+    file = write_recipe(tmp_path / "run.yaml", training={"epochs": 500})
+    stopped = start("-m", "hybridface", "train", file, "--quiet")
+    wait_for((tmp_path / "run" / "checkpoint.ckpt").exists, stopped)
+    stopped.send_signal(number)
+    assert stopped.wait() == code
+    last = stopped.stderr.read()  # type: ignore[union-attr]
+    assert said in last and b"Traceback" not in last
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_finished_run_is_not_trained_again(
+    tiny_run: TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny_run.folder.rglob("*")}
+    monkeypatch.delattr("hybridface.training.train.prepare_data")
+    again = train(load_recipe(tiny_run.folder / "config.yaml"), resume=True)
+    assert again == tiny_run
+    assert before == {path: path.stat().st_mtime_ns for path in tiny_run.folder.rglob("*")}

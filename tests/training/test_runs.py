@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.training.runs import (
+    RunFolder,
+    describe_environment,
+    differing_keys,
+    load_model,
+    load_weights,
+    save_weights,
+)
+from hybridface.training.train import TrainedRun
+from tiny_runs import SIZE, labelled_batch, same_weights, tiny_model, tiny_recipe
+
+OPTIONS: dict[str, dict[str, Any]] = {"expression": {}, "puzzle": {"grid": 2}}
+
+
+def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
+    model, _ = tiny_model(OPTIONS)
+    model.to(memory_format=torch.channels_last)
+    model(torch.rand(4, 3, SIZE, SIZE))  # moves the buffers
+    save_weights(model, tmp_path / "a.safetensors")
+    other, _ = tiny_model(OPTIONS)
+    assert not same_weights(model, other)
+    load_weights(other, tmp_path / "a.safetensors")
+    assert same_weights(model, other)
+    assert same_weights(model, tmp_path / "a.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o444 == 0o444
+
+
+class Bomb:
+    """Unpickled, it leaves a file behind."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.place,)
+
+
+@pytest.mark.parametrize("how", ["pickle", "torch"])
+def test_a_pickle_by_another_name_is_refused_and_never_run(how: str, tmp_path: Path) -> None:
+    model, _ = tiny_model(OPTIONS)
+    place = tmp_path / "a.safetensors"
+    content = model.state_dict() | {"bomb": Bomb(tmp_path / "gone-off")}
+    if how == "pickle":
+        place.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, place)
+    with pytest.raises(DataError, match="not a whole safetensors file"):
+        load_weights(model, place)
+    assert not (tmp_path / "gone-off").exists()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.0001, 0.3, 0.999])
+def test_damaged_weights_are_refused(part: float, tmp_path: Path) -> None:
+    model, _ = tiny_model(OPTIONS)
+    save_weights(model, tmp_path / "a.safetensors")
+    whole = (tmp_path / "a.safetensors").read_bytes()
+    (tmp_path / "a.safetensors").write_bytes(whole[: int(part * len(whole))])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(DataError, match=r"a\.safetensors: not a whole"):
+        load_weights(model, tmp_path / "a.safetensors")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    save_weights(nn.Linear(2, 2), tmp_path / "a.safetensors")
+    model, _ = tiny_model(OPTIONS)
+    with pytest.raises(DataError, match="weights of another architecture"):
+        load_weights(model, tmp_path / "a.safetensors")
+    with pytest.raises(DataError, match="there are no weights"):
+        load_weights(model, tmp_path / "b.safetensors")
+
+
+def test_weights_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    with pytest.raises(HybridFaceError, match="cannot be written"):
+        save_weights(nn.Linear(2, 2), tmp_path / "none" / "a.safetensors")
+
+
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_a_finished_run_is_built_again(which: str, tiny_run: TrainedRun) -> None:
+    model, tasks = load_model(tiny_run.folder, which)
+    assert not model.training
+    assert same_weights(model, tiny_run.folder / f"{which}.safetensors")
+    described = json.loads((tiny_run.folder / "config.json").read_text())["tasks"]
+    assert [task.name for task in tasks] == list(described)
+    assert tasks[0].describe()["classes"] == tiny_run.result["classes"]
+    outputs = model(labelled_batch().images.float() / 255)
+    assert outputs["expression"].shape == (6, len(tiny_run.result["classes"]))
+    assert outputs["inpaint"].shape == (6, 3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("damage", ["gone", "no JSON", "no keys", "a list", "other classes"])
+def test_a_damaged_run_is_refused(damage: str, tiny_run: TrainedRun, tmp_path: Path) -> None:
+    for name in ("config.json", "best.safetensors"):
+        shutil.copy(tiny_run.folder / name, tmp_path / name)
+    place = tmp_path / "config.json"
+    content = json.loads(place.read_text())
+    content["tasks"]["expression"]["classes"].pop()
+    texts = {"no JSON": "{", "no keys": "{}", "a list": "[]", "other classes": json.dumps(content)}
+    place.unlink() if damage == "gone" else place.write_text(texts[damage])
+    with pytest.raises(DataError, match=r"missing or damaged|another architecture"):
+        load_model(tmp_path)
+
+
+def test_an_empty_or_new_folder_is_free(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "run")
+    RunFolder(recipe.run).check(recipe, resume=False)
+    recipe.run.mkdir()
+    RunFolder(recipe.run).check(recipe, resume=False)
+    RunFolder(recipe.run).check(recipe, resume=True)
+
+
+def test_whatever_lies_there_is_not_overwritten(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "run")
+    recipe.run.mkdir()
+    (recipe.run / "anything").touch()
+    with pytest.raises(UsageError, match="already holds a run"):
+        RunFolder(recipe.run).check(recipe, resume=False)
+    file = tiny_recipe(tmp_path / "run" / "anything")
+    with pytest.raises(UsageError, match="already holds a run"):
+        RunFolder(file.run).check(file, resume=False)
+
+
+def test_another_recipe_is_refused_and_names_what_differs(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(tiny_recipe(folder.path))
+    other = tiny_recipe(folder.path, tasks={"puzzle": {"grid": 4}}, training={"epochs": 9}, seed=1)
+    with pytest.raises(UsageError) as caught:
+        folder.check(other, resume=True)
+    assert "differs in seed, tasks.puzzle.grid, training.epochs." in str(caught.value)
+
+
+def test_what_does_not_change_the_training_may_change(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(tiny_recipe(tmp_path / "elsewhere"))
+    changes = {"threads": 2, "device": "auto", "checkpoint_minutes": 7}
+    folder.check(tiny_recipe(folder.path, training=changes), resume=True)
+
+
+def test_a_recipe_from_python_and_its_file_are_one(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    recipe = tiny_recipe(folder.path, tasks={"inpaint": {"hole_side": (0.2, 0.4)}})
+    folder.open(recipe)
+    folder.check(recipe, resume=True)
+
+
+def test_differing_keys() -> None:
+    one = {"a": {"b": 1, "c": 2}, "d": 3, "e": {"f": 1}}
+    other = {"a": {"b": 1, "c": 4}, "g": 3, "e": None}
+    assert differing_keys(one, other) == ["a.c", "d", "e", "g"]
+    assert differing_keys(one, one) == []
+
+
+def test_the_environment_says_what_is_needed_to_do_it_again() -> None:
+    environment = json.loads(json.dumps(describe_environment()))
+    assert {"machine", "python", "system", "versions", "revision"} <= set(environment)
+    assert environment["versions"]["torch"].startswith(torch.__version__.partition("+")[0])

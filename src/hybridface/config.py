@@ -79,14 +79,15 @@ class BackboneConfig(Section):
 
     Attributes:
         name: Any timm model.
-        init: ``random`` weights, or timm's own ``pretrained`` ones (needs a network or a cache).
+        init: ``random`` weights, or those of ``imagenet``: ``tf_efficientnet_lite0`` from the
+            package of the extra ``imagenet``, all others timm's own (needs a network or a cache).
         zero_init_residual: Let every residual block of random weights start as the identity, by a
             zero scale in its last batch norm (Goyal et al. 2017, arXiv:1706.02677).
         drop_path: Stochastic depth rate.
     """
 
     name: str = "efficientnet_b0"
-    init: Literal["random", "pretrained"] = "random"
+    init: Literal["random", "imagenet"] = "random"
     zero_init_residual: bool = True
     drop_path: float = Field(0.0, ge=0, lt=1)
 

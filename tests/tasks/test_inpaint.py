@@ -158,3 +158,60 @@ def test_a_decoder_learns_one_picture() -> None:
 def test_holes_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"tasks\.inpaint: hole"):
         build_tasks({"inpaint": options})
+
+
+@pytest.fixture(scope="module")
+def filled_pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return outputs, true pictures and holes."""
+    random = Generator().manual_seed(3)
+    output, truth = torch.rand(2, 3, 3, 48, 48, generator=random)
+    return output, truth, random_holes(3, 48, 2, (0.3, 0.5), random)
+
+
+def test_the_perceptual_distance_is_added_with_its_weight(
+    filled_pictures: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    output, truth, holes = filled_pictures
+    task = inpaint(perceptual_weight=0.25)
+    distance = task.perceptual_distance(torch.where(holes, output, truth), truth).mean()
+    expected = inpaint().loss(output, (truth, holes)) + 0.25 * distance
+    torch.testing.assert_close(task.loss(output, (truth, holes)), expected)
+
+
+def test_the_perceptual_distance_of_every_other_picture(
+    filled_pictures: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    output, truth, holes = filled_pictures
+    task = inpaint(hole_weight=0, rest_weight=0, perceptual_weight=1, perceptual={"every": 2})
+    each = task.perceptual_distance(torch.where(holes, output, truth), truth)
+    torch.testing.assert_close(task.loss(output, (truth, holes)), (each[0] + each[2]) / 2)
+
+
+def test_the_perceptual_distance_is_of_the_fill_alone(
+    filled_pictures: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    output, truth, holes = filled_pictures
+    task = inpaint(hole_weight=0, rest_weight=0, perceptual_weight=1)
+    output = output.clone().requires_grad_()
+    task.loss(output, (truth, holes)).backward()
+    assert output.grad is not None
+    inside = holes.expand_as(output)
+    assert bool((output.grad[~inside] == 0).all())
+    assert bool((output.grad[inside] != 0).any())
+
+
+def test_the_frozen_network_is_no_part_of_the_model() -> None:
+    model, (task,) = tiny_model({"inpaint": {"perceptual_weight": 1.0}}, 48)
+    before = sum(parameter.numel() for parameter in model.parameters())
+    batch = labelled_batch(size=48)
+    images = batch.images.float() / 255
+    view = task.make_view(images, batch, Generator().manual_seed(0))
+    task.loss(model.heads["inpaint"](model.features(view.images)), view.target).backward()
+    assert sum(parameter.numel() for parameter in model.parameters()) == before
+    assert all(parameter.grad is not None for parameter in model.heads["inpaint"].parameters())
+
+
+@pytest.mark.parametrize(("options", "said"), [({"size": 64}, "112"), ({"depths": [-1]}, "from 0")])
+def test_wrong_perceptual_options_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        inpaint(perceptual=options)

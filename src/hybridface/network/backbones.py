@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hybridface.config import BackboneConfig
 from hybridface.errors import HybridFaceError, unknown
 from hybridface.network.cpu_convolutions import train_faster_on_cpu
+from hybridface.network.imagenet import imagenet_network
 from hybridface.tasks.base import Features, FeatureShape
 
 
@@ -59,7 +60,7 @@ class Backbone(nn.Module):
 
     Raises:
         UsageError: timm has no such network.
-        HybridFaceError: The pretrained weights cannot be had.
+        HybridFaceError: The ImageNet weights cannot be had.
     """
 
     network: Any
@@ -67,17 +68,13 @@ class Backbone(nn.Module):
     def __init__(self, config: BackboneConfig, *, with_maps: bool) -> None:
         super().__init__()
         check_backbone(config)
-        pretrained = config.init == "pretrained"
         options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+        create = imagenet_network if config.init == "imagenet" else timm.create_model
         try:
-            network: Any = timm.create_model(
-                config.name, pretrained=pretrained, num_classes=0, **options
-            )
+            network: Any = create(config.name, num_classes=0, **options)
         except (RuntimeError, OSError, ValueError, TypeError) as error:
-            raise HybridFaceError(
-                f"backbone {config.name} (init: {config.init}) cannot be created: {error}"
-            ) from error
-        if config.zero_init_residual and not pretrained:
+            raise HybridFaceError(f"backbone {config.name} cannot be created: {error}") from error
+        if config.zero_init_residual and config.init == "random":
             zero_last_norms(network)
         self.network = train_faster_on_cpu(network)
         self.with_maps = with_maps

@@ -117,7 +117,7 @@ def _row(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         "view": getattr(first, "view", None),
         "grid": next((options.grid for options in others if hasattr(options, "grid")), None),
         "ssl_weight": None if first is None else first.weight,
-        "init": {"pretrained": "imagenet"}.get(recipe.backbone.init, recipe.backbone.init),
+        "init": recipe.backbone.init,
         "augment": recipe.augment.level,
         "backbone": recipe.backbone.name,
         "size": recipe.data.size,

@@ -1,10 +1,13 @@
-"""In-painting: parts of the picture are blanked, a light decoder fills them in; pixel loss.
+"""In-painting: parts of the picture are blanked, a light decoder fills them in.
 
-The masks, decoder and weights of arXiv:2105.06421 were never published; those here are ours.
+The loss compares pixels, and, where the recipe says so, what a frozen ImageNet network sees. The
+masks, decoder, perceptual network and weights of arXiv:2105.06421 were never published; those here
+are ours.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -12,7 +15,9 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Generator, Tensor, nn
 
+from hybridface.config import Section
 from hybridface.data.batches import Batch
+from hybridface.network.perceptual import PerceptualDistance
 from hybridface.tasks.base import (
     Features,
     FeatureShape,
@@ -25,6 +30,31 @@ from hybridface.tasks.base import (
 BLANK = 0.5
 
 
+class PerceptualConfig(Section):
+    """How a frozen network compares the filled picture with the true one.
+
+    Attributes:
+        network: A timm network with ImageNet weights; those of ``tf_efficientnet_lite0`` come with
+            the extra ``imagenet``, all others need a network connection or timm's cache.
+        size: Smallest side in pixels at which it sees the pictures; smaller ones are enlarged.
+        depths: Which of its maps count, 0 for the finest.
+        every: Of a step's pictures every how manieth is compared, from the first on. It sees
+            many times the pixels that the backbone sees, so it costs more than all the rest.
+    """
+
+    network: str = "tf_efficientnet_lite0"
+    size: int = Field(112, ge=112)
+    depths: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    every: int = Field(1, ge=1)
+
+    @field_validator("depths")
+    @classmethod
+    def _none_below_zero(cls, depths: tuple[int, ...]) -> tuple[int, ...]:
+        if min(depths) < 0:
+            raise ValueError("expected numbers from 0")
+        return depths
+
+
 class InpaintConfig(SelfSupervisedConfig):
     """Options of ``inpaint``.
 
@@ -33,6 +63,9 @@ class InpaintConfig(SelfSupervisedConfig):
         hole_side: Smallest and largest side of a hole, as a part of the picture's side.
         hole_weight: Weight of the mean error inside the holes.
         rest_weight: Weight of the mean error outside.
+        perceptual_weight: Weight of the perceptual distance of the true picture from the same with
+            its holes filled; 0 for pixels alone.
+        perceptual: How that distance is taken.
         error: ``l1`` or ``l2`` distance of pixels in [0, 1].
         decoder_channels: Width of the decoder.
         intermediate_maps: Whether the decoder reads the backbone's finer maps; without, all it
@@ -43,6 +76,8 @@ class InpaintConfig(SelfSupervisedConfig):
     hole_side: tuple[float, float] = (0.25, 0.5)
     hole_weight: float = Field(1.0, ge=0)
     rest_weight: float = Field(0.1, ge=0)
+    perceptual_weight: float = Field(0.0, ge=0)
+    perceptual: PerceptualConfig = PerceptualConfig()
     error: Literal["l1", "l2"] = "l1"
     decoder_channels: int = Field(32, ge=4)
     intermediate_maps: bool = True
@@ -121,12 +156,27 @@ def _grow(x: Tensor, size: int) -> Tensor:
 
 
 class Inpaint(Task):
-    """Fill in blanked rectangles; pixel error in the holes and outside, weighted apart."""
+    """Fill in blanked rectangles; pixel error in the holes and outside, weighted apart.
+
+    The perceptual distance (Johnson et al. 2016, arXiv:1603.08155) is added where its weight is
+    not 0.
+    """
 
     type_name = "inpaint"
-    summary = "in-painting of random holes with a pixel loss (arXiv:2105.06421)"
+    summary = "in-painting of random holes, pixel and perceptual loss (arXiv:2105.06421)"
     reads_maps = True
     Config = InpaintConfig
+
+    @cached_property
+    def perceptual_distance(self) -> PerceptualDistance:
+        """The frozen network; no part of the model, so it is neither trained, saved nor exported.
+
+        Raises:
+            HybridFaceError: Its weights cannot be had.
+            UsageError: It has no such depths.
+        """
+        options = self.config.perceptual
+        return PerceptualDistance(options.network, options.size, options.depths)
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the decoder."""
@@ -144,12 +194,17 @@ class Inpaint(Task):
         return View(images.masked_fill(holes, BLANK), (images, holes))
 
     def loss(self, output: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the weighted mean error per pixel and channel, in the holes and outside."""
+        """Return the weighted errors: per pixel and channel in the holes, outside, perceptual."""
         truth, holes = target
         error = (output - truth).abs() if self.config.error == "l1" else (output - truth) ** 2
         error = error.mean(1, keepdim=True)
         inside, outside = masked_mean(error, holes), masked_mean(error, ~holes)
         total: Tensor = self.config.hole_weight * inside + self.config.rest_weight * outside
+        if self.config.perceptual_weight:
+            compared = slice(None, None, self.config.perceptual.every)
+            filled = torch.where(holes, output, truth)[compared]
+            distance = self.perceptual_distance.to(output.device)(filled, truth[compared])
+            total = total + self.config.perceptual_weight * distance.mean()
         return total
 
     @torch.no_grad()

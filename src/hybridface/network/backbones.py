@@ -121,4 +121,6 @@ class Backbone(nn.Module):
             features.final.shape[1],
             tuple(m.shape[1] for m in features.maps),
             size,
+            features.final.shape[-1],
+            tuple(m.shape[-1] for m in features.maps),
         )

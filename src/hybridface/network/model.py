@@ -114,7 +114,8 @@ class HybridStep(nn.Module):
                 seen[number].rows(0, labelled) if task.supervised else seen[number]
                 for number in views
             ]
-            outputs = [self.model.heads[task.name](part) for part in parts]
+            head = self.model.heads[task.name]
+            outputs = [task.answer(head, part, target) for part in parts]
             loss = torch.stack([task.loss(output, target) for output in outputs]).mean()
             if mix is not None and task.supervised and views[0] == 0:
                 other = task.make_view(images, mix.batch, generator).target

@@ -104,12 +104,16 @@ class FeatureShape:
         final: Channels of the last map.
         maps: Channels of each intermediate map.
         size: Side of the picture in pixels.
+        final_side: Side of the last map, in places.
+        map_sides: Side of each intermediate map, in places.
     """
 
     pooled: int
     final: int
     maps: tuple[int, ...]
     size: int
+    final_side: int
+    map_sides: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,14 @@ class Task(ABC):
             batch: Where they came from, with labels.
             generator: Source of every random number.
         """
+
+    def answer(self, head: nn.Module, features: Features, target: Any) -> Any:
+        """Return the head's output for a view in training.
+
+        A task whose question is no part of the picture hands it to its head here; the head must
+        take features alone as well.
+        """
+        return head(features)
 
     @abstractmethod
     def loss(self, output: Any, target: Any) -> Tensor:

@@ -7,6 +7,7 @@ are ours.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
@@ -181,7 +182,7 @@ class Inpaint(Task):
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the decoder."""
         if not self.config.intermediate_maps:
-            shape = FeatureShape(shape.pooled, shape.final, (), shape.size)
+            shape = replace(shape, maps=(), map_sides=())
             return _WithoutMaps(InpaintHead(shape, self.config.decoder_channels))
         return InpaintHead(shape, self.config.decoder_channels)
 

@@ -52,7 +52,8 @@ def picture_tasks(
         view = views[task.name]
         features = model.features(seen if view.images is None else view.images)
         shared = view if view.images is not None else type(view)(seen, view.target)
-        shown: dict[str, Any] = task.picture(intact, shared, model.heads[task.name](features))
+        output = task.answer(model.heads[task.name], features, view.target)
+        shown: dict[str, Any] = task.picture(intact, shared, output)
         for caption, images in shown.items():
             pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
             pixels = pixels.permute(0, 2, 3, 1).contiguous()

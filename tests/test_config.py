@@ -22,7 +22,7 @@ def changed(*overrides: str) -> Recipe:
 def test_data_and_tasks_are_enough() -> None:
     recipe = build_recipe(LEAST)
     assert recipe.backbone.name == "efficientnet_b0"
-    assert recipe.training.batch_norm == "joined"
+    assert recipe.training.batch_norm == "split"
     assert recipe.augment.views == 1
     assert recipe.run == Path("runs/train")
 

@@ -121,9 +121,9 @@ class TrainingConfig(Section):
         ema: Decay of the moving average of weights and buffers that is evaluated and kept; null
             for none. In the first steps the decay is lower, so that a short run averages too.
         batch_norm: What batch norm's statistics are taken over, where a step holds several views:
-            all views ``joined``; each view by itself (``split``; inference uses those of the
-            intact view); or joined and, before each evaluation, ``reestimated`` on intact
-            training pictures.
+            each view by itself (``split``; inference uses those of the intact view); all views
+            ``joined``; or joined and, before each evaluation, ``reestimated`` on intact training
+            pictures.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
         compile: Compile the backbone with ``torch.compile``: a minute or two at the start, then
             faster steps.
@@ -149,7 +149,7 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.05, ge=0)
     clip: float | None = Field(5.0, gt=0)
     ema: float | None = Field(0.99, gt=0, lt=1)
-    batch_norm: BatchNormMode = "joined"
+    batch_norm: BatchNormMode = "split"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     loss_balance: Literal["fixed", "uncertainty", "geometric"] = "fixed"

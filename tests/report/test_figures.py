@@ -84,6 +84,11 @@ def test_confusion_matrix_writes_every_count() -> None:
     assert {"31", "7", "0", "1234", "True class", "Predicted class"} <= set(texts(svg))
 
 
+def test_a_confusion_matrix_is_drawn_without_pixels() -> None:
+    """Pages under ``docs`` hold no pictures, so that none of a data set can slip in."""
+    assert "data:image" not in confusion_matrix([[31, 7], [0, 1234]], ["sad", "happy"], "alt")
+
+
 def test_large_confusion_matrix_leaves_the_counts_out() -> None:
     svg = confusion_matrix(np.full((14, 14), 777), [f"c{index}" for index in range(14)], "alt")
     assert "777" not in texts(svg)

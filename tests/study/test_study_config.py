@@ -9,7 +9,7 @@ import pytest
 from hybridface.config import Recipe
 from hybridface.errors import UsageError
 from hybridface.study import Study, StudyConfig, load_study
-from hybridface.study.config import TRAINING_VERSION
+from hybridface.study.config import TRAINING_VERSION, Cell
 from hybridface.tasks import build_tasks
 from study.conftest import StubbedStudy
 from study.helpers import study_content
@@ -49,14 +49,24 @@ def test_an_option_at_its_default_changes_no_key(tmp_path: Path) -> None:
     assert key(study, "tasks.expression.label_smoothing=0.0", "data.problems=skip") == same
 
 
+@pytest.mark.parametrize(
+    ("batch_norm", "before"), [("joined", "ca8d0b4d86b21730"), ("split", "9a0329277a5f0330")]
+)
+def test_a_changed_default_keeps_the_keys_of_finished_cells(batch_norm: str, before: str) -> None:
+    """The keys are those of version 2 when ``joined`` was the default."""
+    content = {"data": {"source": "drawn:9"}, "tasks": {"expression": {}}}
+    recipe = Recipe.model_validate(content | {"training": {"batch_norm": batch_norm}})
+    assert Cell("arm", "method", 0, recipe, {}).key == before
+
+
 def test_defaults_are_those_of_the_version() -> None:
-    """Where one of these changes, ``TRAINING_VERSION`` rises and this list follows."""
+    """Where one changes, ``TRAINING_VERSION`` rises, or ``FORMER_DEFAULTS`` says what it was."""
     assert TRAINING_VERSION == 2
     recipe = Recipe.model_validate({"data": {"source": "drawn:9"}, "tasks": {"expression": {}}})
     training = {
         "epochs": 60, "batch_size": 64, "learning_rate": 1e-3, "warmup": 0.1,
         "final_learning_rate": 0.01, "weight_decay": 0.05, "clip": 5.0, "ema": 0.99,
-        "batch_norm": "joined", "precision": "32-true", "compile": False, "validate_every": 1,
+        "batch_norm": "split", "precision": "32-true", "compile": False, "validate_every": 1,
         "select": "accuracy", "test": True,
     }  # fmt: skip
     assert training.items() <= recipe.training.model_dump().items()

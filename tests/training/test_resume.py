@@ -26,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("drawn_cache")
 STEPS_AN_EPOCH = 4
 # Every mode that keeps state of its own between steps or looks at other pictures.
 CHANGES: dict[str, dict[str, Any]] = {
-    "joined": {},
-    "split": {"training": {"batch_norm": "split", "validate_every": 2}},
+    "split": {},
+    "joined": {"training": {"batch_norm": "joined", "validate_every": 2}},
     "reestimated": {"training": {"batch_norm": "reestimated", "select": "nll"}},
     "no average": {"training": {"ema": None, "clip": None}},
     "shared view": {"tasks": {"puzzle": {"view": "shared"}, "inpaint": None}},

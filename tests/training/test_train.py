@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_weights(tiny_run: TrainedRun, tmp_path: Pa
         assert not same_weights(tiny_run.folder / which, other.folder / which)
 
 
-@pytest.mark.parametrize("batch_norm", ["split", "reestimated"])
+@pytest.mark.parametrize("batch_norm", ["joined", "reestimated"])
 @pytest.mark.usefixtures("quick_end")
 def test_batch_norm_modes_train(batch_norm: str, tiny_run: TrainedRun, tmp_path: Path) -> None:
     run = train(tiny_recipe(tmp_path / "run", training={"batch_norm": batch_norm, "epochs": 2}))

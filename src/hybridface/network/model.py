@@ -68,7 +68,7 @@ class HybridStep(nn.Module):
         self,
         model: HybridModel,
         tasks: Sequence[Task],
-        batch_norm: BatchNormMode = "joined",
+        batch_norm: BatchNormMode = "split",
         *,
         copies: int = 1,
         loss_balance: BalanceMode = "fixed",

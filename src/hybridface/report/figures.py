@@ -146,7 +146,8 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], alt: str) -> str
         axes.set(xlabel="Predicted class", ylabel="True class")
         if len(classes) <= 12:
             _write_counts(axes, table, shares)
-        figure.colorbar(mesh, ax=axes, label="Share of the true class (%)", shrink=0.8)
+        bar = figure.colorbar(mesh, ax=axes, label="Share of the true class (%)", shrink=0.8)
+        bar.solids.set_rasterized(False)  # else matplotlib puts a PNG into the SVG
 
     side = min(max(4.2, 1.4 + 0.5 * len(classes)), 9.0)
     return _svg(draw, (side + 0.9, side), alt)

@@ -20,6 +20,8 @@ Content = dict[str, Any]
 NOT_IN_KEY: Any = {"run": True, "training": {"threads", "device", "checkpoint_minutes"}}
 # Raised whenever a change of the code, or of a default, makes the same recipe train another model.
 TRAINING_VERSION = 2
+# Defaults that changed since then: what they were, so that finished cells keep their keys.
+FORMER_DEFAULTS = {("training", "batch_norm"): "joined"}
 
 
 class ArmConfig(Section):
@@ -110,6 +112,11 @@ class Cell:
         an option that comes later changes no key.
         """
         content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY, exclude_defaults=True)
+        for (section, option), former in FORMER_DEFAULTS.items():
+            chosen = getattr(getattr(self.recipe, section), option)
+            content.setdefault(section, {})[option] = chosen
+            if chosen == former:
+                del content[section][option]
         content = {section: options for section, options in content.items() if options != {}}
         content["tasks"] = {
             task.name: task.config.model_dump(mode="json", exclude_defaults=True)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from test_calibration import slow_calibration_error
 
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.evaluation import metrics
-from hybridface.evaluation.metrics import calibration_error, classification_metrics
+from hybridface.evaluation.metrics import classification_metrics
 
 NAMES = ("angry", "happy", "sad", "neutral", "fear")
 Case = tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]]
@@ -57,22 +58,6 @@ def slow_scores(table: list[list[int]]) -> tuple[float, float, float]:
             scores.append(2 * precision * (hits / true) / both if both else 0.0)
     right = sum(table[k][k] for k in classes)
     return right / total, sum(recalls) / len(recalls), sum(scores) / len(scores)
-
-
-def slow_calibration_error(confidence: Any, correct: Any, bins: int = 15) -> float:
-    total = 0.0
-    for number in range(bins):
-        low, high = number / bins, (number + 1) / bins
-        inside = [
-            (c, float(r))
-            for c, r in zip(confidence, correct, strict=True)
-            if low < c <= high or (number == 0 and c == 0)
-        ]
-        if inside:
-            mean_confidence = sum(c for c, _ in inside) / len(inside)
-            accuracy = sum(r for _, r in inside) / len(inside)
-            total += len(inside) / len(confidence) * abs(accuracy - mean_confidence)
-    return total
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,33 +106,6 @@ def test_the_order_of_classes_changes_nothing(case: Case, order: list[int]) -> N
     assert second["ece"]["value"] == pytest.approx(first["ece"]["value"])
     assert second["per_class"] == first["per_class"]
     assert sorted(second["absent_classes"]) == sorted(first["absent_classes"])
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    rows=st.lists(
-        st.tuples(st.integers(0, 60).map(lambda step: step / 60), st.booleans()), min_size=1
-    )
-)
-def test_calibration_error_on_the_edges_of_bins(rows: list[tuple[float, bool]]) -> None:
-    confidence, correct = np.array([c for c, _ in rows]), np.array([r for _, r in rows])
-    assert calibration_error(confidence, correct) == pytest.approx(
-        slow_calibration_error(confidence, correct)
-    )
-
-
-def test_calibration_error_by_hand() -> None:
-    sure = np.ones(4)
-    assert calibration_error(sure, np.array([True] * 4)) == 0
-    assert calibration_error(sure, np.array([True, False, False, False])) == 0.75
-    # a full certainty and 0.96 share the last bin, so that their errors cancel
-    pair = np.array([1.0, 0.96])
-    assert calibration_error(pair, np.array([True, True])) == pytest.approx(0.02)
-    assert calibration_error(np.array([0.3, 0.9]), np.array([True, True])) == pytest.approx(0.4)
-    assert calibration_error(np.array([0.0]), np.array([False])) == 0
-    # 0.2 is the upper edge of the third bin, 0.21 lies in the fourth
-    edge = np.array([0.2, 0.21])
-    assert calibration_error(edge, np.array([True, False])) == pytest.approx((0.8 + 0.21) / 2)
 
 
 def test_accuracy_has_wilsons_interval() -> None:

@@ -235,3 +235,14 @@ def test_an_older_run_without_its_files(name: str, older: Path) -> None:
     (older / name).write_text("[]")
     with pytest.raises(HybridFaceError, match="missing or damaged"):
         load_run_predictions(older)
+
+
+@pytest.mark.parametrize(
+    "rows", [np.zeros(6), np.array(["0"] * 6), np.zeros((2, 3), int), np.zeros(0)]
+)
+def test_an_older_run_with_rows_that_are_none(rows: Any, older: Path) -> None:
+    with np.load(older / "predictions.npz") as kept:
+        arrays = dict(kept)
+    np.savez(older / "predictions.npz", **{**arrays, "val_rows": rows})
+    with pytest.raises(DataError, match="'val_rows' holds no numbers of rows"):
+        load_run_predictions(older)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError, UsageError
+from hybridface.evaluation.calibration import reliability
 
 if TYPE_CHECKING:
     from hybridface.evaluation.statistics import Interval
 
-BINS = 15
 DRAWS = 2000
 SEED = 20170806
 SMALLEST = float(np.finfo(np.float32).tiny)
@@ -86,7 +86,7 @@ def classification_metrics(
     from hybridface.evaluation.statistics import t_interval, wilson_interval
 
     values, wanted = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
-    _check(values, wanted, len(classes))
+    check_probabilities(values, wanted, len(classes))
     count, wanted, predicted = len(wanted), wanted.astype(np.int64), values.argmax(axis=1)
     points = _point_values(predicted, wanted, len(classes))
     present = points.confusion.sum(axis=1) > 0
@@ -99,7 +99,7 @@ def classification_metrics(
         },
         "macro_f1": {"value": float(points.f1[present].mean()), "ci95": intervals[1]},
         "nll": interval_in_json(t_interval(picture_nll(values, wanted)), count),
-        "ece": {"value": calibration_error(values.max(axis=1), predicted == wanted)},
+        "ece": {"value": reliability(values.max(axis=1), predicted == wanted).error},
         "per_class": _per_class(points, classes),
         "confusion": {"classes": list(classes), "counts": points.confusion.tolist()},
         "absent_classes": [name for name, seen in zip(classes, present, strict=True) if not seen],
@@ -119,25 +119,6 @@ def picture_nll(probabilities: Floats, targets: Counts) -> Floats:
     return losses
 
 
-def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Return the expected calibration error (Guo et al., "On Calibration", ICML 2017).
-
-    ``sum over bins of (rows in the bin / N) * |mean(correct) - mean(confidence)|``. Bins are of
-    equal width, ``(low, high]``; the first also holds 0. torchmetrics is not used here: its
-    bins are ``[low, high)``, with all confidences of exactly 1 in a sixteenth bin of their own,
-    and float32 softmax gives many of those.
-
-    Args:
-        confidence: ``(N,)`` probability of the predicted class, in [0, 1].
-        correct: ``(N,)`` whether the predicted class is the true one.
-        bins: How many bins.
-    """
-    edges = np.linspace(0, 1, bins + 1)[1:-1]
-    place = np.searchsorted(edges, confidence, side="left")
-    gaps = np.bincount(place, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
 @dataclass(frozen=True)
 class _Points:
     confusion: Counts
@@ -146,7 +127,18 @@ class _Points:
     f1: Floats
 
 
-def _check(probabilities: Floats, targets: NDArray[Any], count: int) -> None:
+def check_probabilities(probabilities: Floats, targets: NDArray[Any], count: int) -> None:
+    """Refuse what cannot be measured.
+
+    Args:
+        probabilities: ``(N, K)``, rows that add up to 1.
+        targets: ``(N,)`` true classes, 0 to K - 1.
+        count: K.
+
+    Raises:
+        UsageError: The shapes or the targets do not fit together.
+        HybridFaceError: There is no row, or a value is NaN or no probability.
+    """
     shape = probabilities.shape
     if len(shape) != 2 or shape[1] != count or targets.shape != shape[:1] or count < 2:
         raise UsageError(

@@ -95,7 +95,10 @@ def _labelled(arrays: Arrays, split: str, about: RunAbout, path: Path) -> TaskPr
     if ABOUT in arrays:
         keys = array_of(arrays, f"{split}_keys", path)
     else:
-        keys = _keys_of_older_run(about, array_of(arrays, f"{split}_rows", path), labels)
+        index = array_of(arrays, f"{split}_rows", path)
+        if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
+            raise damaged(path, f"'{split}_rows' holds no numbers of rows")
+        keys = _keys_of_older_run(about, index, labels)
     if not labels.shape == keys.shape == probabilities.shape[:1]:
         raise damaged(path, f"the arrays of split {split} differ in length")
     known = labels != MISSING

@@ -69,7 +69,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "train", "evaluate", "compare", "predict", "study", "data"]
+    "command", ["", "train", "evaluate", "compare", "predict", "study", "report", "data"]
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     ran = spawn(*command.split(), "--help", code=TELL_MODULES)
@@ -194,6 +194,23 @@ def test_train_says_where_the_model_is(recipe: Path, call: Callable[..., Ran]) -
     assert "already holds a run" in one_message(refused)
     again = call("train", recipe, "training.epochs=1", "tasks.inpaint=null", "--resume")
     assert again.stdout == ran.stdout
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_report_shows_so_many_mistakes_or_no_pictures(
+    tiny_run: TrainedRun, tmp_path: Path, call: Callable[..., Ran]
+) -> None:
+    page = tmp_path / "page.html"
+    ran = call("report", tiny_run.folder, "--out", page, "--mistakes", "2")
+    assert (ran.returncode, ran.stdout) == (0, f"{page}\n")
+    assert page.read_text().count("<li><figure>") == 2
+    assert "It must not be published" in page.read_text()
+    assert call("report", tiny_run.folder, "--out", page, "--no-pictures").returncode == 0
+    assert not any(each in page.read_text() for each in ("<img", "drawn-0-", "published"))
+    assert call("report", tiny_run.folder, "--mistakes=-1").returncode == 2
+    refused = call("report", tmp_path)
+    assert refused.returncode == 1
+    assert "not a run folder" in one_message(refused)
 
 
 def test_evaluate_prints_one_json_object(tiny_run: TrainedRun, drawn_pictures: Path) -> None:

@@ -157,12 +157,16 @@ def study(
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[Path | None, typer.Option(help="Where to; default RUN/report.html.")] = None,
+    mistakes: Annotated[int, typer.Option(min=0, help="Worst mistakes to show.")] = 24,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="No pictures of the data set, nor their names.")
+    ] = False,
 ) -> None:
-    """Write a run's page: curves, confusion, data, what self-supervised tasks were dealt."""
+    """Write a run's page: curves, confusion, calibration, worst mistakes, self-supervised tasks."""
     with training_extra():
         from hybridface.report.run import write_run_report
 
-    print(write_run_report(run, out))
+    print(write_run_report(run, out, pictures=not no_pictures, mistakes=mistakes))
 
 
 @app.command()

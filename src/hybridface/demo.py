@@ -13,7 +13,7 @@ from rich.table import Table
 from hybridface.config import build_recipe, merge
 from hybridface.data.cache import Progress
 from hybridface.data.sources import open_source
-from hybridface.report.run import write_comparison_report
+from hybridface.report.comparison import write_comparison_report
 from hybridface.training.runs import RunFolder
 from hybridface.training.train import TrainedRun, train
 

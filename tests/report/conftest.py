@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hybridface.data.sources import open_source
 from hybridface.report.study import StudyResult
 
-from .helpers import pages
+from .helpers import RunBuilder, pages
 
 CLASSES = ["angry", "happy", "neutral", "sad"]
 
@@ -54,9 +55,6 @@ def history(epochs: int, puzzle: bool) -> list[dict[str, Any]]:
         line = {"epoch": epoch, "step": 27 * epoch, "seconds": 7.5 * epoch, "lr": 1e-3}
         lines.append({**line, "train": train, "val": val})
     return lines
-
-
-RunBuilder = Callable[..., Path]
 
 
 @pytest.fixture
@@ -101,6 +99,52 @@ def build_run(tmp_path: Path) -> RunBuilder:
         (folder / "environment.json").write_text(json.dumps(environment))
         if puzzle:
             np.savez(folder / "samples.npz", allow_pickle=False, **samples())
+        return folder
+
+    return build
+
+
+@pytest.fixture
+def predicted_run(
+    build_run: RunBuilder,
+    tmp_path: Path,
+    write_picture: Callable[..., Path],
+    hybridface_cache: Path,
+) -> RunBuilder:
+    """Return a function that writes a run folder with predictions of a test split.
+
+    The pictures lie in ``tmp_path / "faces"``, five a class. The run takes them by turns for the
+    right class and the next one, each time more surely; its last one has no label.
+    """
+    count = 20
+    for number in range(count):
+        write_picture(tmp_path / "faces" / CLASSES[number // 5] / f"{number:02}.png", number)
+    source = open_source(f"folder:{tmp_path / 'faces'}")
+    rows = source.read()
+    fingerprint = source.fingerprint(rows, hybridface_cache / "digests")
+    targets = rows.labels["expression"].ids
+    guessed = np.where(np.arange(count) % 2, (targets + 1) % 4, targets)
+    probabilities = np.zeros((count, 4), np.float32)
+    sure = 0.5 + 0.02 * np.arange(count)
+    probabilities[np.arange(count), guessed] = sure
+    probabilities[np.arange(count), (guessed + 1) % 4] = 1 - sure
+    about = {"task": "expression", "label": "expression", "data": f"folder:{tmp_path / 'faces'}"}
+
+    def build(
+        split: str = "test",
+        classes: Sequence[str] = CLASSES,
+        fingerprint: str = fingerprint,
+        **changes: Any,
+    ) -> Path:
+        folder = build_run()
+        said = {**about, "classes": list(classes), "fingerprint": fingerprint}
+        arrays = {
+            "about": np.array(json.dumps(said)),
+            f"{split}_keys": np.array(rows.keys),
+            f"{split}_labels": np.where(np.arange(count) == count - 1, -1, targets),
+            f"{split}_probabilities": probabilities,
+        }
+        np.savez(folder / "predictions.npz", allow_pickle=False, **{**arrays, **changes})
         return folder
 
     return build

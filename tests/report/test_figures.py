@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hybridface.evaluation.calibration import reliability
 from hybridface.evaluation.statistics import Interval
 from hybridface.report.figures import (
     Curve,
@@ -21,6 +22,7 @@ from hybridface.report.figures import (
     dot_intervals,
     gain_versus_compute,
     learning_curves,
+    reliability_diagram,
 )
 from hybridface.report.pictures import contact_rows, data_address
 
@@ -93,6 +95,29 @@ def test_large_confusion_matrix_leaves_the_counts_out() -> None:
     svg = confusion_matrix(np.full((14, 14), 777), [f"c{index}" for index in range(14)], "alt")
     assert "777" not in texts(svg)
     assert "c13" in texts(svg)
+
+
+def test_a_reliability_diagram_has_a_point_for_each_filled_bin() -> None:
+    def drawn(*confidence: float) -> str:
+        values = np.array(confidence)
+        svg = reliability_diagram(reliability(values, values > 0.5), "alt")
+        shown = {"Accuracy (%)", "Confidence in the predicted class (%)", "Pictures"}
+        assert shown | {"perfect calibration", "right", "wrong"} <= set(texts(svg))
+        assert ElementTree.fromstring(svg).get("aria-label") == "alt"
+        return svg
+
+    # Ticks and the points are what is drawn by <use>; bars of one picture have the same ticks.
+    assert drawn(0.0, 0.41, 0.75, 1.0).count("<use") - drawn(0.41).count("<use") == 3
+
+
+def test_text_stays_readable_on_a_phone() -> None:
+    """A figure scrolls before its text of 12 points is less than 10 pixels high."""
+    for svg in draw_all("arm"):
+        root = ElementTree.fromstring(svg)
+        units = float(str(root.get("viewBox")).split()[2])
+        least = re.search(r"min-width:(\d+)px", str(root.get("style")))
+        assert least is not None
+        assert 12 * float(least[1]) / units > 10
 
 
 def test_intervals_without_bounds_are_drawn() -> None:

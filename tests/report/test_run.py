@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hybridface.errors import HybridFaceError
-from hybridface.report.run import write_comparison_report, write_run_report
+from hybridface.report.comparison import write_comparison_report
+from hybridface.report.run import write_run_report
 
-RunBuilder = Callable[..., Path]
+from .helpers import RunBuilder, read
+
 HOSTILE = "<script>alert(1)</script>"
-
-
-class Reader(HTMLParser):
-    """Collects the text and every address of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        named = ("src", "href", "srcset", "data", "action")
-        self.addresses += [value or "" for name, value in attributes if name in named]
-
-    def handle_data(self, data: str) -> None:
-        self.text += f" {data}"
-
-
-def read(path: Path) -> Reader:
-    page = path.read_text()
-    reader = Reader()
-    reader.feed(page)
-    assert "http://" not in page
-    assert "https://" not in page
-    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
-    assert all(address.startswith(("#", "data:image/png")) for address in reader.addresses)
-    assert "@import" not in page
-    assert not re.search(r"url\((?!#)", page)
-    reader.text = " ".join(reader.text.split())
-    return reader
 
 
 def test_run_report_shows_what_the_files_say(build_run: RunBuilder) -> None:
@@ -102,6 +70,17 @@ def test_what_was_left_out_is_counted_and_the_first_named(build_run: RunBuilder)
     ):
         assert shown in page.text, shown
     assert "050.png" not in page.text
+
+
+def test_pictures_without_labels_are_counted_by_source(build_run: RunBuilder) -> None:
+    folder = build_run()
+    data = json.loads((folder / "data.json").read_text())
+    sources = {"rest": 560, "folder:rest?unlabelled=true": 1200}
+    data["unlabelled"] = {"sources": sources, "dropped_duplicates": 0, "problems": []}
+    (folder / "data.json").write_text(json.dumps(data))
+    text = read(write_run_report(folder)).text
+    assert "rest: rows of the source, without their labels 560" in text
+    assert "folder:rest?unlabelled=true 1,200" in text
 
 
 @pytest.mark.parametrize("missing", ["data.json", "metrics.jsonl", "config.yaml", "samples.npz"])
@@ -231,35 +210,3 @@ def test_hostile_names_are_escaped(build_run: RunBuilder, tmp_path: Path) -> Non
     compared = tmp_path / "compared.html"
     write_comparison_report({HOSTILE: folder}, compared, HOSTILE, HOSTILE, HOSTILE)
     assert HOSTILE in read(compared).text
-
-
-def test_comparison_shows_every_arm(build_run: RunBuilder, tmp_path: Path) -> None:
-    runs = {"supervised": build_run("plain", 0.61), "hybrid": build_run("puzzle_own", 0.66)}
-    out = tmp_path / "demo.html"
-    notice = "One seed, drawn faces: not evidence."
-    command = "hybridface demo --data faces/"
-    assert write_comparison_report(runs, out, "Demo", notice, command) == out
-    page = read(out)
-    for shown in (
-        notice,
-        command,
-        "supervised 62.00 (55.50 to 68.10) 61.00 (54.50 to 67.10) 59.77 40 1,080 5.0 min 4,016,515",
-        "hybrid 67.00 (60.50 to 73.10) 66.00 (59.50 to 72.10) 64.77 40 1,080 5.0 min 4,016,515",
-        "supervised on the test set",
-        "hybrid on the test set",
-        "hybrid: puzzle",
-        "supervised: Recipe (config.yaml)",
-    ):
-        assert shown in page.text, shown
-    assert page.text.count("Source: drawn:4000") == 1  # the same data is shown once
-
-
-def test_comparison_shows_unlike_data_apart(build_run: RunBuilder, tmp_path: Path) -> None:
-    runs = {"one": build_run("one"), "two": build_run("two")}
-    data = json.loads((runs["two"] / "data.json").read_text())
-    (runs["two"] / "data.json").write_text(json.dumps({**data, "source": "folder:faces"}))
-    (runs["one"] / "result.json").unlink()
-    page = read(write_comparison_report(runs, tmp_path / "page.html", "t", "", "c"))
-    assert "The data of one" in page.text
-    assert "folder:faces" in page.text
-    assert "one (not finished)" in page.text

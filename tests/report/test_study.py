@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from browser import needs_chromium, tab
 from hybridface.errors import HybridFaceError
 from hybridface.evaluation.statistics import paired_difference
 from hybridface.report.study import StudyResult
@@ -172,22 +171,13 @@ def test_an_empty_study_is_refused(build_study: StudyBuilder, tmp_path: Path) ->
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed")
+@needs_chromium
 def test_a_browser_shows_the_headline(build_study: StudyBuilder, tmp_path: Path) -> None:
     pages(build_study(3), tmp_path)
-    flags = ["headless", "no-sandbox", "disable-gpu", "disable-background-networking"]
-    flags += ["disable-component-update", "disable-sync", f"user-data-dir={tmp_path / 'profile'}"]
-    finished = subprocess.run(
-        [
-            "chromium",
-            *(f"--{flag}" for flag in flags),
-            "--dump-dom",
-            f"file://{tmp_path}/study.html",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert "the headline arm puzzle_own, chosen on validation" in finished.stdout
-    assert finished.stdout.count("<svg") == 9
+    with tab(tmp_path / "profile") as shown:
+        shown.open(tmp_path / "study.html", 1280)
+        headline = "the headline arm puzzle_own, chosen on validation"
+        assert headline in shown.ask("document.body.innerText")
+        assert shown.ask("document.querySelectorAll('svg').length") == 9
+        assert shown.complaints == []
+        assert shown.requests == [(tmp_path / "study.html").as_uri()]

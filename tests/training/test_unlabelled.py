@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,34 @@ def test_no_rest_is_refused(drawn_cache: Path) -> None:
     config = DataConfig(source="drawn:60?pixels=32", size=32, unlabelled=("rest",))
     with pytest.raises(DataError, match=r"unlabelled: rest: no picture .*fraction leaves no rest"):
         prepare_data(config, ["expression"], 0)
+
+
+def test_a_class_and_a_folder_named_rest_are_not_the_rest(
+    tmp_path: Path,
+    write_picture: Callable[..., Path],
+    hybridface_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seed in range(16):
+        write_picture(tmp_path / "faces" / ("happy", "rest")[seed % 2] / f"{seed}.png", seed)
+    for seed in range(100, 103):
+        write_picture(tmp_path / "rest" / f"{seed}.png", seed)
+    monkeypatch.chdir(tmp_path)
+    given = ("rest", "folder:rest?unlabelled=true", "folder:faces/rest?unlabelled=true")
+    config = DataConfig(
+        source="folder:faces", size=32, unlabelled=given, fraction=0.4, validation=0.25
+    )
+    data = prepare_data(config, ["expression"], 0)
+    assert data.labels["expression"].names == ("happy", "rest")
+    assert data.unlabelled is not None
+    assert data.unlabelled.specs == list(given)
+    rest, other, of_class = data.unlabelled.rows
+    trained = set(data.splits["train"]) | set(data.splits["val"])
+    assert set(rest) == set(range(16)) - trained
+    assert {data.keys[row].split("/")[0] for row in rest} == {"happy", "rest"}
+    assert len(other) == 3
+    held_out = sum(data.keys[row].startswith("rest/") for row in data.splits["val"])
+    assert len(of_class) == 8 - held_out
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ class Table:
         text_columns: How many columns on the left are text; the others are aligned as numbers.
         strong: Indices of rows to stress.
         folded: Whether HTML shows it only when opened.
+        verdicts: Whether ``higher``, ``lower`` and ``not told apart`` are marked in its cells.
     """
 
     caption: str
@@ -30,6 +31,7 @@ class Table:
     text_columns: int = 1
     strong: frozenset[int] = frozenset()
     folded: bool = False
+    verdicts: bool = False
     kind: str = field(default="table", init=False)
 
 
@@ -68,6 +70,23 @@ class Contact:
 
 
 @dataclass(frozen=True)
+class Captioned:
+    """A picture with the lines under it; without a picture, the first line stands in its place."""
+
+    picture: Picture | None
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Album:
+    """Pictures side by side, each with what is known of it. Left out of Markdown."""
+
+    caption: str
+    entries: Sequence[Captioned]
+    kind: str = field(default="album", init=False)
+
+
+@dataclass(frozen=True)
 class Paragraph:
     """A paragraph of plain text."""
 
@@ -94,7 +113,7 @@ class Listing:
     kind: str = field(default="listing", init=False)
 
 
-Part = Table | Gallery | Contact | Paragraph | Callout | Listing
+Part = Table | Gallery | Contact | Album | Paragraph | Callout | Listing
 
 
 @dataclass(frozen=True)
@@ -121,14 +140,14 @@ class Page:
     Attributes:
         title: Heading of the page.
         lead: One sentence under it.
-        notice: What a reader must know before any figure, shown prominently; may be empty.
+        notices: What a reader must know before any figure, shown prominently.
         tiles: Key figures.
         sections: The report itself.
     """
 
     title: str
     lead: str
-    notice: str
+    notices: Sequence[str]
     tiles: Sequence[Tile]
     sections: Sequence[Section]
 

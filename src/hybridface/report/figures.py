@@ -1,47 +1,31 @@
-"""Figures as inline SVG: text stays text, colours are told apart by colour-blind readers too."""
+"""The figures of reports, as inline SVG."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from hybridface.evaluation.statistics import Interval
+from hybridface.evaluation.calibration import Reliability
+from hybridface.evaluation.statistics import Interval, wilson_interval
+from hybridface.report.svg import (
+    GREY,
+    LINES,
+    SHADES,
+    add_legend,
+    colour_of,
+    draw_svg,
+    marker_of,
+    shown,
+)
 
-# Okabe and Ito (2008), "Color Universal Design", without the yellow that fades on white.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "-", "--", "-.", ":")
-GREY = "#6b7280"
-_SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#0072B2", "#00304d"])
-_SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e5e7eb",
-    "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "lines.linewidth": 2.2,
-}
+WIDTH = 4.7  # inches: what a phone shows without making the text too small to read
 
 
 @dataclass(frozen=True)
@@ -104,16 +88,16 @@ def learning_curves(
             dashes = LINES[curve.style % len(LINES)]
             dot = "o" if len(x) < 3 else None
             axes.plot(
-                x, y, dashes, color=_colour(curve.style), label=_shown(curve.name), marker=dot
+                x, y, dashes, color=colour_of(curve.style), label=shown(curve.name), marker=dot
             )
         if mark is not None:
-            axes.axvline(mark, color=GREY, linewidth=1.2, linestyle=":", label=_shown(mark_name))
+            axes.axvline(mark, color=GREY, linewidth=1.2, linestyle=":", label=shown(mark_name))
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
-        _legend(figure, axes)
+        add_legend(figure, axes)
 
-    return _svg(draw, (5.6, 4.0), alt)
+    return draw_svg(draw, (WIDTH, 3.7), alt)
 
 
 def confusion_matrix(counts: ArrayLike, classes: Sequence[str], alt: str) -> str:
@@ -133,10 +117,10 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], alt: str) -> str
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         mesh = axes.pcolormesh(
-            shares, cmap=_SHADES, vmin=0, vmax=100, edgecolors="white", linewidth=1
+            shares, cmap=SHADES, vmin=0, vmax=100, edgecolors="white", linewidth=1
         )
         places = np.arange(len(classes)) + 0.5
-        names = [_shown(name) for name in classes]
+        names = [shown(name) for name in classes]
         axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(places, names)
         axes.invert_yaxis()
@@ -150,7 +134,37 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], alt: str) -> str
         bar.solids.set_rasterized(False)  # else matplotlib puts a PNG into the SVG
 
     side = min(max(4.2, 1.4 + 0.5 * len(classes)), 9.0)
-    return _svg(draw, (side + 0.9, side), alt)
+    return draw_svg(draw, (side + 0.9, side), alt)
+
+
+def reliability_diagram(bins: Reliability, alt: str) -> str:
+    """Draw accuracy against confidence by bins, above the histogram of the confidence.
+
+    Args:
+        bins: Predictions by confidence; empty bins are left out.
+        alt: What the figure shows, for those who do not see it.
+
+    Returns:
+        An ``<svg>`` element; a bin stands at its mean confidence, with Wilson's 95% interval.
+    """
+
+    def draw(figure: Figure) -> None:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
+        above.plot([0, 100], [0, 100], ":", color=GREY, label="perfect calibration")
+        for place in np.flatnonzero(bins.counts):
+            right, count = int(bins.right[place]), int(bins.counts[place])
+            interval = wilson_interval(right, count)
+            x = 100 * bins.expected[place] / count
+            bounds = 100 * np.array([interval.low, interval.high])
+            above.plot([x, x], bounds, color=colour_of(1))
+            above.plot([x], [100 * interval.mean], marker_of(0), color=colour_of(1), markersize=8)
+        above.plot([], [], "o-", color=colour_of(1), markersize=8, label="accuracy, 95% interval")
+        above.set(ylabel="Accuracy (%)", xlim=(0, 100), ylim=(-4, 104))
+        _stack(below, bins)
+        below.set(xlabel="Confidence in the predicted class (%)", ylabel="Pictures")
+        add_legend(figure, above, below)
+
+    return draw_svg(draw, (WIDTH, 5.3), alt)
 
 
 def dot_intervals(
@@ -174,7 +188,7 @@ def dot_intervals(
         if reference is not None:
             axes.axvline(scale * reference, color=GREY, linewidth=1.2)
         for place, row in enumerate(rows):
-            look: dict[str, Any] = {"color": _colour(row.style), "zorder": 3}
+            look: dict[str, Any] = {"color": colour_of(row.style), "zorder": 3}
             values = scale * np.asarray(row.values, dtype=float)
             axes.plot(
                 values, np.full(len(values), place + 0.24), "o", markersize=4, alpha=0.55, **look
@@ -182,15 +196,15 @@ def dot_intervals(
             bounds = scale * np.array([row.interval.low, row.interval.high])
             axes.plot(bounds, [place, place], solid_capstyle="butt", **look)
             axes.plot(
-                [scale * row.interval.mean], [place], _marker(row.style), markersize=8, **look
+                [scale * row.interval.mean], [place], marker_of(row.style), markersize=8, **look
             )
-        axes.set_yticks(range(len(rows)), [_shown(row.name) for row in rows])
+        axes.set_yticks(range(len(rows)), [shown(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(x_label)
 
-    return _svg(draw, (5.6, 0.9 + 0.46 * len(rows)), alt)
+    return draw_svg(draw, (WIDTH, 0.9 + 0.46 * len(rows)), alt)
 
 
 def gain_versus_compute(gains: Sequence[Gain], x_label: str, y_label: str, alt: str) -> str:
@@ -210,34 +224,20 @@ def gain_versus_compute(gains: Sequence[Gain], x_label: str, y_label: str, alt: 
         axes = figure.subplots()
         axes.axhline(0, color=GREY, linewidth=1.2)
         for each in gains:
-            colour = _colour(each.style)
+            colour = colour_of(each.style)
             bounds = 100 * np.array([each.gain.low, each.gain.high])
             axes.plot([each.compute, each.compute], bounds, color=colour)
             point = [100 * each.gain.mean]
-            marker = _marker(each.style)
+            marker = marker_of(each.style)
             axes.plot(
-                [each.compute], point, marker, color=colour, markersize=9, label=_shown(each.name)
+                [each.compute], point, marker, color=colour, markersize=9, label=shown(each.name)
             )
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.set_xlim(left=min(0.9, *(each.compute - 0.1 for each in gains)))
         axes.margins(x=0.08)
-        _legend(figure, axes)
+        add_legend(figure, axes)
 
-    return _svg(draw, (5.6, 4.3), alt)
-
-
-def _colour(style: int) -> str:
-    return COLOURS[style % len(COLOURS)]
-
-
-def _marker(style: int) -> str:
-    return MARKERS[style % len(MARKERS)]
-
-
-def _shown(name: str) -> str:
-    """Keep a name from being taken for a hidden label, and from filling the whole figure."""
-    short = name if len(name) <= 40 else f"{name[:39]}…"
-    return f" {short}" if short.startswith("_") else short
+    return draw_svg(draw, (WIDTH, 3.9), alt)
 
 
 def _write_counts(axes: Axes, table: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
@@ -248,46 +248,15 @@ def _write_counts(axes: Axes, table: NDArray[np.int64], shares: NDArray[np.float
         )
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    longest = max((len(label) for label in labels), default=0)
-    columns = max(1, min(3, len(labels), 58 // (longest + 7)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-
-
-def _svg(draw: Callable[[Figure], None], size: tuple[float, float], alt: str) -> str:
-    buffer = io.StringIO()
-    with mpl.rc_context({**_SETTINGS, "svg.hashsalt": alt}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts draw the text
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=metadata)
-    return _inline(buffer.getvalue(), alt)
-
-
-def _inline(document: str, alt: str) -> str:
-    """Make an SVG document part of a page: no namespaces, no needless ids, the page's font."""
-    root = ElementTree.fromstring(document)
-    for parent in root.iter():
-        for child in list(parent):
-            if child.tag.endswith("}style"):
-                parent.remove(child)
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-        attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
-        if element.tag in ("g", "svg", "text"):
-            attributes.pop("id", None)
-        if element.tag == "text":
-            style = attributes["style"].split("; ")
-            kept = [part for part in style if not part.startswith("font-family")]
-            attributes["style"] = "; ".join(kept)
-        element.attrib.clear()
-        element.attrib.update(attributes)
-    width = root.attrib.pop("width").removesuffix("pt")
-    root.attrib.pop("height")
-    root.attrib.update(
-        {"role": "img", "aria-label": alt, "style": f"max-width:{float(width):.0f}pt"}
-    )
-    return ElementTree.tostring(root, encoding="unicode")
+def _stack(axes: Axes, bins: Reliability) -> None:
+    """Draw how many predictions of each bin are right and, on top of them, wrong."""
+    edges = 100 * bins.edges
+    for name, heights, foot, style in (
+        ("right", bins.right, np.zeros_like(bins.right), 1),
+        ("wrong", bins.counts - bins.right, bins.right, 5),
+    ):
+        axes.bar(
+            edges[:-1], heights, np.diff(edges), foot, align="edge", color=colour_of(style),
+            edgecolor="white", label=name,
+        )  # fmt: skip
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))

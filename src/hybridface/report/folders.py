@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.predictions import UNREADABLE
 
 Content = TypeVar("Content")
 
@@ -69,7 +69,7 @@ class Metrics(_Record):
         scores = {
             name: entry
             for name, entry in content.items()
-            if isinstance(entry, dict) and "value" in entry
+            if name not in cls.model_fields and isinstance(entry, dict) and "value" in entry
         }
         return {**content, "scores": scores}
 
@@ -130,6 +130,12 @@ class ClassCounts(_Record):
         return self
 
 
+class UnlabelledSummary(_Record):
+    """The pictures without labels: how many, by data set as the recipe names it."""
+
+    sources: dict[str, int] = Field(default_factory=dict)
+
+
 class DataSummary(_Record):
     """What ``data.json`` says of the data; ``classes`` holds counts by label column."""
 
@@ -140,6 +146,7 @@ class DataSummary(_Record):
     dropped_from_validation: list[str] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
     classes: dict[str, ClassCounts] = Field(default_factory=dict)
+    unlabelled: UnlabelledSummary | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,8 @@ def read_run(folder: Path) -> RunFolder:
     """
     result = _read(folder / "result.json", lambda text: Result.model_validate(json.loads(text)))
     history = _read(folder / "metrics.jsonl", _parse_history)
-    if result is None and history is None:
+    config = _read(folder / "config.yaml", _check_yaml)
+    if result is None and history is None and config is None:
         raise HybridFaceError(
             f"{folder}: not a run folder, it has neither result.json nor metrics.jsonl"
         )
@@ -194,7 +202,7 @@ def read_run(folder: Path) -> RunFolder:
         result=result,
         history=history or [],
         data=_read(folder / "data.json", lambda text: DataSummary.model_validate(json.loads(text))),
-        config=_read(folder / "config.yaml", _check_yaml) or "",
+        config=config or "",
         environment=_read(folder / "environment.json", _parse_object) or {},
         samples=_read_samples(folder / "samples.npz"),
     )
@@ -243,7 +251,7 @@ def _read_samples(path: Path) -> dict[str, NDArray[np.uint8]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             samples = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, AttributeError) as error:
         raise HybridFaceError(f"{path}: cannot be read ({error})") from error
     for name, pictures in samples.items():
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:

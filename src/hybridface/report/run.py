@@ -1,124 +1,90 @@
-"""The report of one run, and the comparison of several runs."""
+"""The report of one run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from hybridface.evaluation.statistics import Interval
+import numpy as np
+
+from hybridface.data.source import is_file
+from hybridface.errors import HybridFaceError
+from hybridface.evaluation.metrics import check_probabilities
+from hybridface.evaluation.predictions import SPLITS_OF_RUN, Predictions
+from hybridface.evaluation.run_predictions import RUN_FILE, load_run_predictions
 from hybridface.files import write_atomically
-from hybridface.report import figures
-from hybridface.report.curves import comparison_figures, run_figures
+from hybridface.report.calibration import calibration_parts
+from hybridface.report.curves import run_figures
 from hybridface.report.document import (
-    Figure,
+    Callout,
     Gallery,
-    Listing,
     Page,
     Paragraph,
     Part,
     Section,
-    Table,
     Tile,
     render_html,
 )
-from hybridface.report.folders import Result, RunFolder, Score, read_run
-from hybridface.report.pictures import contact_rows
+from hybridface.report.folders import Result, RunFolder, read_run
+from hybridface.report.mistakes import mistake_parts
 from hybridface.report.sections import (
     best_known,
     class_table,
     confusion_figure,
     data_section,
     leading_measure,
+    optional_section,
+    picture_notices,
     recipe_parts,
+    samples_section,
     score_table,
-    score_text,
     score_value,
 )
-from hybridface.report.text import MISSING, counted, duration, measure_title, percent
+from hybridface.report.text import counted, duration, first_line, measure_title
 
-SAMPLES = (
-    "What the self-supervised tasks make of a picture; one row a picture. These heads are "
-    "dropped when the model is exported."
-)
+WHERE = {"test": "the test set", "val": "the validation set"}
 
 
-def write_run_report(folder: Path, out: Path | None = None) -> Path:
+def write_run_report(
+    folder: Path, out: Path | None = None, *, pictures: bool = True, mistakes: int = 24
+) -> Path:
     """Write the report of one run as a self-contained HTML file.
 
     Args:
-        folder: A run folder. Sections whose files are missing are left out.
+        folder: A run folder. Sections whose files are missing are left out; predictions that are
+            damaged, or pictures that are no longer there, are said to be so on the page.
         out: Where to write; ``report.html`` in the run folder by default.
+        pictures: Whether to show pictures of the data set, and to name its pictures.
+        mistakes: How many of the worst mistakes to show.
 
     Returns:
         The path of the page.
 
     Raises:
-        HybridFaceError: The folder is no run folder, or one of its files is broken.
+        HybridFaceError: The folder is no run folder, or another of its files is broken.
     """
     run = read_run(folder)
-    sections = [
+    found = [
         _results(run),
-        _optional("Learning curves", run_figures(run)),
+        optional_section("Learning curves", run_figures(run)),
         _classes(run),
-        _samples({"": run}),
-        data_section(run.data) if run.data else None,
+        *_predicted(run, mistakes, pictures),
+        samples_section({"": run}) if pictures else None,
+        data_section(run.data, named=pictures) if run.data else None,
         Section("How it was made", parts) if (parts := recipe_parts(run)) else None,
     ]
+    sections = [section for section in found if section is not None]
+    unfinished = "This run has not finished: there is no result.json yet."
+    sources = [run.data.source] if run.data and run.data.source else []
     page = Page(
         title=f"Training run {run.name}",
         lead=_lead(run),
-        notice="" if run.result else "This run has not finished: there is no result.json yet.",
+        notices=[*([] if run.result else [unfinished]), *picture_notices(sections, sources)],
         tiles=_tiles(run.result) if run.result else [],
-        sections=[section for section in sections if section is not None],
+        sections=sections,
     )
-    return _write(page, out or folder / "report.html")
-
-
-def write_comparison_report(
-    runs: Mapping[str, Path], out: Path, title: str, notice: str, command: str
-) -> Path:
-    """Write a page that puts several runs beside each other.
-
-    Args:
-        runs: Run folders by the name of the arm, in the order to show.
-        out: Where to write.
-        title: Heading of the page.
-        notice: What a reader must know first, such as that one seed is no evidence.
-        command: How to do the same on one's own pictures.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        HybridFaceError: A folder is no run folder, or one of its files is broken.
-    """
-    arms = {name: read_run(folder) for name, folder in runs.items()}
-    sections = [
-        Section("The arms", [_arm_table(arms), *_accuracy_gallery(arms)]),
-        _optional("Learning curves", comparison_figures(arms)),
-        _optional("Confusion matrices", _confusions(arms)),
-        _samples({f"{name}: " if len(arms) > 1 else "": run for name, run in arms.items()}),
-        *_data_sections(arms),
-        _recipes(arms),
-        Section("The same on your own pictures", [Listing("Run this:", command)]),
-    ]
-    page = Page(
-        title=title,
-        lead=f"{counted(len(arms), 'arm')}, each trained once.",
-        notice=notice,
-        tiles=[],
-        sections=[section for section in sections if section is not None],
-    )
-    return _write(page, out)
-
-
-def _write(page: Page, out: Path) -> Path:
+    out = out or folder / "report.html"
     write_atomically(out, render_html(page))
     return out
-
-
-def _optional(title: str, content: list[Figure]) -> Section | None:
-    return Section(title, [Gallery(content)]) if content else None
 
 
 def _lead(run: RunFolder) -> str:
@@ -179,84 +145,36 @@ def _classes(run: RunFolder) -> Section | None:
     return Section("Which classes are mistaken for which", parts) if parts else None
 
 
-def _samples(runs: Mapping[str, RunFolder]) -> Section | None:
-    sheets = [sheet for name, run in runs.items() for sheet in contact_rows(run.samples, name)]
-    if not sheets:
-        return None
-    return Section("What the self-supervised tasks see", [Paragraph(SAMPLES), *sheets])
-
-
-def _arm_table(arms: Mapping[str, RunFolder]) -> Table:
-    def row(name: str, result: Result | None) -> list[str]:
-        if result is None:
-            return [f"{name} (not finished)", *[MISSING] * 7]
-        return [
-            name,
-            score_text(result.val, "accuracy"),
-            score_text(result.test, "accuracy"),
-            score_value(result.test or result.val, "mean_class_accuracy"),
-            *(
-                MISSING if count is None else f"{count:,}"
-                for count in (result.epochs, result.steps)
-            ),
-            duration(result.seconds),
-            MISSING if result.parameters is None else f"{result.parameters:,}",
-        ]
-
-    return Table(
-        "Each arm once. In brackets the 95% interval over pictures, which does not hold what "
-        "another seed would change.",
-        [
-            "Arm",
-            "Validation accuracy (%)",
-            "Test accuracy (%)",
-            "Mean class accuracy (%)",
-            "Epochs",
-            "Steps",
-            "Time",
-            "Parameters at inference",
-        ],
-        [row(name, run.result) for name, run in arms.items()],
-    )
-
-
-def _accuracy_gallery(arms: Mapping[str, RunFolder]) -> list[Part]:
-    rows = []
-    for style, (name, run) in enumerate(arms.items()):
-        test = run.result.test if run.result else None
-        score = test.scores.get("accuracy") if test else None
-        if score is not None and score.value is not None:
-            rows.append(figures.Dots(name, _interval(score, score.value), style))
-    if not rows:
+def _predicted(run: RunFolder, mistakes: int, pictures: bool) -> list[Section]:
+    """Show what the kept predictions tell: calibration and the worst mistakes of each task."""
+    if not is_file(run.path / RUN_FILE):
         return []
-    best = max(rows, key=lambda row: row.interval.mean)
-    alt = f"test accuracy of each arm; the highest is {best.name}, {percent(best.interval.mean)}%"
-    svg = figures.dot_intervals(rows, "Test accuracy (%)", alt, scale=100)
-    return [Gallery([Figure(svg, "Test accuracy with its 95% interval over pictures.")])]
+    try:
+        kept = _load(run.path)
+    except HybridFaceError as error:
+        broken = f"Neither can be shown: {first_line(error)}"
+        return [Section("Calibration and worst mistakes", [Callout(broken, "warning")])]
+    where = WHERE[kept.split]
+    notes = [Paragraph(f"Note: {note}.") for note in kept.notes]
+    sections = []
+    for name, task in kept.tasks.items():
+        suffix = f": {name}" if len(kept.tasks) > 1 else ""
+        believed = [*calibration_parts(task, f"{run.name}{suffix}", where), *notes]
+        wrong = mistake_parts(kept, task, where, mistakes, pictures)
+        sections.append(Section(f"Calibration{suffix}", believed))
+        sections.append(Section(f"Worst mistakes{suffix}", wrong))
+    return sections
 
 
-def _interval(score: Score, value: float) -> Interval:
-    low, high = score.ci95 or (float("nan"), float("nan"))
-    return Interval(value, low, high)
+def _load(folder: Path) -> Predictions:
+    """Return a run's predictions of the split that its page reports: test, else validation.
 
-
-def _confusions(arms: Mapping[str, RunFolder]) -> list[Figure]:
-    known = {name: best_known(run) for name, run in arms.items()}
-    drawn = [confusion_figure(each[0], name, each[1]) for name, each in known.items() if each]
-    return [figure for figure in drawn if figure is not None]
-
-
-def _data_sections(arms: Mapping[str, RunFolder]) -> list[Section]:
-    """Show the data once where every arm had the same, else by arm."""
-    known = {name: run.data for name, run in arms.items() if run.data is not None}
-    if not known:
-        return []
-    first = next(iter(known.values()))
-    if all(data == first for data in known.values()):
-        return [data_section(first)]
-    return [data_section(data, f"The data of {name}") for name, data in known.items()]
-
-
-def _recipes(arms: Mapping[str, RunFolder]) -> Section | None:
-    parts = [part for name, run in arms.items() for part in recipe_parts(run, f"{name}: ")]
-    return Section("How it was made", parts) if parts else None
+    Raises:
+        HybridFaceError: They cannot be read, or are none.
+    """
+    found = load_run_predictions(folder)
+    kept = next(found[split] for split in SPLITS_OF_RUN if split in found)
+    for task in kept.tasks.values():
+        probabilities = task.probabilities.astype(np.float64)
+        check_probabilities(probabilities, task.targets, len(task.classes))
+    return kept

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hybridface.config import REST
 from hybridface.report import figures
-from hybridface.report.document import Figure, Listing, Paragraph, Part, Section, Table
+from hybridface.report.document import Figure, Gallery, Listing, Paragraph, Part, Section, Table
 from hybridface.report.folders import (
     ClassCounts,
     ClassScore,
@@ -14,11 +15,14 @@ from hybridface.report.folders import (
     Metrics,
     RunFolder,
     Score,
+    UnlabelledSummary,
 )
+from hybridface.report.pictures import contact_rows
 from hybridface.report.text import (
     MISSING,
     counted,
     is_fraction,
+    joined,
     measure_title,
     measured,
     number,
@@ -26,6 +30,10 @@ from hybridface.report.text import (
 )
 
 LISTED_NAMES = 50
+SAMPLES = (
+    "What the self-supervised tasks make of a picture; one row a picture. These heads are "
+    "dropped when the model is exported."
+)
 
 
 def score_text(metrics: Metrics | None, measure: str) -> str:
@@ -95,8 +103,14 @@ def confusion_figure(metrics: Metrics, name: str, where: str) -> Figure | None:
     )
 
 
-def data_section(data: DataSummary, title: str = "The data") -> Section:
-    """Say what data a run used, what was left out and what was wrong with it."""
+def data_section(data: DataSummary, title: str = "The data", *, named: bool = True) -> Section:
+    """Say what data a run used, what was left out and what was wrong with it.
+
+    Args:
+        data: What the run says of its data.
+        title: Heading of the section.
+        named: Whether to name pictures; else they are only counted.
+    """
     parts: list[Part] = []
     if data.source:
         parts.append(Paragraph(f"Source: {data.source}"))
@@ -105,18 +119,53 @@ def data_section(data: DataSummary, title: str = "The data") -> Section:
         rows = [[split, f"{count:,}"] for split, count in data.rows.items()]
         parts.append(Table("Pictures in each split.", ["Split", "Pictures"], rows))
     parts += [_class_counts(column, counts) for column, counts in data.classes.items()]
+    if data.unlabelled:
+        parts.append(_unlabelled(data.unlabelled))
     for names, what in (
         (data.dropped_duplicates, "of held-out pictures dropped from training"),
         (data.dropped_from_validation, "of test pictures dropped from validation"),
     ):
         if names:
             caption = f"{counted(len(names), 'duplicate')} {what}"
-            parts.append(_first_ones(caption, ["Picture"], [[name] for name in names]))
+            parts.append(_first_ones(caption, ["Picture"], [[name] for name in names], named))
     if data.problems:
         rows = [[problem.where, problem.what] for problem in data.problems]
         caption = f"{counted(len(rows), 'problem')} found in the data, skipped"
-        parts.append(_first_ones(caption, ["Where", "What"], rows))
+        parts.append(_first_ones(caption, ["Where", "What"], rows, named))
     return Section(title, parts)
+
+
+def optional_section(title: str, content: list[Figure]) -> Section | None:
+    """Return a section of figures, or nothing where there is none."""
+    return Section(title, [Gallery(content)]) if content else None
+
+
+def samples_section(runs: Mapping[str, RunFolder]) -> Section | None:
+    """Show what the self-supervised tasks of some runs were dealt and answered.
+
+    Args:
+        runs: Runs by what is put before the name of their tasks.
+    """
+    sheets = [sheet for name, run in runs.items() for sheet in contact_rows(run.samples, name)]
+    if not sheets:
+        return None
+    return Section("What the self-supervised tasks see", [Paragraph(SAMPLES), *sheets])
+
+
+def picture_notices(sections: Sequence[Section], sources: Sequence[str]) -> list[str]:
+    """Say that a page holds pictures of a data set, where it does.
+
+    Args:
+        sections: What is on the page.
+        sources: The data sets, as the recipes name them.
+    """
+    if not any(part.kind in ("album", "contact") for each in sections for part in each.parts):
+        return []
+    named = f" ({joined(list(dict.fromkeys(sources)))})" if sources else ""
+    return [
+        f"This page holds pictures of the data set{named}. It must not be published unless the "
+        "licence of the data set allows that."
+    ]
 
 
 def recipe_parts(run: RunFolder, prefix: str = "") -> list[Part]:
@@ -146,8 +195,19 @@ def _class_counts(column: str, counts: ClassCounts) -> Table:
     return Table(f"Pictures with each {column}, by split.", ["Class", *counts.splits], rows)
 
 
-def _first_ones(caption: str, heads: list[str], rows: list[list[str]]) -> Table:
-    """Name the first of many things, and count the rest."""
+def _unlabelled(pictures: UnlabelledSummary) -> Table:
+    def what(spec: str) -> str:
+        return f"{REST}: rows of the source, without their labels" if spec == REST else spec
+
+    rows = [[what(spec), f"{count:,}"] for spec, count in pictures.sources.items()]
+    caption = "Pictures without labels, for the self-supervised tasks."
+    return Table(caption, ["Source", "Pictures"], rows)
+
+
+def _first_ones(caption: str, heads: list[str], rows: list[list[str]], named: bool) -> Part:
+    """Name the first of many things, and count the rest; or count them all."""
+    if not named:
+        return Paragraph(f"{caption}.")
     shown, more = rows[:LISTED_NAMES], len(rows) - LISTED_NAMES
     if more > 0:
         shown = [*shown, [f"and {more:,} more", *[""] * (len(heads) - 1)]]

@@ -90,7 +90,7 @@ def _page(study: StudyResult) -> Page:
     return Page(
         title=study.title,
         lead=_lead(study),
-        notice=notice(study, found),
+        notices=[notice(study, found)],
         tiles=tiles(study, found),
         sections=[
             Section("What came out", findings(study, found)),

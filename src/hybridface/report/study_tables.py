@@ -125,6 +125,7 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
         ["Setting", *heads] if several else heads,
         rows,
         text_columns=5 if several else 4,
+        verdicts=True,
     )
 
 
@@ -169,6 +170,7 @@ def comparison_table(
         ],
         [row(each) for each in comparisons],
         text_columns=4,
+        verdicts=True,
         strong=_places([each.treated for each in comparisons], headline),
     )
 

@@ -94,6 +94,11 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, which later lines only explain."""
+    return str(error).partition("\n")[0]
+
+
 def joined(names: list[str]) -> str:
     """Join names in English: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

@@ -131,7 +131,8 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], alt: str) -> str
         if len(classes) <= 12:
             _write_counts(axes, table, shares)
         bar = figure.colorbar(mesh, ax=axes, label="Share of the true class (%)", shrink=0.8)
-        bar.solids.set_rasterized(False)  # else matplotlib puts a PNG into the SVG
+        if bar.solids is not None:
+            bar.solids.set_rasterized(False)  # else matplotlib puts a PNG into the SVG
 
     side = min(max(4.2, 1.4 + 0.5 * len(classes)), 9.0)
     return draw_svg(draw, (side + 0.9, side), alt)

@@ -42,7 +42,8 @@ def test_load_takes_a_run_folder(model: FaceModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["runtime", "predict", "evaluation", "metrics"], ids=lambda name: name
+    "module",
+    ["inference.runtime", "inference.predict", "evaluation.evaluate", "evaluation.metrics"],
 )
 def test_importing_brings_no_torch(module: str) -> None:
     code = (

@@ -48,6 +48,12 @@ class TaskPredictions:
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float32]
 
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The ``(N,)`` most probable classes, 0 to K - 1."""
+        classes: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return classes
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from torch import nn
 
 from hybridface.errors import HybridFaceError
@@ -68,9 +67,8 @@ def _load_packaged(path: Path, **options: Any) -> nn.Module:
         )
     classes = options.pop("num_classes", 1000)
     network: nn.Module = timm.create_model(PACKAGED, **options)
-    given = torch.load(path, map_location="cpu", weights_only=True)
-    # The same entries in the same order as timm's, by other names.
-    network.load_state_dict(dict(zip(network.state_dict(), given.values(), strict=True)))
+    # The same entries in the same order as timm's, by other names: hence remap.
+    timm.models.load_checkpoint(network, str(path), remap=True, weights_only=True)
     if classes != 1000:
         network.reset_classifier(classes)  # type: ignore[operator]
     return network

@@ -20,9 +20,8 @@ def calibration_parts(task: TaskPredictions, name: str, where: str) -> list[Part
         name: What the figure is called, as the name of the run.
         where: Where they were made, as in ``the test set``.
     """
-    probabilities = task.probabilities.astype(np.float64)
-    confidence = probabilities.max(axis=1)
-    bins = reliability(confidence, probabilities.argmax(axis=1) == task.targets)
+    confidence = task.probabilities.max(axis=1).astype(np.float64)
+    bins = reliability(confidence, task.predicted == task.targets)
     total = bins.counts.sum()
     text = (
         f"Confidence is the probability that the model gives the class it predicts. On {where} it "

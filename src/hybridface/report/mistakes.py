@@ -41,7 +41,7 @@ def worst_mistakes(task: TaskPredictions, most: int) -> list[Mistake]:
         task: The predictions.
         most: How many to return, where there are so many.
     """
-    predicted = task.probabilities.argmax(axis=1)
+    predicted = task.predicted
     confidence = task.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != task.targets)
     order = wrong[np.argsort(-confidence[wrong], kind="stable")]
@@ -94,7 +94,7 @@ def mistake_parts(
         most: How many mistakes to show.
         pictures: Whether to show pictures and their names.
     """
-    wrong = int((task.probabilities.argmax(axis=1) != task.targets).sum())
+    wrong = int((task.predicted != task.targets).sum())
     total = len(task.targets)
     if not wrong or not most:
         return [Paragraph(f"Taken for another class: {wrong:,} of {total:,} pictures of {where}.")]

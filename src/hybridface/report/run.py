@@ -27,6 +27,7 @@ from hybridface.report.document import (
 from hybridface.report.folders import Result, RunFolder, read_run
 from hybridface.report.mistakes import mistake_parts
 from hybridface.report.sections import (
+    WHERE,
     best_known,
     class_table,
     confusion_figure,
@@ -40,8 +41,6 @@ from hybridface.report.sections import (
     score_value,
 )
 from hybridface.report.text import counted, duration, first_line, measure_title
-
-WHERE = {"test": "the test set", "val": "the validation set"}
 
 
 def write_run_report(

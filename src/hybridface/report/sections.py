@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybridface.config import REST
+from hybridface.evaluation.predictions import SPLITS_OF_RUN
 from hybridface.report import figures
 from hybridface.report.document import Figure, Gallery, Listing, Paragraph, Part, Section, Table
 from hybridface.report.folders import (
@@ -29,6 +30,7 @@ from hybridface.report.text import (
     percent,
 )
 
+WHERE = {"test": "the test set", "val": "the validation set"}
 LISTED_NAMES = 50
 SAMPLES = (
     "What the self-supervised tasks make of a picture; one row a picture. These heads are "
@@ -229,11 +231,8 @@ def best_known(run: RunFolder) -> tuple[Metrics, str] | None:
     """Return the evaluation to show in detail, and where it was made: test, else validation."""
     if run.result is None:
         return None
-    if run.result.test is not None:
-        return run.result.test, "the test set"
-    if run.result.val is not None:
-        return run.result.val, "the validation set"
-    return None
+    found = ((getattr(run.result, split), WHERE[split]) for split in SPLITS_OF_RUN)
+    return next(((metrics, where) for metrics, where in found if metrics is not None), None)
 
 
 def leading_measure(metrics: Metrics | None) -> str:

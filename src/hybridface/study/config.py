@@ -114,9 +114,9 @@ class Cell:
         content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY, exclude_defaults=True)
         for (section, option), former in FORMER_DEFAULTS.items():
             chosen = getattr(getattr(self.recipe, section), option)
-            content.setdefault(section, {})[option] = chosen
-            if chosen == former:
-                del content[section][option]
+            content.setdefault(section, {}).pop(option, None)
+            if chosen != former:
+                content[section][option] = chosen
         content = {section: options for section, options in content.items() if options != {}}
         content["tasks"] = {
             task.name: task.config.model_dump(mode="json", exclude_defaults=True)

@@ -89,11 +89,8 @@ class Drloc(Task):
         Raises:
             UsageError: No map is.
         """
-        candidates: list[tuple[int, int, int | None]] = [(shape.final_side, shape.final, None)]
-        candidates += [
-            (side, channels, number)
-            for number, (side, channels) in enumerate(zip(shape.map_sides, shape.maps, strict=True))
-        ]
+        maps = zip(shape.map_sides, shape.maps, range(len(shape.maps)), strict=True)
+        candidates = [(shape.final_side, shape.final, None), *maps]
         wide = [one for one in candidates if one[0] >= self.config.least_side]
         if not wide:
             raise UsageError(
@@ -107,8 +104,8 @@ class Drloc(Task):
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Draw pairs; the target is ``(B, pairs, 2)`` numbers of places, row by row."""
         shape = (len(images), self.config.pairs, 2)
-        draw = torch.rand(shape, generator=generator, device=generator.device)
-        places = (draw * self.side**2).long().clamp(max=self.side**2 - 1)
+        device = generator.device
+        places = torch.randint(self.side**2, shape, generator=generator, device=device)
         return View(None, places.to(images.device))
 
     def answer(self, head: nn.Module, features: Features, target: Tensor) -> Any:

@@ -204,7 +204,10 @@ class Inpaint(Task):
         if self.config.perceptual_weight:
             compared = slice(None, None, self.config.perceptual.every)
             filled = torch.where(holes, output, truth)[compared]
-            distance = self.perceptual_distance.to(output.device)(filled, truth[compared])
+            network = self.perceptual_distance
+            if network.mean.device != output.device:
+                network.to(output.device)
+            distance = network(filled, truth[compared])
             total = total + self.config.perceptual_weight * distance.mean()
         return total
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from hybridface.data.batches import Batch
-from hybridface.tasks.base import Features, FeatureShape, SelfSupervisedConfig, Task, View
+from hybridface.tasks.base import FeatureShape, SelfSupervisedConfig, Task, View
+from hybridface.tasks.expression import ClassifierHead
 
 
 def turn(images: Tensor, quarters: Tensor) -> Tensor:
@@ -30,19 +31,6 @@ def turn(images: Tensor, quarters: Tensor) -> Tensor:
     return turned[quarters, rows].contiguous(memory_format=torch.channels_last)
 
 
-class RotationHead(nn.Module):
-    """A linear softmax on the pooled features; gives ``(B, 4)`` logits."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(channels, 4)
-
-    def forward(self, features: Features) -> Tensor:
-        """Return ``(B, 4)`` logits."""
-        logits: Tensor = self.linear(features.pooled)
-        return logits
-
-
 class Rotation(Task):
     """Say by how many quarters a picture was turned; cross-entropy."""
 
@@ -52,12 +40,12 @@ class Rotation(Task):
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the classifier."""
-        return RotationHead(shape.pooled)
+        return ClassifierHead(shape.pooled, 4, dropout=0.0)
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Turn each picture by 0 to 3 quarters; the target is ``(B,)`` their number."""
-        draw = torch.rand(len(images), generator=generator, device=generator.device)
-        quarters = (draw * 4).long().clamp(max=3).to(images.device)
+        quarters = torch.randint(4, (len(images),), generator=generator, device=generator.device)
+        quarters = quarters.to(images.device)
         return View(turn(images, quarters), quarters)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def test_depthwise_without_padding_equals_the_convolution() -> None:
     both(nn.Conv2d(4, 4, 3, groups=4), (4, 3))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (24, 24)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_pointwise_equals_the_convolution(size: tuple[int, int], bias: bool) -> None:
     torch.manual_seed(0)

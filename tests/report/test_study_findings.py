@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hybridface.evaluation.multiplicity import holm
 from hybridface.evaluation.statistics import paired_difference
 from hybridface.report.study import StudyResult
 from hybridface.report.text import MISSING
@@ -61,6 +62,27 @@ def test_a_gain_at_one_checkpoint_only_is_said_to_be_so(
     assert f"| puzzle_own | supervised | equal epochs | {verdict} |" in markdown
     assert f"({verdict}; " in markdown  # the tile
     assert verdict in html
+
+
+def test_p_values_are_of_both_checkpoints_and_corrected_for_the_claims(
+    rendered: tuple[StudyResult, str, str],
+) -> None:
+    study, markdown, _ = rendered
+    controls = ("supervised", "supervised_stretched", "supervised_two_views")
+    larger = [
+        max(
+            paired_difference(
+                values(study, "puzzle_own", metric), values(study, arm, metric)
+            ).p_value
+            for metric in ("test_accuracy", "test_accuracy_last")
+        )
+        for arm in controls
+    ]
+    table = markdown.partition("p value (Holm)")[2].partition("\n\n")[0].splitlines()
+    for arm, p_value in zip(controls, holm(larger), strict=True):
+        [line] = [line for line in table if line.startswith(f"| puzzle_own | {arm} |")]
+        shown = line.split("|")[-3].strip()
+        assert shown == ("< 0.0001" if p_value < 0.0001 else f"{p_value:.4f}")
 
 
 def test_a_missing_control_is_told(build_study: StudyBuilder, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,13 @@ class Claim:
             f"{self.kept.verdict} at the validation checkpoint, "
             f"{self.last.verdict} at the last epoch"
         )
+
+    @property
+    def p_value(self) -> float:
+        """The larger p value of the two checkpoints, as the claim is about both; NaN if unknown."""
+        both = [each.difference for each in (self.kept, self.last)]
+        known = all(difference.deviation != 0 for difference in both)
+        return float(np.max([difference.p_value for difference in both])) if known else math.nan
 
 
 @dataclass(frozen=True)

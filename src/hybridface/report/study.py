@@ -43,7 +43,8 @@ RULES = (
     "The headline arm is the hybrid with the highest mean validation accuracy, chosen without a "
     "look at the test figures, unless it says above that the study named another. Its comparison "
     "is the one to judge by. All other comparisons are shown for completeness, and their "
-    "intervals are not corrected for their number.",
+    "intervals are not corrected for their number. Nor are those of the headline arm, but its p "
+    "values are: a claim stands beside the page's other claims where that is under 0.05.",
     "A difference is called higher or lower only when at least three seeds were run, and both "
     "95% intervals, the t interval over seeds and the bootstrap over test pictures, lie wholly on "
     "that side of zero. Not told apart does not mean equal: the smallest detectable "

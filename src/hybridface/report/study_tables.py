@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridface.evaluation.multiplicity import holm
 from hybridface.evaluation.statistics import t_interval
 from hybridface.report.analysis import Claim, Comparison, relative_compute
 from hybridface.report.cells import Arm, Setting
@@ -102,8 +103,11 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
         "Interval",
         "Last epoch",
         "Interval, last epoch",
+        "p value (Holm)",
         "Seeds",
     ]
+    every = [each for found in claims.values() for each in found]
+    corrected = iter(holm([each.p_value for each in every]))
     rows = [
         [
             *([setting] if several else []),
@@ -113,6 +117,7 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
             each.verdict,
             *_difference(each.kept),
             *_difference(each.last),
+            _p_value(next(corrected)),
             str(each.kept.difference.count),
         ]
         for setting, found in claims.items()
@@ -121,7 +126,9 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
     return Table(
         "The headline arm against every supervised arm: difference of test accuracy at both "
         "checkpoints, in percentage points, with its 95% interval over seeds. The verdict is that "
-        "of both; where they differ, it says which holds where.",
+        "of both; where they differ, it says which holds where. The p value is the larger of the "
+        f"two, of the paired t test over seeds, corrected by Holm for the {len(every)} claims "
+        "of this page.",
         ["Setting", *heads] if several else heads,
         rows,
         text_columns=5 if several else 4,

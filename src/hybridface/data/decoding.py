@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -173,16 +174,23 @@ def _why_not_cached(source: Source, rows: Rows, size: int, limit_gib: float) -> 
     if needed > limit_gib * GIB:
         too_large = f"more than the limit of {limit_gib:g} GiB"
     else:
-        place = cache_folder()
-        there = next(path for path in (place, *place.absolute().parents) if path.exists())
-        free = shutil.disk_usage(there).free
+        free = _free_bytes(cache_folder())
         if needed <= free or locate_cache(source, rows, size)[0].exists():
             return ""
-        too_large = f"more than the {free / GIB:.3g} GiB that are free in {place}"
+        too_large = f"more than the {free / GIB:.3g} GiB that are free in {cache_folder()}"
     return (
         f"{source.kind}:{source.path}: not cached, as {len(rows)} pictures of {size} px need "
         f"{needed / GIB:.3g} GiB, {too_large}; they are decoded each time they are read"
     )
+
+
+def _free_bytes(place: Path) -> float:
+    """Return how much room there is for a folder, which need not be there yet."""
+    try:
+        there = next(path for path in (place, *place.absolute().parents) if path.exists())
+        return shutil.disk_usage(there).free
+    except OSError:  # whoever writes there says what is wrong with it
+        return math.inf
 
 
 @contextmanager
@@ -195,9 +203,11 @@ def killed_workers_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker (pid"):
+        said = [str(each) for each in (error.__cause__, error)]
+        named = [each for each in said if each.startswith("DataLoader worker (pid")]
+        if not named:
             raise
-        reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
+        reason = " ".join(named[0].split()).split(". ")[0].rstrip(".")
         raise HybridFaceError(
             f"a process that decodes pictures ended unexpectedly ({reason}). Where memory, or the "
             "shared memory in /dev/shm, is short, allow fewer of them by data.workers; a run goes "

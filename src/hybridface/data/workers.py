@@ -68,6 +68,7 @@ class WorkerLoader(DataLoader[Item]):
         """
         for item in super().__iter__():
             if isinstance(item, DataError):
+                self._iterator = None  # the workers end now, not when the error is forgotten
                 raise item
             yield item
 

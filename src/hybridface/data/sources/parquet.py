@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,7 @@ class EmbeddedPictures:
     column: str
     _starts: list[int] = field(default_factory=list)
     _file: Any = None
+    _process: int = 0
     _group: int = -1
     _batches: Iterator[Any] = field(default_factory=lambda: iter(()))
     _first: int = 0
@@ -160,11 +162,12 @@ class EmbeddedPictures:
 
     def _place(self, row: int) -> tuple[int, int]:
         """Return the row group that a row is in, and its place there."""
-        if self._file is None:
-            self._file = _open(self.path)
+        if self._process != os.getpid():  # a forked worker would read on from where others are
+            self._file, self._group = _open(self.path), -1
             end = self._file.metadata
             counts = (end.row_group(group).num_rows for group in range(end.num_row_groups))
             self._starts = [0, *accumulate(counts)]
+            self._process = os.getpid()
         group = bisect_right(self._starts, row) - 1
         return group, row - self._starts[group]
 

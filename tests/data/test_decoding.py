@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -102,6 +103,16 @@ def test_every_kind_decodes_to_what_its_cache_holds(
     ours.images[good[:9]]  # what is open here must not disturb the workers
     for part, pixels in zip(parts, WorkerLoader(ours.images, parts, workers), strict=True):
         np.testing.assert_array_equal(pixels, theirs.images[part])
+
+
+def test_pictures_go_to_a_process_that_is_not_forked(
+    faces: Path, tmp_path: Path, hybridface_cache: Path
+) -> None:
+    for spec in (f"folder:{faces}", a_table(faces, tmp_path), "drawn:9?pixels=40"):
+        opened = uncached(spec)
+        good = np.flatnonzero(opened.decoded)[-3:]
+        here = opened.images[good]
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(opened.images))[good], here)
 
 
 def prepared(faces: Path, others: Path | None, **data: Any) -> PreparedData:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -107,12 +106,15 @@ class EmbeddedPictures:
     column: str
     _starts: list[int] = field(default_factory=list)
     _file: Any = None
-    _process: int = 0
     _group: int = -1
     _batches: Iterator[Any] = field(default_factory=lambda: iter(()))
     _first: int = 0
     _cells: Any = ()
     _damaged: dict[int, tuple[int, str]] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[type[EmbeddedPictures], tuple[Path, str]]:
+        """Let another process open the file by itself."""
+        return EmbeddedPictures, (self.path, self.column)
 
     def decode_each(
         self, keys: Sequence[str], finish: Callable[[Pixels], Made]
@@ -162,12 +164,11 @@ class EmbeddedPictures:
 
     def _place(self, row: int) -> tuple[int, int]:
         """Return the row group that a row is in, and its place there."""
-        if self._process != os.getpid():  # a forked worker would read on from where others are
-            self._file, self._group = _open(self.path), -1
+        if self._file is None:
+            self._file = _open(self.path)
             end = self._file.metadata
             counts = (end.row_group(group).num_rows for group in range(end.num_row_groups))
             self._starts = [0, *accumulate(counts)]
-            self._process = os.getpid()
         group = bisect_right(self._starts, row) - 1
         return group, row - self._starts[group]
 

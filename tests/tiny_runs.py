@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from conftest import picture_pixels
@@ -16,6 +18,7 @@ from hybridface.data.source import Labels
 from hybridface.network.model import HybridModel
 from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
+from hybridface.training.module import HybridModule
 
 SIZE = 32
 CLASSES = ("happy", "neutral", "sad")
@@ -57,6 +60,45 @@ def _state(weights: Path | HybridModel) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(weights) if isinstance(weights, Path) else weights.state_dict()
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of the metrics but for the seconds."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert line.pop("seconds") > 0
+    return lines
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Ask that two runs have equal weights, metrics, predictions and figures."""
+    assert same_weights(one / "last.safetensors", other / "last.safetensors")
+    assert same_weights(one / "best.safetensors", other / "best.safetensors")
+    assert metrics_of(one) == metrics_of(other)
+    with np.load(one / "predictions.npz") as ours, np.load(other / "predictions.npz") as theirs:
+        assert set(ours) == set(theirs)
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name])
+    results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
+    for result in results:
+        del result["seconds"], result["name"], result["onnx_difference"]
+    assert results[0] == results[1]
+
+
+class BrokenOffError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def break_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Break a training off before a step, counted from 0 over the whole run."""
+    go = HybridModule.training_step
+
+    def training_step(self: HybridModule, *arguments: Any) -> Any:
+        if self.global_step == step:
+            raise BrokenOffError
+        return go(self, *arguments)
+
+    monkeypatch.setattr(HybridModule, "training_step", training_step)
 
 
 def labelled_batch(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from hybridface.errors import HybridFaceError
+from hybridface.files import CACHE_LIMIT_GIB
 
 app = typer.Typer(
     name="hybridface",
@@ -47,6 +48,13 @@ Overrides = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Label = Annotated[str | None, typer.Option(help="The data's label column.")]
+CacheLimit = Annotated[
+    float, typer.Option(min=0, help="GiB of decoded pictures that may be cached; above, workers.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Processes that decode what is not cached; default by the cores."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 
@@ -90,12 +98,18 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="A .npz file to keep the predictions in, for compare.")
     ] = None,
+    cache_limit_gib: CacheLimit = CACHE_LIMIT_GIB,
+    workers: Workers = None,
 ) -> None:
     """Measure a model on a data set; classes are matched by name."""
     from hybridface.evaluation.evaluate import run_evaluate
 
     progress = None if as_json else decoding_progress()
-    raise typer.Exit(run_evaluate(model, data, split, as_json, progress, label=label, out=out))
+    code = run_evaluate(
+        model, data, split, as_json, progress, label=label, out=out,
+        cache_limit_gib=cache_limit_gib, workers=workers,
+    )  # fmt: skip
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -111,12 +125,18 @@ def compare(
     *,
     as_json: Json = False,
     label: Label = None,
+    cache_limit_gib: CacheLimit = CACHE_LIMIT_GIB,
+    workers: Workers = None,
 ) -> None:
     """Compare two models picture by picture: is B better than A, and how sure is that."""
     from hybridface.evaluation.compare import run_compare
 
     progress = None if as_json else decoding_progress()
-    raise typer.Exit(run_compare(a, b, data, split, as_json, label=label, progress=progress))
+    code = run_compare(
+        a, b, data, split, as_json, label=label, progress=progress,
+        cache_limit_gib=cache_limit_gib, workers=workers,
+    )  # fmt: skip
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hybridface.errors import UsageError, unknown
+from hybridface.files import CACHE_LIMIT_GIB
 
 AugmentLevel = Literal["none", "weak", "strong"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -60,6 +61,11 @@ class DataConfig(Section):
             ``source`` whose labels are missing or left out by ``fraction``. Labels that they have
             are not read, nor are their validation and test rows.
         unlabelled_per_labelled: How many of them a step holds for each labelled picture.
+        cache_limit_gib: Largest cache of decoded pictures that a data set may have, in GiB; one
+            that would be larger, or larger than what the disk has free, is decoded by worker
+            processes in each epoch, with the same results. 0 caches nothing.
+        workers: How many worker processes decode for each process that trains, where pictures
+            are not cached; chosen from the cores where null, and 0 decodes in the process itself.
     """
 
     source: str
@@ -72,6 +78,8 @@ class DataConfig(Section):
     problems: Literal["skip", "refuse"] = "skip"
     unlabelled: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()
     unlabelled_per_labelled: float = Field(1.0, gt=0, le=64)
+    cache_limit_gib: float = Field(CACHE_LIMIT_GIB, ge=0)
+    workers: int | None = Field(None, ge=0, le=256)
 
 
 class BackboneConfig(Section):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hybridface.errors import HybridFaceError
 
+CACHE_LIMIT_GIB = 16.0
+
 
 def cache_folder() -> Path:
     """Return the folder for decoded data: ``$HYBRIDFACE_CACHE``, else ``~/.cache/hybridface``."""

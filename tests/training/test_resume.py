@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,14 +11,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hybridface import load_recipe, train
 from hybridface.training.callbacks import RunKeeper
-from hybridface.training.module import HybridModule
 from hybridface.training.train import TrainedRun
-from tiny_runs import same_weights, tiny_recipe, write_recipe
+from tiny_runs import (
+    BrokenOffError,
+    assert_same_run,
+    break_at_step,
+    tiny_recipe,
+    write_recipe,
+)
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
 
@@ -43,48 +46,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
-class BrokenOffError(Exception):
-    """Stands for whatever ends a process."""
-
-
 @pytest.fixture
 def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the export, which takes longer than these trainings."""
     monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
-
-
-def metrics_of(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of the metrics but for the seconds."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    for line in lines:
-        assert line.pop("seconds") > 0
-    return lines
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    assert same_weights(one / "last.safetensors", other / "last.safetensors")
-    assert same_weights(one / "best.safetensors", other / "best.safetensors")
-    assert metrics_of(one) == metrics_of(other)
-    with np.load(one / "predictions.npz") as ours, np.load(other / "predictions.npz") as theirs:
-        assert set(ours) == set(theirs)
-        for name in ours:
-            np.testing.assert_array_equal(ours[name], theirs[name])
-    results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
-    for result in results:
-        del result["seconds"], result["name"], result["onnx_difference"]
-    assert results[0] == results[1]
-
-
-def break_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Break a training off before a step, counted from 0 over the whole run."""
-    go = HybridModule.training_step
-
-    def training_step(self: HybridModule, *arguments: Any) -> Any:
-        if self.global_step == step:
-            raise BrokenOffError
-        return go(self, *arguments)
-
-    monkeypatch.setattr(HybridModule, "training_step", training_step)
 
 
 def break_before(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:

@@ -1,4 +1,4 @@
-"""Batches fetched by index array from memory-mapped pictures; the order comes from a seed."""
+"""Batches of pictures fetched by index array; the order comes from a seed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData
 from hybridface.data.source import MISSING
 from hybridface.data.splits import Index
+from hybridface.data.workers import WorkerLoader
 
 
 @dataclass
@@ -47,6 +48,15 @@ class Batch:
             self.images.repeat(times, 1, 1, 1).contiguous(memory_format=torch.channels_last),
             {name: value.repeat(times) for name, value in self.labels.items()},
             {name: value.repeat(times, 1) for name, value in self.soft.items()},
+        )
+
+    def pin_memory(self) -> Batch:
+        """Return the batch where a GPU can fetch it by itself; called by torch's loaders."""
+        return Batch(
+            self.images.pin_memory(),
+            {name: value.pin_memory() for name, value in self.labels.items()},
+            {name: value.pin_memory() for name, value in self.soft.items()},
+            self.labelled,
         )
 
     def rows(self, rows: Tensor | slice) -> Batch:
@@ -106,9 +116,8 @@ def _images(pictures: NDArray[np.uint8]) -> Tensor:
 
 
 def make_loader(
-    data: PreparedData, split: str, order: BatchOrder | MixedOrder
-) -> DataLoader[Batch]:
-    """Return a loader of whole batches of a split; it needs no workers, reads are mapped."""
-    return DataLoader(
-        PictureBatches(data, data.splits[split]), sampler=order, batch_size=None, num_workers=0
-    )
+    data: PreparedData, split: str, order: BatchOrder | MixedOrder, *, pin: bool = False
+) -> WorkerLoader[Batch]:
+    """Return a loader of whole batches of a split; ``pin`` those that workers make, for a GPU."""
+    batches = PictureBatches(data, data.splits[split])
+    return WorkerLoader(batches, order, data.workers, pin=pin)

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface import images
-from hybridface.data.source import Pixels, Problem, Rows, Source, pixel_digest
+from hybridface.data.source import Pictures, Pixels, Problem, Rows, Source, pixel_digest
 from hybridface.errors import HybridFaceError
 from hybridface.files import cache_folder
 
@@ -33,19 +34,37 @@ class CachedPictures:
 
     Attributes:
         images: ``(N, size, size, 3)`` RGB uint8, memory-mapped; rows that did not decode are black.
+            Where there is no cache, what decodes them:
+            :class:`hybridface.data.decoding.DecodedPictures`.
         decoded: ``(N,)`` bool, whether a row's picture could be decoded.
         digests: ``(N,)`` 16 bytes each, equal where the pictures at full size are equal.
         problems: Pictures that did not decode.
         folder: Where the cache lies.
         fingerprint: What ``source.fingerprint()`` gave: equal for equal content of all pictures.
+        note: Why there is no cache; empty where there is one.
     """
 
-    images: NDArray[np.uint8]
+    images: Pictures
     decoded: NDArray[np.bool_]
     digests: NDArray[np.bytes_]
     problems: list[Problem]
     folder: Path
     fingerprint: str
+    note: str = ""
+
+
+def locate_cache(source: Source, rows: Rows, size: int) -> tuple[Path, str]:
+    """Return the folder that is a data set's cache where there is one, and its fingerprint."""
+    place = cache_folder()
+    content = source.fingerprint(rows, place / "digests")
+    key = hashlib.sha256(f"{FORMAT}\0{source.kind}\0{size}\0{content}".encode()).hexdigest()[:24]
+    named = source.kind.replace(":", ".")
+    return place / "pictures" / f"{named}-{size}px-{key}", content
+
+
+def shrink(pixels: Pixels, size: int) -> tuple[Pixels, bytes]:
+    """Return the picture that a model sees, ``(size, size, 3)``, and its digest at full size."""
+    return images.resize(pixels, size), pixel_digest(pixels)
 
 
 def open_cache(
@@ -67,11 +86,7 @@ def open_cache(
     Raises:
         HybridFaceError: The cache folder cannot be written.
     """
-    place = cache_folder()
-    content = source.fingerprint(rows, place / "digests")
-    key = hashlib.sha256(f"{FORMAT}\0{source.kind}\0{size}\0{content}".encode()).hexdigest()[:24]
-    named = source.kind.replace(":", ".")
-    folder = place / "pictures" / f"{named}-{size}px-{key}"
+    folder, content = locate_cache(source, rows, size)
     if (cached := _open(folder, len(rows), size, content)) is not None:
         return cached
     try:
@@ -80,7 +95,7 @@ def open_cache(
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     except OSError as error:
         raise HybridFaceError(
-            f"{place}: the cache cannot be written ({error.strerror}); "
+            f"{cache_folder()}: the cache cannot be written ({error.strerror}); "
             "set HYBRIDFACE_CACHE to a folder that can"
         ) from error
     try:
@@ -104,9 +119,7 @@ def _build(folder: Path, source: Source, rows: Rows, size: int, progress: Progre
     decoded = np.zeros(count, dtype=bool)
     digests = np.zeros(count, dtype="V16")
     problems: list[Problem] = []
-
-    def small(pixels: Pixels) -> tuple[Pixels, bytes]:
-        return images.resize(pixels, size), pixel_digest(pixels)
+    small = partial(shrink, size=size)
 
     for start in range(0, count, CHUNK):
         index = range(start, min(start + CHUNK, count))

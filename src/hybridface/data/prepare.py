@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.config import DataConfig
-from hybridface.data.cache import CachedPictures, Progress, open_cache
-from hybridface.data.source import MISSING, SPLITS, Labels, Problem, Rows, as_text
+from hybridface.data.cache import CachedPictures, Progress
+from hybridface.data.decoding import choose_workers, needed_workers, open_pictures
+from hybridface.data.source import MISSING, SPLITS, Labels, Pictures, Problem, Rows, as_text
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
@@ -24,7 +25,8 @@ class PreparedData:
 
     Attributes:
         spec: The source as the recipe names it.
-        images: ``(N, size, size, 3)`` uint8, memory-mapped, all rows of the source.
+        images: ``(N, size, size, 3)`` uint8, all rows of the source: memory-mapped, or decoded
+            when they are read.
         labels: Label columns over all rows, for the tasks that asked for them.
         keys: Names of the rows.
         splits: Row indices of ``train``, ``val`` and ``test``.
@@ -34,12 +36,13 @@ class PreparedData:
         notes: What the source wants a reader to know.
         unlabelled: Pictures that only the self-supervised tasks learn from.
         fingerprint: Equal for equal content of all pictures of the source.
+        workers: How many processes read batches for this one; 0 where all pictures are cached.
     """
 
     spec: str
-    images: NDArray[np.uint8]
+    images: Pictures
     labels: dict[str, Labels]
-    keys: list[str]
+    keys: Sequence[str]
     splits: dict[str, Index]
     problems: list[Problem]
     duplicates: list[str]
@@ -47,6 +50,7 @@ class PreparedData:
     notes: list[str] = field(default_factory=list)
     unlabelled: UnlabelledPictures | None = None
     fingerprint: str = ""
+    workers: int = 0
 
     def report(self) -> dict[str, Any]:
         """Return what a run's report says of its data, ready for JSON."""
@@ -73,7 +77,12 @@ class PreparedData:
 
 
 def prepare_data(
-    config: DataConfig, columns: Sequence[str], seed: int, progress: Progress | None = None
+    config: DataConfig,
+    columns: Sequence[str],
+    seed: int,
+    progress: Progress | None = None,
+    *,
+    processes: int = 1,
 ) -> PreparedData:
     """Read, decode and split a data set as a recipe says.
 
@@ -82,6 +91,7 @@ def prepare_data(
         columns: Label columns that the tasks need; the first one balances the cuts.
         seed: The run's seed, used where the data section has none of its own.
         progress: Called with (done, total) while pictures are decoded.
+        processes: How many processes train on this machine and have workers of their own.
 
     Raises:
         UsageError: The source has no such label column, or a fold that does not exist is asked for.
@@ -95,7 +105,10 @@ def prepare_data(
                 f"{config.source} has no label column '{column}'; "
                 f"it has: {', '.join(rows.labels) or 'none'}"
             )
-    pictures = open_cache(source, rows, config.size, progress)
+    workers = choose_workers(config.workers, processes)
+    pictures = open_pictures(
+        source, rows, config.size, progress, limit_gib=config.cache_limit_gib, workers=workers
+    )
     labelled = np.ones(len(rows), dtype=bool)
     if columns:
         labelled = np.any([rows.labels[column].known() for column in columns], axis=0)
@@ -112,8 +125,11 @@ def prepare_data(
     _refuse_unusable(config, rows, usable, split)
     held_out = (split == "val") | (split == "test")
     rest &= ~held_out & (split != "train")
-    unlabelled_pictures = gather_unlabelled(config, pictures, rest, held_out, progress)
-    unlabelled = [] if labelled.all() else [f"{int((~labelled).sum())} rows without a label"]
+    unlabelled_pictures = gather_unlabelled(
+        config, pictures, rest, held_out, progress, workers=workers
+    )
+    others = () if unlabelled_pictures is None else unlabelled_pictures.images
+    unlabelled = "" if labelled.all() else f"{int((~labelled).sum())} rows without a label"
     return PreparedData(
         spec=config.source,
         images=pictures.images,
@@ -121,11 +137,12 @@ def prepare_data(
         keys=rows.keys,
         splits={name: np.flatnonzero(split == name) for name in SPLITS},
         problems=problems,
-        duplicates=[rows.keys[row] for row in np.flatnonzero(duplicates)],
-        validation_duplicates=[rows.keys[row] for row in np.flatnonzero(shown)],
-        notes=[*rows.notes, *unlabelled],
+        duplicates=[rows.keys[row] for row in np.flatnonzero(duplicates).tolist()],
+        validation_duplicates=[rows.keys[row] for row in np.flatnonzero(shown).tolist()],
+        notes=[*rows.notes, *filter(None, [unlabelled, pictures.note])],
         unlabelled=unlabelled_pictures,
         fingerprint=pictures.fingerprint,
+        workers=needed_workers(workers, pictures.images, *others),
     )
 
 
@@ -135,7 +152,7 @@ def _unlabelled(
     """Name the rows without a label that no problem names yet."""
     known = {problem.where for problem in named}
     what = f"no label in column {' or '.join(repr(column) for column in columns)}"
-    found = (Problem(rows.keys[row], what) for row in np.flatnonzero(~labelled))
+    found = (Problem(rows.keys[row], what) for row in np.flatnonzero(~labelled).tolist())
     return [problem for problem in found if problem.where not in known]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,17 @@ MOST_THREADS = 16
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 Pixels = NDArray[np.uint8]
+
+
+class Pictures(Protocol):
+    """Pictures of one size that are read by row, wherever they come from."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return ``(N, size, size, 3)``."""
+
+    def __getitem__(self, index: NDArray[np.int64], /) -> Pixels:
+        """Return some of them, ``(B, size, size, 3)`` RGB uint8."""
 
 
 def as_text(name: str) -> str:
@@ -83,7 +95,7 @@ class Rows:
         notes: What a reader of the run's report should know, such as which labels were taken.
     """
 
-    keys: list[str]
+    keys: Sequence[str]
     split: NDArray[np.str_]
     labels: dict[str, Labels]
     group: NDArray[np.int64] | None = None
@@ -184,7 +196,12 @@ class Source(ABC):
 
 
 def in_threads(work: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:
-    """Return what ``work`` makes of each of ``given``, in order, from as many threads as cores."""
+    """Return what ``work`` makes of each of ``given``, in order, from as many threads as cores.
+
+    A process that another one started beside others, as workers are, uses one thread.
+    """
+    if multiprocessing.parent_process() is not None:
+        return [work(each) for each in given]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
         return list(pool.map(work, given))
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.config import REST, DataConfig
-from hybridface.data.cache import CachedPictures, Progress, open_cache
-from hybridface.data.source import Problem
+from hybridface.data.cache import CachedPictures, Progress
+from hybridface.data.decoding import open_pictures
+from hybridface.data.source import Pictures, Problem
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index
 from hybridface.errors import DataError
@@ -22,14 +23,14 @@ class UnlabelledPictures:
 
     Attributes:
         specs: The data sets as the recipe names them.
-        images: ``(N_i, size, size, 3)`` uint8 of each, memory-mapped.
+        images: ``(N_i, size, size, 3)`` uint8 of each, memory-mapped or decoded when read.
         rows: The rows used of each.
         dropped: How many were left out because they stand in validation or test.
         problems: What was skipped, and why.
     """
 
     specs: list[str] = field(default_factory=list)
-    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    images: list[Pictures] = field(default_factory=list)
     rows: list[Index] = field(default_factory=list)
     dropped: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -64,6 +65,8 @@ def gather_unlabelled(
     rest: NDArray[np.bool_],
     held_out: NDArray[np.bool_],
     progress: Progress | None = None,
+    *,
+    workers: int = 0,
 ) -> UnlabelledPictures | None:
     """Open what ``data.unlabelled`` names.
 
@@ -73,6 +76,7 @@ def gather_unlabelled(
         rest: Its rows that could train but are not among the labelled ones.
         held_out: Its validation and test rows; no picture that equals one of them is used.
         progress: Called with (done, total) while pictures are decoded.
+        workers: How many processes look through a data set that is not cached.
 
     Returns:
         The pictures, or None where the recipe asks for none. Rows that another data set holds for
@@ -92,7 +96,10 @@ def gather_unlabelled(
         else:
             source = open_source(spec)
             rows = source.read()
-            opened = open_cache(source, rows, config.size, progress)
+            limit = config.cache_limit_gib
+            opened = open_pictures(
+                source, rows, config.size, progress, limit_gib=limit, workers=workers
+            )
             usable = opened.decoded & np.isin(rows.split, ("", "train"))
             problems = [*rows.problems, *opened.problems]
             if config.problems == "refuse":

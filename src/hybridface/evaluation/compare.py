@@ -23,6 +23,7 @@ from hybridface.evaluation.metrics import (
 from hybridface.evaluation.pairing import Paired, pair_task
 from hybridface.evaluation.predictions import SPLITS_OF_RUN, SUFFIX, Predictions, load_predictions
 from hybridface.evaluation.run_predictions import load_run_predictions
+from hybridface.files import CACHE_LIMIT_GIB
 
 MODEL_SUFFIX = ".onnx"
 SCORES = ("accuracy", "mean_class_accuracy", "nll")
@@ -39,6 +40,8 @@ def compare(
     *,
     batch_size: int = 256,
     progress: Progress | None = None,
+    cache_limit_gib: float = CACHE_LIMIT_GIB,
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Compare two models on the same pictures.
 
@@ -54,6 +57,8 @@ def compare(
         label: The label column of ``data`` to measure on.
         batch_size: How many pictures the models see at once.
         progress: See :func:`hybridface.evaluate`.
+        cache_limit_gib: See :func:`hybridface.evaluate`.
+        workers: See :func:`hybridface.evaluate`.
 
     Returns:
         What :func:`compare_predictions` gives.
@@ -75,7 +80,12 @@ def compare(
                 f"{place}: a kept evaluation cannot be measured on other data; name its model, or "
                 "leave out --data to compare what was kept"
             )
-    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    options: dict[str, Any] = {
+        "batch_size": batch_size,
+        "progress": progress,
+        "cache_limit_gib": cache_limit_gib,
+        "workers": workers,
+    }
     first, second = (measure(place, data, split, label, **options)[1] for place in (a, b))
     return compare_predictions(first, second)
 
@@ -238,6 +248,8 @@ def run_compare(
     *,
     label: str | None = None,
     progress: Progress | None = None,
+    cache_limit_gib: float = CACHE_LIMIT_GIB,
+    workers: int | None = None,
 ) -> int:
     """Compare two models and print the result: the command line's ``compare``.
 
@@ -249,6 +261,8 @@ def run_compare(
         as_json: Print exactly one JSON object instead of tables, and nothing else, on stdout.
         label: See :func:`compare`.
         progress: See :func:`compare`; must not write to stdout.
+        cache_limit_gib: See :func:`compare`.
+        workers: See :func:`compare`.
 
     Returns:
         The exit code, 0.
@@ -256,7 +270,10 @@ def run_compare(
     Raises:
         HybridFaceError: See :func:`compare`.
     """
-    result = compare(a, b, data, split, label, progress=progress)
+    result = compare(
+        a, b, data, split, label, progress=progress,
+        cache_limit_gib=cache_limit_gib, workers=workers,
+    )  # fmt: skip
     if as_json:
         print(json.dumps(result, indent=2, allow_nan=False))
     else:

@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.data.cache import CachedPictures, Progress, open_cache
-from hybridface.data.source import MISSING, SPLITS, Problem, Rows
+from hybridface.data.cache import CachedPictures, Progress
+from hybridface.data.decoding import (
+    choose_workers,
+    killed_workers_named,
+    needed_workers,
+    open_pictures,
+)
+from hybridface.data.source import MISSING, SPLITS, Pictures, Problem, Rows
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError, unknown
 from hybridface.evaluation.matching import Match, count_unmatched, match_columns
@@ -24,6 +30,7 @@ from hybridface.evaluation.predictions import (
     save_predictions,
 )
 from hybridface.evaluation.text import print_evaluation
+from hybridface.files import CACHE_LIMIT_GIB
 from hybridface.inference.runtime import FaceModel
 from hybridface.labels import match_classes
 
@@ -43,6 +50,8 @@ def evaluate(
     batch_size: int = 256,
     progress: Progress | None = None,
     out: str | Path | None = None,
+    cache_limit_gib: float = CACHE_LIMIT_GIB,
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Measure a model on a data set.
 
@@ -63,6 +72,9 @@ def evaluate(
         progress: Called with (done, total) while pictures are decoded, where they are not yet,
             and from the start again while the model sees them.
         out: A ``.npz`` file to keep the predictions in, for :func:`hybridface.compare`.
+        cache_limit_gib: The largest cache of decoded pictures allowed, in GiB; a data set that
+            would need more is decoded by worker processes while the model sees it.
+        workers: How many worker processes decode what is not cached; None chooses from the cores.
 
     Returns:
         A dictionary that ``json.dumps`` takes::
@@ -91,13 +103,15 @@ def evaluate(
     if out is not None:
         check_place(Path(out))
     result, predictions = measure(
-        model, data, split, label, batch_size=batch_size, progress=progress
-    )
+        model, data, split, label, batch_size=batch_size, progress=progress,
+        cache_limit_gib=cache_limit_gib, workers=workers,
+    )  # fmt: skip
     if out is not None:
         save_predictions(Path(out), predictions)
     return result
 
 
+@killed_workers_named()
 def measure(
     model: str | Path | FaceModel,
     data: str,
@@ -106,6 +120,8 @@ def measure(
     *,
     batch_size: int = 256,
     progress: Progress | None = None,
+    cache_limit_gib: float = CACHE_LIMIT_GIB,
+    workers: int | None = None,
 ) -> tuple[dict[str, Any], Predictions]:
     """Measure a model on a data set, and return the predictions beside the figures.
 
@@ -119,7 +135,10 @@ def measure(
     rows = source.read()
     name, inside = _choose_rows(rows, split, data)
     matches = match_columns(face_model.tasks, rows.labels, label, data)
-    pictures = open_cache(source, rows, face_model.size, progress)
+    workers = choose_workers(workers)
+    pictures = open_pictures(
+        source, rows, face_model.size, progress, limit_gib=cache_limit_gib, workers=workers
+    )
     usable = inside & pictures.decoded
     wanted = usable & np.any([match.targets >= 0 for match in matches], axis=0)
     skipped = _skipped(rows, pictures, inside, matches)
@@ -129,8 +148,12 @@ def measure(
     measured = [match for match in matches if (match.targets[index] >= 0).any()]
     unmeasured = (match.task for match in matches if match not in measured)
     empty = [f"task '{task}' has no usable row" for task in unmeasured]
-    outputs = _predict(face_model, pictures.images, index, batch_size, progress)
+    outputs = _predict(
+        face_model, pictures.images, index, batch_size, progress=progress,
+        workers=needed_workers(workers, pictures.images),
+    )  # fmt: skip
     notes = [*overlap_notes(face_model.path, source, rows, index), *rows.notes, *empty]
+    notes += filter(None, [pictures.note])
     result = {
         "model": str(face_model.path),
         "data": data,
@@ -203,19 +226,25 @@ def _nothing_left(
 
 def _predict(
     model: FaceModel,
-    pictures: NDArray[np.uint8],
+    pictures: Pictures,
     index: Index,
     batch_size: int,
+    *,
     progress: Progress | None,
+    workers: int,
 ) -> dict[str, NDArray[np.float32]]:
-    """Predict some of the cached pictures, never more than a batch of them in memory."""
+    """Predict some of the pictures, never more than a few batches of them in memory."""
+    from hybridface.data.workers import WorkerLoader
+
     parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in model.tasks}
-    for start in range(0, len(index), batch_size):
-        chosen = index[start : start + batch_size]
-        for name, output in model.predict(pictures[chosen], batch_size).items():
+    batches = [index[start : start + batch_size] for start in range(0, len(index), batch_size)]
+    done = 0
+    for seen in WorkerLoader(pictures, batches, workers):
+        for name, output in model.predict(seen, batch_size).items():
             parts[name].append(output)
+        done += len(seen)
         if progress is not None:
-            progress(start + len(chosen), len(index))
+            progress(done, len(index))
     return {name: np.concatenate(blocks) for name, blocks in parts.items()}
 
 
@@ -259,6 +288,8 @@ def run_evaluate(
     *,
     label: str | None = None,
     out: Path | None = None,
+    cache_limit_gib: float = CACHE_LIMIT_GIB,
+    workers: int | None = None,
 ) -> int:
     """Measure a model and print the result: the command line's ``evaluate``.
 
@@ -270,6 +301,8 @@ def run_evaluate(
         progress: See :func:`evaluate`; must not write to stdout.
         label: See :func:`evaluate`.
         out: See :func:`evaluate`.
+        cache_limit_gib: See :func:`evaluate`.
+        workers: See :func:`evaluate`.
 
     Returns:
         The exit code, 0.
@@ -277,7 +310,10 @@ def run_evaluate(
     Raises:
         HybridFaceError: See :func:`evaluate`.
     """
-    result = evaluate(model, data, split, label, progress=progress, out=out)
+    result = evaluate(
+        model, data, split, label, progress=progress, out=out,
+        cache_limit_gib=cache_limit_gib, workers=workers,
+    )  # fmt: skip
     if as_json:
         print(json.dumps(result, indent=2, allow_nan=False))
     else:

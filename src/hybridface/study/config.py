@@ -17,7 +17,11 @@ from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks
 
 Content = dict[str, Any]
-NOT_IN_KEY: Any = {"run": True, "training": {"threads", "device", "checkpoint_minutes"}}
+NOT_IN_KEY: Any = {
+    "run": True,
+    "training": {"threads", "device", "checkpoint_minutes"},
+    "data": {"cache_limit_gib", "workers"},
+}
 # Raised whenever a change of the code, or of a default, makes the same recipe train another model.
 TRAINING_VERSION = 2
 # Defaults that changed since then: what they were, so that finished cells keep their keys.

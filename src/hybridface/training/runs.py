@@ -31,7 +31,10 @@ from hybridface.tasks.base import Task
 FORMAT = 1
 LOCK = ".lock"
 # Recipe keys that may change where a run is gone on with: they do not change what is trained.
-FREE_KEYS = ("run", "training.threads", "training.device", "training.checkpoint_minutes")
+FREE_KEYS = (
+    "run", "training.threads", "training.device", "training.checkpoint_minutes",
+    "data.cache_limit_gib", "data.workers",
+)  # fmt: skip
 PACKAGES = ("hybridface", "torch", "timm", "pytorch-lightning", "torchmetrics", "numpy", "onnx")
 
 

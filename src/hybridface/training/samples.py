@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hybridface.data.batches import Batch, make_loader
+from hybridface.data.batches import Batch, PictureBatches
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
 from hybridface.network.model import HybridModel, make_views
@@ -21,8 +21,7 @@ SHOWN = 6
 def first_batch(data: PreparedData) -> Batch:
     """Return the first few validation pictures, those that are shown."""
     order = BatchOrder(len(data.splits["val"]), SHOWN, seed=None)
-    batch: Batch = next(iter(make_loader(data, "val", order)))
-    return batch
+    return PictureBatches(data, data.splits["val"])[next(iter(order))]
 
 
 @torch.no_grad()

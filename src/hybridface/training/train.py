@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.cache import Progress
+from hybridface.data.decoding import killed_workers_named
 from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.errors import HybridFaceError, UsageError
@@ -114,6 +115,7 @@ def _refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         )
 
 
+@killed_workers_named()
 def _train(
     recipe: Recipe,
     tasks: Sequence[Task],
@@ -127,7 +129,9 @@ def _train(
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
-    data = prepare_data(recipe.data, columns, recipe.seed, progress)
+    data = prepare_data(
+        recipe.data, columns, recipe.seed, progress, processes=recipe.training.devices
+    )
     module, model = _build(recipe, tasks, data)
     if first:
         folder.open(recipe)
@@ -196,10 +200,11 @@ def _build(
 
 def _training_loader(recipe: Recipe, data: PreparedData, trainer: pl.Trainer) -> Any:
     order = _order(recipe, data, trainer.global_rank, trainer.world_size)
+    pin = trainer.strategy.root_device.type == "cuda"
     if data.unlabelled is None:
-        return make_loader(data, "train", order)
+        return make_loader(data, "train", order, pin=pin)
     mixed = MixedOrder(order, len(data.unlabelled), recipe.unlabelled_a_step)
-    return make_loader(data, "train", mixed)
+    return make_loader(data, "train", mixed, pin=pin)
 
 
 def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) -> BatchOrder:

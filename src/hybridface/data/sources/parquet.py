@@ -112,6 +112,10 @@ class EmbeddedPictures:
     _cells: Any = ()
     _damaged: dict[int, tuple[int, str]] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[type[EmbeddedPictures], tuple[Path, str]]:
+        """Let another process open the file by itself."""
+        return EmbeddedPictures, (self.path, self.column)
+
     def decode_each(
         self, keys: Sequence[str], finish: Callable[[Pixels], Made]
     ) -> list[Made | Problem]:

@@ -274,8 +274,8 @@ def main() -> None:
     except HybridFaceError as error:
         print(f"hybridface: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("hybridface: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"hybridface: {stop}" if str(stop) else "hybridface: stopped", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -123,8 +123,8 @@ def test_broken_in_mid_epoch(mode: str, tmp_path: Path) -> None:
     ("method", "call"),
     [
         ("_note", 1),  # before anything is written
-        ("_save", 1),  # best weights and metrics are there, a checkpoint is not
-        ("_save", 3),  # best weights and metrics are newer than the checkpoint
+        ("save", 1),  # best weights and metrics are there, a checkpoint is not
+        ("save", 3),  # best weights and metrics are newer than the checkpoint
         ("_note", 4),  # the last epoch is trained
         ("summary", 1),  # all is trained, the last weights are written
     ],

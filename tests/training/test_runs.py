@@ -85,8 +85,9 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(HybridFaceError, match="cannot be written"):
-        save_weights(nn.Linear(2, 2), tmp_path / "none" / "a.safetensors")
+        save_weights(nn.Linear(2, 2), tmp_path / "file" / "a.safetensors")
 
 
 @pytest.mark.parametrize("which", ["best", "last"])
@@ -140,7 +141,11 @@ def test_another_recipe_is_refused_and_names_what_differs(tmp_path: Path) -> Non
     other = tiny_recipe(folder.path, tasks={"puzzle": {"grid": 4}}, training={"epochs": 9}, seed=1)
     with pytest.raises(UsageError) as caught:
         folder.check(other, resume=True)
-    assert "differs in seed, tasks.puzzle.grid, training.epochs." in str(caught.value)
+    said = (
+        "differs in seed (0 there, 1 now), tasks.puzzle.grid (2 there, 4 now), "
+        "training.epochs (4 there, 9 now)."
+    )
+    assert said in str(caught.value)
 
 
 def test_what_does_not_change_the_training_may_change(tmp_path: Path) -> None:
@@ -160,8 +165,10 @@ def test_a_recipe_from_python_and_its_file_are_one(tmp_path: Path) -> None:
 def test_differing_keys() -> None:
     one = {"a": {"b": 1, "c": 2}, "d": 3, "e": {"f": 1}}
     other = {"a": {"b": 1, "c": 4}, "g": 3, "e": None}
-    assert differing_keys(one, other) == ["a.c", "d", "e", "g"]
-    assert differing_keys(one, one) == []
+    assert differing_keys(one, other) == {
+        "a.c": (2, 4), "d": (3, None), "e": ({"f": 1}, None), "g": (None, 3),
+    }  # fmt: skip
+    assert differing_keys(one, one) == {}
 
 
 def test_the_environment_says_what_is_needed_to_do_it_again() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.files import write_atomically
+from hybridface.files import write_arrays
 
 SUFFIX = ".npz"
 SPLITS_OF_RUN = ("test", "val")
@@ -140,9 +139,7 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
         arrays[f"{name}/keys"] = task.keys
         arrays[f"{name}/targets"] = task.targets
         arrays[f"{name}/probabilities"] = task.probabilities
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    write_atomically(path, content.getvalue())
+    write_arrays(path, arrays)
 
 
 def load_predictions(path: Path) -> Predictions:

@@ -274,9 +274,12 @@ def main() -> None:
     except HybridFaceError as error:
         print(f"hybridface: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt as stop:
-        print(f"hybridface: {stop}" if str(stop) else "hybridface: stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        # typer turns Ctrl-C into an exit without a word, with code 130.
+        stop = end.__context__ and end.__context__.__cause__
+        if isinstance(stop, KeyboardInterrupt):
+            print(f"hybridface: {stop}" if str(stop) else "hybridface: stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -65,6 +65,7 @@ class RunFolder:
         self.environment = path / "environment.json"
         self.predictions = path / "predictions.npz"
         self.samples = path / "samples.npz"
+        self.report = path / "report.html"
         self.tensorboard = path / "tensorboard"
 
     @contextmanager
@@ -138,10 +139,14 @@ class RunFolder:
                 )
 
     def open(self, recipe: Recipe) -> None:
-        """Write what is known of a run before it starts; remove what a kill left half written."""
-        remove_unfinished(path for path in vars(self).values() if path != self.path)
+        """Write what is known of a run before it starts."""
+        self.remove_unfinished()
         write_atomically(self.recipe, recipe.to_yaml())
         write_atomically(self.environment, json.dumps(describe_environment(), indent=2))
+
+    def remove_unfinished(self) -> None:
+        """Remove what kills left half written."""
+        remove_unfinished(path for path in vars(self).values() if path != self.path)
 
     def write_json(self, path: Path, content: Any) -> None:
         """Write JSON, whole or not at all."""

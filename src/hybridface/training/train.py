@@ -81,6 +81,8 @@ def train(
         if first:
             folder.check(recipe, resume=resume)
         if resume and folder.result.exists():
+            folder.remove_unfinished()
+            folder.checkpoint.unlink(missing_ok=True)  # where a kill came before that
             return TrainedRun(folder.path, folder.read_result())
         return _train(
             recipe,

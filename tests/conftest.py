@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -48,6 +48,41 @@ def tiny_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
         return train(tiny_recipe(tmp_path_factory.mktemp("tiny") / "run"))
+
+
+@pytest.fixture(scope="session")
+def broken_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run on a folder of pictures that ended after the first of its two epochs.
+
+    Not to be changed; :func:`tiny_runs.copy_run` gives a copy.
+    """
+    from hybridface.training.callbacks import RunKeeper
+    from hybridface.training.train import train
+    from tiny_runs import CLASSES, tiny_recipe
+
+    place = tmp_path_factory.mktemp("broken")
+    for number in range(40):
+        path = place / "faces" / CLASSES[number % 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture_pixels(number, 32)).save(path)
+    recipe = tiny_recipe(
+        place / "run",
+        data={"source": f"folder:{place / 'faces'}"},
+        tasks={"puzzle": None, "inpaint": None},
+        training={"epochs": 2},
+    )
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
+        note = RunKeeper._note
+
+        def once(keeper: RunKeeper, *arguments: Any) -> None:
+            if keeper.lines:
+                raise ZeroDivisionError
+            note(keeper, *arguments)
+
+        patch.setattr(RunKeeper, "_note", once)
+        train(recipe)
+    return place / "run"
 
 
 @pytest.fixture

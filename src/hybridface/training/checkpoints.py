@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -59,7 +60,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     again = "put a whole one there, or remove it to train this run from its start"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: not a whole checkpoint of hybridface ({first}); {again}") from (

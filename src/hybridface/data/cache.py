@@ -163,8 +163,9 @@ def _open(folder: Path, count: int, size: int, fingerprint: str = "") -> CachedP
         with np.load(folder / "rows.npz", allow_pickle=False) as columns:
             decoded, digests = columns["decoded"], columns["digests"]
         problems = [Problem(where, what) for where, what in note["problems"]]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        found = images_in.shape, images_in.dtype, len(decoded), len(digests)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
         return None
-    if images_in.shape != (count, size, size, 3) or len(decoded) != count:
+    if found != ((count, size, size, 3), np.uint8, count, count):
         return None
     return CachedPictures(images_in, decoded, digests, problems, folder, fingerprint)

@@ -185,9 +185,12 @@ def load_arrays(path: Path) -> Arrays:
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+            arrays = {name: content[name] for name in content.files}
     except (*UNREADABLE, AttributeError) as error:
         raise damaged(path, "no whole .npz file without pickles") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise damaged(path, "an archive of something else than arrays")
+    return arrays
 
 
 def array_of(arrays: Arrays, name: str, path: Path) -> NDArray[Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,25 @@ def hybridface_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "hybridface-cache"
     monkeypatch.setenv("HYBRIDFACE_CACHE", str(place))
     return place
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Return a function (name, options of mount) that mounts a folder, which only root may."""
+    mounted: list[Path] = []
+
+    def at(name: str, *options: str) -> Path:
+        place = tmp_path / name
+        place.mkdir(exist_ok=True)
+        done = subprocess.run(["mount", *options, str(place)], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("only root may mount a disk")
+        mounted.append(place)
+        return place
+
+    yield at
+    for place in reversed(mounted):
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def picture_pixels(seed: int, size: int = 24) -> np.ndarray:

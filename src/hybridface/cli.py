@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -267,8 +268,15 @@ def _say_result(folder: Path, result: dict[str, Any]) -> None:
     print(f"model: {folder / 'model.onnx'}")
 
 
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Stay silent on what a full disk does to TensorBoard's thread: it is raised again outside."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
+
+
 def main() -> None:
     """Run the command line; an error that a person can act on is one message, no traceback."""
+    threading.excepthook = _thread_failed
     try:
         app(standalone_mode=True)
     except HybridFaceError as error:

@@ -9,9 +9,9 @@ from pathlib import Path
 Mount = Callable[..., Path]
 
 
-def small_disk(mount: Mount, size: str) -> Path:
+def small_disk(mount: Mount, size: str, name: str = "disk") -> Path:
     """Return a disk in memory, of a size as in ``4m``; ``mount`` is the fixture."""
-    return mount("disk", "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+    return mount(name, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
 
 
 def fill(disk: Path) -> Path:

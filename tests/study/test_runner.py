@@ -258,13 +258,12 @@ def test_a_whole_study(study_file: Callable[..., Path], tmp_path: Path) -> None:
 
 
 def test_results_on_a_full_disk_stay_as_they_were(mount: Mount, stub: Stub) -> None:
-    disk = small_disk(mount, "4m")
-    results = str(disk / "tiny.json")
-    stub(results=results).run()
+    disk = small_disk(mount, "4m", "results")
+    stub().run()
     ballast = fill(disk)
     before = content_of(disk)
     with pytest.raises(HybridFaceError, match=r"tiny\S*\.json: cannot be written \(No space left"):
-        stub(results=results, seeds=[0, 1, 2]).run()
+        stub(seeds=[0, 1, 2]).run()
     assert content_of(disk) == before
     ballast.unlink()
-    assert len(stub(results=results, seeds=[0, 1, 2]).run()) == 6
+    assert len(stub(seeds=[0, 1, 2]).run()) == 6

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import hybridface
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.training.runs import (
     RunFolder,
@@ -114,6 +115,20 @@ def test_a_damaged_run_is_refused(damage: str, tiny_run: TrainedRun, tmp_path: P
     place.unlink() if damage == "gone" else place.write_text(texts[damage])
     with pytest.raises(DataError, match=r"missing or damaged|another architecture"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, 2, 17, "one", None])
+def test_weights_of_another_format_are_refused(
+    number: object, tiny_run: TrainedRun, tmp_path: Path
+) -> None:
+    content = json.loads((tiny_run.folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content | {"format": number}))
+    shutil.copy(tiny_run.folder / "best.safetensors", tmp_path / "best.safetensors")
+    with pytest.raises(DataError) as caught:
+        load_model(tmp_path)
+    said = f"weights of format {number}; this is hybridface {hybridface.__version__}, which reads"
+    assert said in str(caught.value)
+    assert "Use the version that wrote them" in str(caught.value)
 
 
 def test_an_empty_or_new_folder_is_free(tmp_path: Path) -> None:

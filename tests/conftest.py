@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -50,12 +51,66 @@ def tiny_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         return train(tiny_recipe(tmp_path_factory.mktemp("tiny") / "run"))
 
 
+@pytest.fixture(scope="session")
+def broken_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run on a folder of pictures that ended after the first of its two epochs.
+
+    Not to be changed; :func:`tiny_runs.copy_run` gives a copy.
+    """
+    from hybridface.training.callbacks import RunKeeper
+    from hybridface.training.train import train
+    from tiny_runs import CLASSES, tiny_recipe
+
+    place = tmp_path_factory.mktemp("broken")
+    for number in range(40):
+        path = place / "faces" / CLASSES[number % 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture_pixels(number, 32)).save(path)
+    recipe = tiny_recipe(
+        place / "run",
+        data={"source": f"folder:{place / 'faces'}"},
+        tasks={"puzzle": None, "inpaint": None},
+        training={"epochs": 2},
+    )
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
+        note = RunKeeper._note
+
+        def once(keeper: RunKeeper, *arguments: Any) -> None:
+            if keeper.lines:
+                raise ZeroDivisionError
+            note(keeper, *arguments)
+
+        patch.setattr(RunKeeper, "_note", once)
+        train(recipe)
+    return place / "run"
+
+
 @pytest.fixture
 def hybridface_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the package cache in a folder of the test's own, which is not there yet."""
     place = tmp_path / "hybridface-cache"
     monkeypatch.setenv("HYBRIDFACE_CACHE", str(place))
     return place
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Return a function (name, options of mount) that mounts a folder, which only root may."""
+    mounted: list[Path] = []
+
+    def at(name: str, *options: str) -> Path:
+        place = tmp_path / name
+        place.mkdir(exist_ok=True)
+        done = subprocess.run(["mount", *options, str(place)], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("only root may mount a disk")
+        mounted.append(place)
+        return place
+
+    yield at
+    for place in reversed(mounted):
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def picture_pixels(seed: int, size: int = 24) -> np.ndarray:

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -302,3 +304,32 @@ def test_a_reader_that_leaves_early_is_no_traceback() -> None:
     command = f"{sys.executable} -m hybridface data list | head -c 1"
     ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in ran.stderr
+
+
+def test_ctrl_c_says_so(call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hybridface.data.sources.source_kinds", stopped)
+    ran = call("data", "list")
+    assert (ran.returncode, ran.stderr) == (130, "hybridface: stopped\n")
+
+
+@pytest.mark.parametrize(("error", "shown"), [(OSError, False), (KeyError, True)])
+def test_a_thread_that_fails_on_a_full_disk_is_silent(
+    error: type[Exception], shown: bool, call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> dict[str, Any]:
+        thread = threading.Thread(target=raise_it)
+        thread.start()
+        thread.join()
+        return {}
+
+    def raise_it() -> None:
+        raise error
+
+    monkeypatch.setattr("threading.excepthook", threading.excepthook)
+    monkeypatch.setattr("hybridface.data.sources.source_kinds", failing)
+    ran = call("data", "list")
+    assert ran.returncode == 0
+    assert ("Traceback" in ran.stderr) == shown

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from conftest import picture_pixels
 from hybridface import Recipe, build_recipe
@@ -46,6 +48,19 @@ def write_recipe(path: Path, **changes: Any) -> Path:
     """Write the recipe with its run folder beside it, for the command line."""
     path.write_text(tiny_recipe(path.with_suffix(""), **changes).to_yaml())
     return path
+
+
+def copy_run(run: Path, place: Path) -> Recipe:
+    """Copy a run folder, and return its recipe for the copy."""
+    shutil.copytree(run, place)
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    return build_recipe(content | {"run": str(place)})
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file of a folder but locks, by its path."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def same_weights(one: Path | HybridModel, other: Path | HybridModel) -> bool:

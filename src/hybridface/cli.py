@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -287,16 +288,26 @@ def _say_result(folder: Path, result: dict[str, Any]) -> None:
     print(f"model: {folder / 'model.onnx'}")
 
 
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Stay silent on what a full disk does to TensorBoard's thread: it is raised again outside."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
+
+
 def main() -> None:
     """Run the command line; an error that a person can act on is one message, no traceback."""
+    threading.excepthook = _thread_failed
     try:
         app(standalone_mode=True)
     except HybridFaceError as error:
         print(f"hybridface: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("hybridface: stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        # typer turns Ctrl-C into an exit without a word, with code 130.
+        stop = end.__context__ and end.__context__.__cause__
+        if isinstance(stop, KeyboardInterrupt):
+            print(f"hybridface: {stop}" if str(stop) else "hybridface: stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

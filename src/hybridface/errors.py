@@ -24,6 +24,12 @@ class UsageError(HybridFaceError):
     exit_code = 2
 
 
+class StoppedError(HybridFaceError):
+    """A signal ended a training, which was saved first; the command line exits with 143."""
+
+    exit_code = 128 + 15  # what a shell says of a process that SIGTERM ended
+
+
 def unknown(what: str, name: str, choices: Iterable[str]) -> UsageError:
     """Build the error for a name that nobody knows.
 

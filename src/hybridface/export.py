@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import hybridface
 from hybridface.errors import HybridFaceError
+from hybridface.files import cannot_write
 from hybridface.inference.runtime import FaceModel
 from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task
@@ -53,7 +54,8 @@ def export_onnx(
         The largest difference between an ONNX Runtime output and torch's on the examples.
 
     Raises:
-        HybridFaceError: The export fails, or the outputs differ by more than 1e-4.
+        HybridFaceError: The export fails, cannot be written, or the outputs differ by more than
+            1e-4.
     """
     model.backbone.with_maps = False
     module = ExportedModel(model.eval(), tasks).cpu()
@@ -83,6 +85,8 @@ def export_onnx(
         onnx.save(proto, temporary)
         difference = _check(module, temporary, examples)
         temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return difference

@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError
 
 CACHE_LIMIT_GIB = 16.0
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_folder() -> Path:
     """Return the folder for decoded data: ``$HYBRIDFACE_CACHE``, else ``~/.cache/hybridface``."""
     return Path(os.environ.get("HYBRIDFACE_CACHE") or Path.home() / ".cache" / "hybridface")
+
+
+def cannot_write(path: Path, error: OSError) -> HybridFaceError:
+    """Build the error for a file that cannot be written: how much is free, and what to do.
+
+    Args:
+        path: The file or folder; in the cache, the error names the variable that moves it.
+        error: What the system said.
+    """
+    cached = path.is_relative_to(cache_folder())
+    if error.errno in DISK_FULL:
+        found = f"{error.strerror}{_free(path)}"
+        elsewhere = ", or set HYBRIDFACE_CACHE to a folder that has room" if cached else ""
+        advice = (
+            f"make room{elsewhere}, then give the same command again, a training with --resume; "
+            "what was written before is kept"
+        )
+    else:
+        found = str(error.strerror or error)
+        elsewhere = "set HYBRIDFACE_CACHE to a folder that can" if cached else "name another place"
+        advice = f"{elsewhere}, or mend what is in the way"
+    return HybridFaceError(f"{path}: cannot be written ({found}); {advice}")
+
+
+def _free(path: Path) -> str:
+    """Say how much room there is where a file should go."""
+    for place in path.parents:
+        try:
+            usage = shutil.disk_usage(place)
+        except OSError:
+            continue
+        return f"; {usage.free / 1e6:,.1f} of {usage.total / 1e6:,.1f} MB are free"
+    return ""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -36,4 +78,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise HybridFaceError(f"{path}: cannot be written ({error.strerror})") from error
+        raise cannot_write(path, error) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an uncompressed ``.npz`` file, whole or not at all; arrays of objects are refused.
+
+    Raises:
+        HybridFaceError: See :func:`write_atomically`.
+    """
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **dict(arrays))
+    write_atomically(path, content.getvalue())
+
+
+def remove_unfinished(paths: Iterable[Path]) -> None:
+    """Remove what killed calls of :func:`write_atomically` left beside files, half written."""
+    for path in paths:
+        for left in path.parent.glob(f".{path.name}.*"):
+            left.unlink(missing_ok=True)

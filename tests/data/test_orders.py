@@ -74,3 +74,23 @@ def test_processes_share_the_unlabelled_pictures() -> None:
         for r in (0, 1)
     ]
     assert len(set(parts[0]) | set(parts[1])) == len(parts[0]) + len(parts[1])
+
+
+@given(st.integers(0, 6), st.integers(0, 3))
+def test_an_epoch_goes_on_in_its_middle(batch: int, epoch: int) -> None:
+    def order() -> MixedOrder:
+        return MixedOrder(BatchOrder(24, 4, seed=3), count=7, size=2)
+
+    whole, resumed = order(), order()
+    for each in (epoch, epoch + 1):
+        whole.set_epoch(each)
+        if each == epoch:
+            resumed.resume_at(epoch, batch)
+        resumed.set_epoch(each)  # as Lightning does before each epoch
+        expected = list(whole)[batch if each == epoch else 0 :]
+        found = list(resumed)
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one[0], other[0])
+            np.testing.assert_array_equal(one[1], other[1])
+    assert len(resumed) == len(whole)

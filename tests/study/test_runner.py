@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from disks import Mount, fill, small_disk
 from hybridface.cli import app
 from hybridface.errors import HybridFaceError
 from hybridface.report import study as report
@@ -18,6 +19,7 @@ from hybridface.report.study import write_study_page
 from hybridface.study import Cell, Study, load_study
 from study.conftest import StubbedStudy
 from study.helpers import rate
+from tiny_runs import content_of
 
 Stub = Callable[..., StubbedStudy]
 KEYS = {
@@ -253,3 +255,15 @@ def test_a_whole_study(study_file: Callable[..., Path], tmp_path: Path) -> None:
     broken = broken.model_copy(update={"results": tmp_path / "broken.json"})
     with pytest.raises(HybridFaceError, match=r"1 cells failed: bad seed 0: .*none_such"):
         Study(broken, jobs=2).run()
+
+
+def test_results_on_a_full_disk_stay_as_they_were(mount: Mount, stub: Stub) -> None:
+    disk = small_disk(mount, "4m", "results")
+    stub().run()
+    ballast = fill(disk)
+    before = content_of(disk)
+    with pytest.raises(HybridFaceError, match=r"tiny\S*\.json: cannot be written \(No space left"):
+        stub(seeds=[0, 1, 2]).run()
+    assert content_of(disk) == before
+    ballast.unlink()
+    assert len(stub(seeds=[0, 1, 2]).run()) == 6

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import hybridface
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.training.runs import (
     RunFolder,
@@ -85,8 +86,9 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(HybridFaceError, match="cannot be written"):
-        save_weights(nn.Linear(2, 2), tmp_path / "none" / "a.safetensors")
+        save_weights(nn.Linear(2, 2), tmp_path / "file" / "a.safetensors")
 
 
 @pytest.mark.parametrize("which", ["best", "last"])
@@ -115,6 +117,20 @@ def test_a_damaged_run_is_refused(damage: str, tiny_run: TrainedRun, tmp_path: P
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("number", [0, 2, 17, "one", None])
+def test_weights_of_another_format_are_refused(
+    number: object, tiny_run: TrainedRun, tmp_path: Path
+) -> None:
+    content = json.loads((tiny_run.folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content | {"format": number}))
+    shutil.copy(tiny_run.folder / "best.safetensors", tmp_path / "best.safetensors")
+    with pytest.raises(DataError) as caught:
+        load_model(tmp_path)
+    said = f"weights of format {number}; this is hybridface {hybridface.__version__}, which reads"
+    assert said in str(caught.value)
+    assert "Use the version that wrote them" in str(caught.value)
+
+
 def test_an_empty_or_new_folder_is_free(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path / "run")
     RunFolder(recipe.run).check(recipe, resume=False)
@@ -140,7 +156,11 @@ def test_another_recipe_is_refused_and_names_what_differs(tmp_path: Path) -> Non
     other = tiny_recipe(folder.path, tasks={"puzzle": {"grid": 4}}, training={"epochs": 9}, seed=1)
     with pytest.raises(UsageError) as caught:
         folder.check(other, resume=True)
-    assert "differs in seed, tasks.puzzle.grid, training.epochs." in str(caught.value)
+    said = (
+        "differs in seed (0 there, 1 now), tasks.puzzle.grid (2 there, 4 now), "
+        "training.epochs (4 there, 9 now)."
+    )
+    assert said in str(caught.value)
 
 
 def test_what_does_not_change_the_training_may_change(tmp_path: Path) -> None:
@@ -160,8 +180,10 @@ def test_a_recipe_from_python_and_its_file_are_one(tmp_path: Path) -> None:
 def test_differing_keys() -> None:
     one = {"a": {"b": 1, "c": 2}, "d": 3, "e": {"f": 1}}
     other = {"a": {"b": 1, "c": 4}, "g": 3, "e": None}
-    assert differing_keys(one, other) == ["a.c", "d", "e", "g"]
-    assert differing_keys(one, one) == []
+    assert differing_keys(one, other) == {
+        "a.c": (2, 4), "d": (3, None), "e": ({"f": 1}, None), "g": (None, 3),
+    }  # fmt: skip
+    assert differing_keys(one, one) == {}
 
 
 def test_the_environment_says_what_is_needed_to_do_it_again() -> None:

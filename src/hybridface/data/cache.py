@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from hybridface import images
 from hybridface.data.source import Pictures, Pixels, Problem, Rows, Source, pixel_digest
 from hybridface.errors import HybridFaceError
-from hybridface.files import cache_folder
+from hybridface.files import cache_folder, cannot_write
 
 FORMAT = 1
 CHUNK = 256
@@ -94,15 +95,12 @@ def open_cache(
         _remove_abandoned(folder.parent)
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     except OSError as error:
-        raise HybridFaceError(
-            f"{cache_folder()}: the cache cannot be written ({error.strerror}); "
-            "set HYBRIDFACE_CACHE to a folder that can"
-        ) from error
+        raise cannot_write(folder, error) from error
     try:
         _build(building, source, rows, size, progress)
         _put_in_place(building, folder, len(rows), size)
     except OSError as error:
-        raise HybridFaceError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     cached = _open(folder, len(rows), size, content)
@@ -113,26 +111,30 @@ def open_cache(
 
 def _build(folder: Path, source: Source, rows: Rows, size: int, progress: Progress | None) -> None:
     count = len(rows)
-    images_out = np.lib.format.open_memmap(
-        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
-    )
     decoded = np.zeros(count, dtype=bool)
     digests = np.zeros(count, dtype="V16")
     problems: list[Problem] = []
     small = partial(shrink, size=size)
 
-    for start in range(0, count, CHUNK):
-        index = range(start, min(start + CHUNK, count))
-        for row, result in zip(index, source.decode_each(rows, index, small), strict=True):
-            if isinstance(result, Problem):
-                problems.append(result)
-                continue
-            images_out[row], digest = result
-            digests[row] = np.void(digest)
-            decoded[row] = True
-        if progress is not None:
-            progress(index.stop, count)
-    images_out.flush()
+    # Not through a mapping: on a full disk a mapping ends the process (SIGBUS), a write raises.
+    with (folder / "images.npy").open("wb") as file:
+        about = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+        np.lib.format.write_array_header_1_0(file, about)
+        for start in range(0, count, CHUNK):
+            index = range(start, min(start + CHUNK, count))
+            block = np.zeros((len(index), size, size, 3), dtype=np.uint8)
+            for row, result in zip(index, source.decode_each(rows, index, small), strict=True):
+                if isinstance(result, Problem):
+                    problems.append(result)
+                    continue
+                block[row - start], digest = result
+                digests[row] = np.void(digest)
+                decoded[row] = True
+            file.write(block.data)
+            if progress is not None:
+                progress(index.stop, count)
+        file.flush()
+        os.fsync(file.fileno())  # the folder's new name must not be on disk before its content
     np.savez(folder / "rows.npz", decoded=decoded, digests=digests)
     note: dict[str, Any] = {
         "format": FORMAT,
@@ -174,8 +176,9 @@ def _open(folder: Path, count: int, size: int, fingerprint: str = "") -> CachedP
         with np.load(folder / "rows.npz", allow_pickle=False) as columns:
             decoded, digests = columns["decoded"], columns["digests"]
         problems = [Problem(where, what) for where, what in note["problems"]]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        found = images_in.shape, images_in.dtype, len(decoded), len(digests)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
         return None
-    if images_in.shape != (count, size, size, 3) or len(decoded) != count:
+    if found != ((count, size, size, 3), np.uint8, count, count):
         return None
     return CachedPictures(images_in, decoded, digests, problems, folder, fingerprint)

@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+from hybridface.errors import HybridFaceError
 from hybridface.files import write_atomically
 
 ABSENT = "absent"
@@ -36,7 +38,8 @@ def digest_files(root: Path, names: Sequence[str], memory: Path) -> str:
         fresh = dict(zip(stale, pool.map(lambda name: _digest(root / name), stale), strict=True))
     if fresh:
         known.update({name: (stamps[name], digest) for name, digest in fresh.items()})
-        write_atomically(record, json.dumps(known).encode())
+        with suppress(HybridFaceError):  # read-only or full: they are read again next time
+            write_atomically(record, json.dumps(known).encode())
     whole = hashlib.sha256()
     for name in names:
         whole.update(f"{name}\0{known[name][1]}\n".encode("utf-8", "surrogateescape"))

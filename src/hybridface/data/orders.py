@@ -41,11 +41,16 @@ class BatchOrder(Sampler[Index]):
         self.count, self.size, self.seed = count, size, seed
         self.rank, self.world = rank, world
         self.classes = classes
-        self.epoch = 0
+        self.epoch, self.start = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is for."""
-        self.epoch = epoch
+        """Choose the epoch that the next iteration is for; another one begins at its start."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Choose the epoch that the next iteration is for, and the batch that it begins with."""
+        self.epoch, self.start = epoch, batch
 
     def __len__(self) -> int:
         own = self.count // self.world
@@ -64,7 +69,7 @@ class BatchOrder(Sampler[Index]):
             else:
                 order = random.permutation(balanced_rows(self.classes, random))
             order = order[self.rank :: self.world]
-        for number in range(len(self)):
+        for number in range(self.start, len(self)):
             yield order[number * self.size : (number + 1) * self.size]
 
 
@@ -109,13 +114,17 @@ class MixedOrder(Sampler[tuple[Index, Index]]):
         """Choose the epoch that the next iteration is for."""
         self.labelled.set_epoch(epoch)
 
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Choose the epoch that the next iteration is for, and the batch that it begins with."""
+        self.labelled.resume_at(epoch, batch)
+
     def __len__(self) -> int:
         return len(self.labelled)
 
     def __iter__(self) -> Iterator[tuple[Index, Index]]:
         rank, world = self.labelled.rank, self.labelled.world
         first = self.labelled.epoch * len(self)
-        for number, rows in enumerate(self.labelled):
+        for number, rows in enumerate(self.labelled, self.labelled.start):
             start = ((first + number) * world + rank) * self.size
             yield rows, self._stream(np.arange(start, start + self.size))
 

@@ -25,6 +25,7 @@ class UnlabelledPictures:
         specs: The data sets as the recipe names them.
         images: ``(N_i, size, size, 3)`` uint8 of each, memory-mapped or decoded when read.
         rows: The rows used of each.
+        fingerprints: Of each, equal for equal content of all its pictures.
         dropped: How many were left out because they stand in validation or test.
         problems: What was skipped, and why.
     """
@@ -32,6 +33,7 @@ class UnlabelledPictures:
     specs: list[str] = field(default_factory=list)
     images: list[Pictures] = field(default_factory=list)
     rows: list[Index] = field(default_factory=list)
+    fingerprints: list[str] = field(default_factory=list)
     dropped: int = 0
     problems: list[Problem] = field(default_factory=list)
 
@@ -117,6 +119,7 @@ def gather_unlabelled(
         found.specs.append(spec)
         found.images.append(opened.images)
         found.rows.append(chosen)
+        found.fingerprints.append(opened.fingerprint)
     return found
 
 

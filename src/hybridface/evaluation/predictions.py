@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.files import write_atomically
+from hybridface.files import write_arrays
 
 SUFFIX = ".npz"
 SPLITS_OF_RUN = ("test", "val")
@@ -140,9 +139,7 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
         arrays[f"{name}/keys"] = task.keys
         arrays[f"{name}/targets"] = task.targets
         arrays[f"{name}/probabilities"] = task.probabilities
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    write_atomically(path, content.getvalue())
+    write_arrays(path, arrays)
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -188,9 +185,12 @@ def load_arrays(path: Path) -> Arrays:
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+            arrays = {name: content[name] for name in content.files}
     except (*UNREADABLE, AttributeError) as error:
         raise damaged(path, "no whole .npz file without pickles") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise damaged(path, "an archive of something else than arrays")
+    return arrays
 
 
 def array_of(arrays: Arrays, name: str, path: Path) -> NDArray[Any]:

@@ -254,9 +254,10 @@ def _read_samples(path: Path) -> dict[str, NDArray[np.uint8]]:
     except (*UNREADABLE, AttributeError) as error:
         raise HybridFaceError(f"{path}: cannot be read ({error})") from error
     for name, pictures in samples.items():
-        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
+        shape: tuple[int, ...] = getattr(pictures, "shape", ())
+        kind = getattr(pictures, "dtype", "no array")
+        if kind != np.uint8 or len(shape) != 4 or shape[-1] != 3:
             raise HybridFaceError(
-                f"{path}: {name}: expected (B, H, W, 3) uint8, found {pictures.shape}"
-                f" {pictures.dtype}"
+                f"{path}: {name}: expected (B, H, W, 3) uint8, found {shape} {kind}"
             )
     return samples

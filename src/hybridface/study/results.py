@@ -11,6 +11,8 @@ import numpy as np
 
 from hybridface.data.sources import split_spec
 from hybridface.errors import DataError
+from hybridface.evaluation.predictions import array_of, load_arrays
+from hybridface.evaluation.run_predictions import RUN_FILE
 from hybridface.files import write_atomically
 from hybridface.study.config import Cell, StudyConfig
 
@@ -156,11 +158,12 @@ def _detail(run: Path, result: Mapping[str, Any]) -> Content:
     test = result["test"]
     if test is None:
         return detail
-    with np.load(run / "predictions.npz", allow_pickle=False) as arrays:
-        labels = arrays["test_labels"]
-        for suffix in ("", "_last"):
-            correct = arrays[f"test_probabilities{suffix}"].argmax(1) == labels
-            detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
+    arrays = load_arrays(run / RUN_FILE)
+    labels = array_of(arrays, "test_labels", run / RUN_FILE)
+    for suffix in ("", "_last"):
+        probabilities = array_of(arrays, f"test_probabilities{suffix}", run / RUN_FILE)
+        correct = probabilities.argmax(1) == labels
+        detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
     return detail | {
         "test_count": len(labels),
         "confusion": test["confusion"]["counts"],

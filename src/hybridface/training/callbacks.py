@@ -13,10 +13,15 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
+import hybridface
 from hybridface.config import Recipe
 from hybridface.data.batches import Batch
+from hybridface.data.identity import Identity
+from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.errors import HybridFaceError
+from hybridface.files import write_atomically
 from hybridface.network.model import passes_a_picture
+from hybridface.training.checkpoints import FORMAT, STATE
 from hybridface.training.module import HybridModule
 from hybridface.training.runs import RunFolder, save_weights
 from hybridface.training.samples import picture_tasks
@@ -31,17 +36,25 @@ class RunKeeper(Callback):
     Args:
         recipe: The recipe.
         folder: The run folder.
+        identity: The data that is trained on, for who goes on with the run.
+
+    Attributes:
+        order: The order of the training batches; a resumed run sets it to where it goes on.
     """
 
-    def __init__(self, recipe: Recipe, folder: RunFolder) -> None:
+    def __init__(self, recipe: Recipe, folder: RunFolder, identity: Identity) -> None:
         self.recipe = recipe
         self.folder = folder
+        self.identity = identity
+        self.order: BatchOrder | MixedOrder | None = None
         self.lines: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
-        self.saved_epoch: int | None = None
+        self.saved_step: int | None = None
         self.seconds_before = 0.0
         self._started = time.monotonic()
         self._saved = time.monotonic()
+        self._place = (0, 0)  # epoch and batch that a run goes on with
+        self._figures: tuple[dict[str, Tensor], int] | None = None  # of an epoch that goes on
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know, as JSON text."""
@@ -53,6 +66,31 @@ class RunKeeper(Callback):
         state = json.loads(state_dict["state"])
         self.lines, self.best = state["lines"], state["best"]
         self.seconds_before = state["seconds"]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what Lightning does not know: format, data, place and figures of the epoch so far."""
+        assert isinstance(pl_module, HybridModule)
+        checkpoint[STATE] = {
+            "format": FORMAT,
+            "version": hybridface.__version__,
+            "data": self.identity,
+            "place": self._place,
+            "figures": pl_module.train_figures,
+            "batches": pl_module.train_batches,
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Set the order to the batch that comes next, before the loader asks for it."""
+        state = checkpoint.get(STATE) or {"place": (checkpoint["epoch"] + 1, 0)}
+        epoch, batch = state["place"]
+        if self.order is not None:
+            self.order.resume_at(epoch, batch)
+        if batch:
+            self._figures = (state["figures"], state["batches"])
 
     def summary(self, module: HybridModule) -> dict[str, Any]:
         """Return what the finished run's result says of its training."""
@@ -70,9 +108,15 @@ class RunKeeper(Callback):
         }
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.saved_epoch = trainer.current_epoch or None  # where a resumed run goes on
+        """Start the clock; go on in mid-epoch where the checkpoint is of there."""
+        assert isinstance(pl_module, HybridModule)
+        self.saved_step = trainer.global_step or None  # where a resumed run goes on
         self._started = self._saved = time.monotonic()
+        if self._figures is not None:  # Lightning does not start such an epoch a second time
+            pl_module.on_train_epoch_start()
+            figures, pl_module.train_batches = self._figures
+            pl_module.train_figures = {n: v.to(pl_module.device) for n, v in figures.items()}
+            self._figures = None
         if trainer.is_global_zero:
             self._write_lines()
 
@@ -91,7 +135,23 @@ class RunKeeper(Callback):
         due = time.monotonic() - self._saved >= 60 * self.recipe.training.checkpoint_minutes
         due = trainer.strategy.broadcast(due)  # every process has to take part in saving
         if due and trainer.current_epoch + 1 < self.recipe.training.epochs:
-            self._save(trainer)
+            self.save(trainer, trainer.current_epoch + 1, 0)
+
+    def save(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
+        """Write the checkpoint; every process has to call it.
+
+        Args:
+            trainer: The trainer, between two steps.
+            epoch: The epoch that a resumed run goes on with, from 0.
+            batch: The batch of that epoch, from 0.
+
+        Raises:
+            HybridFaceError: It cannot be written; the one before is kept.
+        """
+        self._place = (epoch, batch)
+        trainer.save_checkpoint(self.folder.checkpoint)
+        self.saved_step = trainer.global_step
+        self._saved = time.monotonic()
 
     def _note(self, trainer: pl.Trainer, module: HybridModule) -> None:
         line = {
@@ -122,15 +182,7 @@ class RunKeeper(Callback):
 
     def _write_lines(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        self.folder.metrics.write_text(text)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        temporary = self.folder.checkpoint.with_name(f".{self.folder.checkpoint.name}.tmp")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(self.folder.checkpoint)
-        self.saved_epoch = trainer.current_epoch + 1
-        self._saved = time.monotonic()
+        write_atomically(self.folder.metrics, text)
 
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self._started
@@ -167,6 +219,12 @@ class LossWatch(Callback):
         if (batch_idx + 1) % WATCH_EVERY == 0:
             self._stop_if_broken(trainer)
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look before a checkpoint in mid-epoch takes the place of a good one."""
+        self._stop_if_broken(trainer)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look once more before the epoch is kept, at the validation figures too."""
         self._stop_if_broken(trainer)
@@ -194,11 +252,11 @@ class LossWatch(Callback):
 
     def _error(self, what: str) -> HybridFaceError:
         keeper = self.keeper
-        if keeper.saved_epoch is None:
+        if keeper.saved_step is None:
             kept = "no checkpoint was written before"
         else:
             checkpoint = keeper.folder.checkpoint
-            kept = f"the last good checkpoint is {checkpoint}, of epoch {keeper.saved_epoch}"
+            kept = f"the last good checkpoint is {checkpoint}, of step {keeper.saved_step}"
         return HybridFaceError(
             f"{keeper.recipe.run}: {what}; {kept}. Try a lower training.learning_rate, a smaller "
             "task weight, or precision 32-true"

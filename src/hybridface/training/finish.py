@@ -17,6 +17,7 @@ from hybridface.data.sources import split_spec
 from hybridface.evaluation.metrics import classification_metrics
 from hybridface.evaluation.run_predictions import RunAbout
 from hybridface.export import export_onnx
+from hybridface.files import write_arrays
 from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task
 from hybridface.training.runs import RunFolder, load_weights, save_weights
@@ -74,10 +75,10 @@ def finish_run(
                 predictions[f"{split}_keys"] = np.array([data.keys[row] for row in rows])
                 figures = _figures(probabilities, labels, first)
             result[split + suffix] = figures
-    np.savez(folder.predictions, allow_pickle=False, **predictions)
+    write_arrays(folder.predictions, predictions)
     samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
     if samples:
-        np.savez(folder.samples, allow_pickle=False, **samples)
+        write_arrays(folder.samples, samples)
     result["onnx_difference"] = export_onnx(
         model, tasks, _first_pictures(data), folder.model, trained_on=split_spec(data.spec).kind
     )

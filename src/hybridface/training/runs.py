@@ -17,13 +17,15 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
+import hybridface
 from hybridface.config import BackboneConfig, Recipe, build_recipe, read_yaml, validate
 from hybridface.data.source import Labels
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.files import write_atomically
+from hybridface.files import cannot_write, remove_unfinished, write_atomically
 from hybridface.network.model import HybridModel
 from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
@@ -66,6 +68,7 @@ class RunFolder:
         self.environment = path / "environment.json"
         self.predictions = path / "predictions.npz"
         self.samples = path / "samples.npz"
+        self.report = path / "report.html"
         self.tensorboard = path / "tensorboard"
 
     @contextmanager
@@ -73,17 +76,23 @@ class RunFolder:
         """Keep every other process out of the run while it is trained.
 
         Raises:
-            HybridFaceError: Another process trains it.
+            HybridFaceError: Another process trains it, or the folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be a run folder ({error.strerror})") from error
+        lock = FileLock(self.path / LOCK, timeout=0)
         try:
-            with FileLock(self.path / LOCK, timeout=0):
-                yield
+            lock.acquire()
         except Timeout as error:
             raise HybridFaceError(f"{self.path}: another process is training this run") from error
+        except OSError as error:
+            raise cannot_write(self.path / LOCK, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def read_result(self) -> dict[str, Any]:
         """Return what ``result.json`` holds.
@@ -121,7 +130,11 @@ class RunFolder:
         if there:
             before = build_recipe(read_yaml(self.recipe), str(self.recipe))
             ours, theirs = (each.model_dump(mode="json") for each in (recipe, before))
-            changed = [key for key in differing_keys(theirs, ours) if key not in FREE_KEYS]
+            changed = [
+                f"{key} ({one!r} there, {other!r} now)"
+                for key, (one, other) in differing_keys(theirs, ours).items()
+                if key not in FREE_KEYS
+            ]
             if changed:
                 raise UsageError(
                     f"{self.path} was made by another recipe; it differs in {', '.join(changed)}. "
@@ -130,23 +143,30 @@ class RunFolder:
 
     def open(self, recipe: Recipe) -> None:
         """Write what is known of a run before it starts."""
+        self.remove_unfinished()
         write_atomically(self.recipe, recipe.to_yaml())
         write_atomically(self.environment, json.dumps(describe_environment(), indent=2))
+
+    def remove_unfinished(self) -> None:
+        """Remove what kills left half written."""
+        remove_unfinished(path for path in vars(self).values() if path != self.path)
 
     def write_json(self, path: Path, content: Any) -> None:
         """Write JSON, whole or not at all."""
         write_atomically(path, json.dumps(content, indent=1))
 
 
-def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """List the dotted keys in which two nested mappings differ."""
-    keys: list[str] = []
+def differing_keys(
+    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """Return both values for each dotted key in which two nested mappings differ."""
+    keys: dict[str, tuple[Any, Any]] = {}
     for key in [*one, *(key for key in other if key not in one)]:
         a, b = one.get(key), other.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            keys += differing_keys(a, b, f"{prefix}{key}.")
+            keys |= differing_keys(a, b, f"{prefix}{key}.")
         elif a != b:
-            keys.append(f"{prefix}{key}")
+            keys[f"{prefix}{key}"] = (a, b)
     return keys
 
 
@@ -196,16 +216,13 @@ def describe_environment() -> dict[str, Any]:
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's parameters and buffers as safetensors, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a module's parameters and buffers as safetensors, whole or not at all.
+
+    Raises:
+        HybridFaceError: They cannot be written; what was there before is kept.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    try:
-        save_file(state, temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise HybridFaceError(f"{path}: the weights cannot be written ({error})") from error
+    write_atomically(path, to_bytes(state))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -248,11 +265,13 @@ def load_model(run: Path, which: str = "best") -> tuple[HybridModel, list[Task]]
         The model in evaluation mode, and its tasks.
 
     Raises:
-        DataError: The run has no such weights, or they are damaged.
+        DataError: The run has no such weights, they are damaged, or of a format that this version
+            does not know.
     """
     folder = RunFolder(run)
     try:
         content = json.loads(folder.architecture.read_text())
+        _check_format(content, folder.architecture)
         size, options = content["size"], content["tasks"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder.architecture}: missing or damaged; is {run} a run?") from error
@@ -265,3 +284,13 @@ def load_model(run: Path, which: str = "best") -> tuple[HybridModel, list[Task]]
     model = HybridModel(backbone.model_copy(update={"init": "random"}), tasks, size)
     load_weights(model, folder.best if which == "best" else folder.last)
     return model.eval(), tasks
+
+
+def _check_format(content: Mapping[str, Any], path: Path) -> None:
+    found = content["format"]
+    if found != FORMAT:
+        raise DataError(
+            f"{path}: weights of format {found}; this is hybridface {hybridface.__version__}, "
+            f"which reads format {FORMAT}. Use the version that wrote them (see environment.json "
+            "beside it); model.onnx may still be read"
+        )

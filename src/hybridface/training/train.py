@@ -20,18 +20,22 @@ from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.cache import Progress
 from hybridface.data.decoding import killed_workers_named
+from hybridface.data.identity import identify
 from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData, prepare_data
-from hybridface.errors import HybridFaceError, UsageError
+from hybridface.errors import HybridFaceError, StoppedError, UsageError
+from hybridface.files import DISK_FULL, cannot_write
 from hybridface.network.backbones import check_backbone
 from hybridface.network.model import HybridModel, intact_is_supervised
 from hybridface.tasks import resolve_tasks, takes_shared_view
 from hybridface.tasks.base import Task
 from hybridface.training.callbacks import LossWatch, RunKeeper, TaskPictures
+from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
 from hybridface.training.finish import finish_run
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.training.runs import RunFolder, architecture, save_weights
 from hybridface.training.samples import first_batch
+from hybridface.training.stopping import Stopper
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def train(
         if first:
             folder.check(recipe, resume=resume)
         if resume and folder.result.exists():
+            folder.remove_unfinished()
+            folder.checkpoint.unlink(missing_ok=True)  # where a kill came before that
             return TrainedRun(folder.path, folder.read_result())
         return _train(
             recipe,
@@ -132,15 +138,24 @@ def _train(
     data = prepare_data(
         recipe.data, columns, recipe.seed, progress, processes=recipe.training.devices
     )
+    identity = identify(data)
+    checkpoint = folder.checkpoint if go_on else None
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, identity)
     module, model = _build(recipe, tasks, data)
     if first:
         folder.open(recipe)
         folder.write_json(folder.data, data.report())
         folder.write_json(folder.architecture, architecture(recipe, tasks))
-    keeper = RunKeeper(recipe, folder)
-    watchers = [LossWatch(keeper), keeper, TaskPictures(first_batch(data), recipe.seed)]
-    trainer = _trainer(recipe, folder, watchers, show_progress)
-    _fit(trainer, module, recipe, data, folder.checkpoint if go_on else None)
+    keeper = RunKeeper(recipe, folder, identity)
+    pictures = TaskPictures(first_batch(data), recipe.seed)
+    trainer = _trainer(
+        recipe, folder, [LossWatch(keeper), keeper, pictures, Stopper(keeper)], show_progress
+    )
+    loader = _training_loader(recipe, data, trainer)
+    keeper.order = loader.sampler
+    validation = make_loader(data, "val", BatchOrder(len(data.splits["val"]), 256, seed=None))
+    _fit(trainer, module, (loader, validation), folder, checkpoint)
     if not trainer.is_global_zero:
         return TrainedRun(folder.path, {})
     save_weights(module.evaluated_model(), folder.last)
@@ -151,30 +166,37 @@ def _train(
 def _fit(
     trainer: pl.Trainer,
     module: HybridModule,
-    recipe: Recipe,
-    data: PreparedData,
+    loaders: tuple[Any, Any],
+    folder: RunFolder,
     checkpoint: Path | None,
 ) -> None:
     """Train, from a checkpoint where there is one.
 
-    When stopped, Lightning leaves by a wordless ``SystemExit``, after SIGTERM even with code 0.
+    On Ctrl-C, Lightning leaves by a wordless ``SystemExit``. Whatever ends a training, Lightning
+    closes its logs, which fails once more where the disk is full.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer.fit(
                 module,
-                _training_loader(recipe, data, trainer),
-                make_loader(data, "val", BatchOrder(len(data.splits["val"]), 256, seed=None)),
+                *loaders,
                 ckpt_path=checkpoint,
                 weights_only=None if checkpoint is None else True,
             )
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise stop.__context__ from None
-        raise HybridFaceError(
-            f"{recipe.run}: training was told to stop; go on with it by --resume"
+        raise StoppedError(
+            f"{folder.path}: training was told to stop; go on with it by --resume"
         ) from stop
+    except OSError as error:
+        first = error.__context__
+        if isinstance(first, HybridFaceError | KeyboardInterrupt):
+            raise first from None
+        if error.errno in DISK_FULL:
+            raise cannot_write(folder.tensorboard, error) from error
+        raise
 
 
 def _build(
@@ -236,6 +258,7 @@ def _trainer(
         logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
         log_every_n_steps=1_000_000_000,
         callbacks=callbacks,
+        plugins=[CheckpointFile()],
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=show_progress,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -25,7 +24,7 @@ from hybridface.data.source import (
     is_file,
 )
 from hybridface.data.sources.tables import no_usable_row, open_table, split_name, whole_number
-from hybridface.files import cache_folder, write_atomically
+from hybridface.files import cache_folder, write_arrays
 
 FORMAT = 1
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -140,11 +139,9 @@ def _keep(store: Path, rows: Rows, pixels: Pixels) -> None:
         "problems": [[problem.where, problem.what] for problem in rows.problems],
         "notes": rows.notes,
     }
-    buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(said).encode(), dtype=np.uint8)
     ids = rows.labels["expression"].ids
-    np.savez(buffer, said=text, split=rows.split, ids=ids, pixels=pixels)
-    write_atomically(store, buffer.getvalue())
+    write_arrays(store, {"said": text, "split": rows.split, "ids": ids, "pixels": pixels})
 
 
 def _recall(store: Path) -> Rows | None:

@@ -1,0 +1,89 @@
+"""Whole files or none, and errors that say how much room there is and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridface.errors import HybridFaceError
+from hybridface.files import remove_unfinished, write_arrays, write_atomically
+
+
+def refuse_writes(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the system refuse to write what is left of a file, after a part of it."""
+    go = os.fdopen
+
+    def fdopen(handle: int, *arguments: Any) -> Any:
+        file = go(handle, *arguments)
+
+        class Refusing:
+            def __enter__(self) -> Refusing:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                file.close()
+
+            def write(self, data: bytes) -> None:
+                file.write(data[:3])
+                raise OSError(number, os.strerror(number))
+
+        return Refusing()
+
+    monkeypatch.setattr(os, "fdopen", fdopen)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_keeps_what_was_there(
+    number: int, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDFACE_CACHE", str(tmp_path if cached else tmp_path / "elsewhere"))
+    path = tmp_path / "rows.json"
+    write_atomically(path, "old")
+    refuse_writes(monkeypatch, number)
+    with pytest.raises(HybridFaceError) as caught:
+        write_atomically(path, "something new")
+    said = str(caught.value)
+    assert said.startswith(f"{path}: cannot be written ({os.strerror(number)}; ")
+    assert " MB are free); make room" in said and "--resume" in said
+    assert ("HYBRIDFACE_CACHE" in said) == cached
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.json"]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_what_may_not_be_written_is_named(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDFACE_CACHE", str(tmp_path / "cache"))
+    refuse_writes(monkeypatch, number)
+    why = os.strerror(number)
+    with pytest.raises(HybridFaceError, match=rf"\({why}\); set HYBRIDFACE_CACHE to a folder"):
+        write_atomically(tmp_path / "cache" / "a.npz", b"new")
+    with pytest.raises(HybridFaceError, match=rf"a\.npz: .*\({why}\); name another place"):
+        write_atomically(tmp_path / "run" / "a.npz", b"new")
+
+
+def test_arrays_come_back_and_objects_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"x": np.arange(5), "y": np.array("text")})
+    with np.load(path) as content:
+        assert content["x"].tolist() == list(range(5))
+        assert str(content["y"]) == "text"
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_arrays(path, {"x": np.array([{}], dtype=object)})
+    with np.load(path) as content:
+        assert set(content) == {"x", "y"}
+
+
+def test_only_what_was_half_written_is_removed(tmp_path: Path) -> None:
+    for name in (".a.json.k3jd8s", ".a.json.x", "a.json", ".b.json.x", ".lock", ".a.json"):
+        (tmp_path / name).touch()
+    remove_unfinished([tmp_path / "a.json"])
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.json", ".b.json.x", ".lock", ".a.json"}

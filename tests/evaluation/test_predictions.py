@@ -67,7 +67,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "no whole .npz file"),
     "text": (b"accuracy 1.0", "no whole .npz file"),
     "cut": (archive()[:1000], "no whole .npz file"),
-    "no arrays": (zipped("a.txt", b"text"), "there is no 'about'"),
+    "no arrays": (zipped("a.txt", b"text"), "an archive of something else than arrays"),
     "a pickle": (archive(keys=np.array([{}] * COUNT, dtype=object)), "no whole .npz file"),
     "newer": (archive(about={"format": 2}), "about.format"),
     "no JSON": (archive(about={"tasks": 3}), "about.tasks"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
@@ -30,9 +30,9 @@ class SharedGenerator(Generator):
         seed: Seed that all processes share.
     """
 
-    def __new__(cls, device: torch.device, *_: Any, **__: Any) -> SharedGenerator:
+    def __new__(cls, device: torch.device, *_: Any, **__: Any) -> Self:
         """Make torch's generator, which takes a device alone."""
-        return super().__new__(cls, device)
+        return super().__new__(cls, device)  # type: ignore[call-arg]
 
     def __init__(
         self,

@@ -29,10 +29,10 @@ class _Shared2d(nn.BatchNorm2d):
         return shared_batch_norm(self, input) if self.training else super().forward(input)
 
 
-class _SharedAct2d(BatchNormAct2d):  # type: ignore[misc]
+class _SharedAct2d(BatchNormAct2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return super().forward(x)  # type: ignore[no-any-return]
+            return super().forward(x)  # type: ignore[no-untyped-call, no-any-return]
         return self.act(self.drop(shared_batch_norm(self, x)))  # type: ignore[no-any-return]
 
 
@@ -108,8 +108,9 @@ def _statistics(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     own = torch.cat([mean, variance, count])
     parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, own)
-    channels = len(mean)
-    means, variances, counts = torch.stack(parts).double().split([channels, channels, 1], dim=1)
+    every = torch.stack(parts).double()
+    means, variances = every[:, :-1].chunk(2, dim=1)
+    counts = every[:, -1:]
     total = counts.sum()
     mean = (means * counts).sum(0) / total
     variance = ((variances + (means - mean) ** 2) * counts).sum(0) / total
@@ -124,7 +125,7 @@ class _Normalise(torch.autograd.Function):
     """Batch norm by statistics that depend on the input of every process."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917
         ctx: Any,
         input: Tensor,
         weight: Tensor | None,

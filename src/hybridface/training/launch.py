@@ -25,8 +25,10 @@ from hybridface.config import Recipe, load_recipe
 from hybridface.errors import HybridFaceError, UsageError
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+# PyTorch would warn in every process that no parameter is unused, which is as it should be.
 WORK = """
-import sys
+import os, sys
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 sys.path[:] = {path!r}
 from hybridface.training.launch import work
 work({file!r}, resume={resume!r}, show_progress={show_progress!r})

@@ -1,0 +1,173 @@
+"""Several processes train what one trains, and end together."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.multiprocessing import start_processes
+
+import joint_steps
+from hybridface import Recipe
+from hybridface.training.train import TrainedRun, train
+from joint_steps import CASES, PROCESSES
+from tiny_runs import same_weights, tiny_recipe
+
+DYING = """
+import os, signal
+from hybridface.tasks.puzzle import Puzzle
+
+class Dying(Puzzle):
+    steps = 0
+    def make_view(self, images, batch, generator):
+        self.steps += 1
+        if os.environ.get("RANK") == "1" and str(self.steps) == os.environ.get("DIE_AT_STEP"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().make_view(images, batch, generator)
+"""
+# All that draws random numbers or counts pictures, but no dropout.
+CHANGES: dict[str, Any] = {
+    "data": {"unlabelled": "drawn:40?pixels=32&seed=9", "unlabelled_per_labelled": 0.5},
+    "backbone": {"drop_path": 0.0},
+    "augment": {"mixup": 0.4},
+    "tasks": {
+        "expression": {"dropout": 0.0, "class_weights": "root"},
+        "puzzle": {"type": "mine.dying:Dying"},
+    },
+    "training": {"epochs": 3, "sampling": "balanced", "threads": 1},
+}
+STEPS_AN_EPOCH = 4
+pytestmark = pytest.mark.ddp
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, drawn_pictures: Path) -> Iterator[Path]:
+    """Return a folder with a module of a user's own in it, where Python looks for modules."""
+    folder = tmp_path_factory.mktemp("several")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "dying.py").write_text(DYING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
+        yield folder
+
+
+def recipe_for(run: Path, devices: int, **changes: Any) -> Recipe:
+    training = CHANGES["training"] | {"devices": devices} | changes
+    return tiny_recipe(run, **(CHANGES | {"training": training}))
+
+
+@pytest.fixture(scope="module")
+def one(work: Path) -> TrainedRun:
+    return train(recipe_for(work / "one", 1))
+
+
+@pytest.fixture(scope="module")
+def two(work: Path) -> Path:
+    """Return the folder of what two processes left: of single steps, and of a whole training."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    recipe = recipe_for(work / "two", PROCESSES)
+    start_processes(
+        joint_steps.be_a_process, (work, recipe, port), nprocs=PROCESSES, start_method="spawn"
+    )
+    return work
+
+
+def read(folder: Path, name: str) -> list[Any]:
+    return [torch.load(folder / f"{name} {rank}.pt") for rank in range(PROCESSES)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_of_two_is_the_step_of_one(case: str, two: Path) -> None:
+    expected = joint_steps.take_step(CASES[case], None)
+    parts = read(two, case)
+    for part in parts:
+        assert part.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(part[name], value, rtol=1e-7, atol=1e-9, msg=name)
+    assert all(torch.equal(parts[0][name], parts[1][name]) for name in expected)
+
+
+def test_batch_norm_of_two_is_that_of_the_whole_batch(two: Path) -> None:
+    norm = torch.nn.BatchNorm2d(3).double()
+    expected = joint_steps.normalise(norm, *joint_steps.normalised_values())
+    parts = read(two, "norm")
+    for name in ("output", "gradient"):
+        joined = torch.cat([part.pop(name) for part in parts])
+        torch.testing.assert_close(joined, expected.pop(name), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(sum(part.pop("weight") for part in parts), expected.pop("weight"))
+    for part in parts:
+        torch.testing.assert_close(part, expected)
+
+
+def test_both_have_the_same_weights_buffers_and_average(two: Path) -> None:
+    first, second = read(two, "state")
+    assert any(name.startswith("ema.") for name in first)
+    assert any("running_var" in name for name in first)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert len({json.dumps(each) for each in read(two, "validation")}) == 1
+
+
+def test_two_train_the_model_that_one_trains(one: TrainedRun, two: Path) -> None:
+    ours, theirs = ((run / "metrics.jsonl").read_text() for run in (one.folder, two / "two"))
+    for mine, other in zip(ours.splitlines(), theirs.splitlines(), strict=True):
+        expected, found = json.loads(mine), json.loads(other)
+        assert found["val"] == pytest.approx(expected["val"], abs=1e-3)
+        for name, value in expected["train"].items():
+            if name.endswith("loss"):
+                assert found["train"][name] == pytest.approx(value, rel=1e-4)
+    result = json.loads((two / "two" / "result.json").read_text())
+    assert {result[name] == one.result[name] for name in ("steps", "pictures", "train_rows")}
+    # Adam makes a whole step of a gradient that is 0 but for float error; few weights have one.
+    weights, others = _weights(one.folder), _weights(two / "two")
+    apart = torch.cat([(value - others[name]).abs().flatten() for name, value in weights.items()])
+    assert apart.quantile(0.99) < 1e-4
+    assert apart.max() < 5e-3
+
+
+def _weights(run: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return {name: value.float() for name, value in load_file(run / "last.safetensors").items()}
+
+
+def command_line(recipe: Recipe, work: Path, *more: str, **environment: str) -> subprocess.Popen:
+    file = recipe.run.with_suffix(".yaml")
+    file.write_text(recipe.to_yaml())
+    paths = os.pathsep.join([str(work), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "hybridface", "train", str(file), "--quiet", *more],
+        env=os.environ | environment | {"PYTHONPATH": paths},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_killed_process_ends_all_and_the_run_goes_on(two: Path) -> None:
+    recipe = recipe_for(two / "killed", PROCESSES)
+    process = command_line(recipe, two, DIE_AT_STEP=str(STEPS_AN_EPOCH + 2))
+    try:
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "process 1 of 2 was killed by SIGKILL; the others were ended" in said
+    assert "Traceback" not in said
+    assert (recipe.run / "checkpoint.ckpt").exists()
+    train(recipe, resume=True)
+    assert same_weights(two / "two" / "last.safetensors", recipe.run / "last.safetensors")
+    assert same_weights(two / "two" / "best.safetensors", recipe.run / "best.safetensors")

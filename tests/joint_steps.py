@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hybridface.config import BackboneConfig, Recipe
 from hybridface.data.batches import Batch
 from hybridface.data.source import MISSING
 from hybridface.draws import SharedGenerator
+from hybridface.errors import UsageError
 from hybridface.network.model import HybridModel, HybridStep
 from hybridface.network.shared_batch_norm import shared_statistics
 from hybridface.tasks import build_tasks
@@ -149,7 +151,7 @@ def take_step(case: Case, rank: int | None) -> Parts:
     if rank is not None:  # as DDP does
         for value in parts.values():
             dist.all_reduce(value)
-            value /= PROCESSES
+            value.div_(PROCESSES)
     parts |= {f"buffer {name}": value for name, value in step.named_buffers()}
     return parts | {name: v for name, v in figures.items() if name.endswith("loss")}
 
@@ -177,7 +179,7 @@ def normalised_values() -> tuple[Tensor, Tensor]:
     return values * 2 + 100, torch.randn(values.shape, generator=random, dtype=torch.float64)
 
 
-def be_a_process(rank: int, folder: Path, recipe: Recipe | None, port: int) -> None:
+def be_a_process(rank: int, folder: Path, recipe: Recipe, ports: Sequence[int]) -> None:
     """Take every step with another process, then train with it as if torchrun had started both."""
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
@@ -191,15 +193,14 @@ def be_a_process(rank: int, folder: Path, recipe: Recipe | None, port: int) -> N
         torch.save(normalise(norm, values[own], weights[own]), folder / f"norm {rank}.pt")
     assert type(norm) is nn.BatchNorm2d
     dist.destroy_process_group()
-    if recipe is not None:
-        _train(rank, folder, recipe, port)
+    _train(rank, folder, recipe, ports)
 
 
-def _train(rank: int, folder: Path, recipe: Recipe, port: int) -> None:
+def _train(rank: int, folder: Path, recipe: Recipe, ports: Sequence[int]) -> None:
     from hybridface.training import module, train
 
     os.environ |= {
-        "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "localhost", "MASTER_PORT": str(ports[0]),
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES),
         "LOCAL_WORLD_SIZE": str(PROCESSES),
     }  # fmt: skip
@@ -209,4 +210,10 @@ def _train(rank: int, folder: Path, recipe: Recipe, port: int) -> None:
         torch.save(self.validation, folder / f"validation {rank}.pt")
 
     module.HybridModule.on_train_end = keep  # type: ignore[method-assign]
-    train.train(recipe)
+    run = train.train(recipe)
+    assert bool(run.result) == (rank == 0)
+    os.environ["MASTER_PORT"] = str(ports[1])
+    try:
+        train.train(recipe)
+    except UsageError as error:  # the folder is looked at by the first alone
+        (folder / f"refused {rank}.txt").write_text(str(error))

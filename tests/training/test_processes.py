@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from torch.multiprocessing import start_processes
 
 import joint_steps
 from hybridface import Recipe
+from hybridface.config import merge
+from hybridface.errors import HybridFaceError, UsageError
+from hybridface.network.shared_batch_norm import check_batch_norm
+from hybridface.training.launch import cause
+from hybridface.training.runs import RunFolder
 from hybridface.training.train import TrainedRun, train
 from joint_steps import CASES, PROCESSES
 from tiny_runs import same_weights, tiny_recipe
@@ -45,6 +54,7 @@ CHANGES: dict[str, Any] = {
     "training": {"epochs": 3, "sampling": "balanced", "threads": 1},
 }
 STEPS_AN_EPOCH = 4
+BOUND = 300  # seconds, for machines that do much else; a hang is for ever
 pytestmark = pytest.mark.ddp
 
 
@@ -75,14 +85,18 @@ def one(work: Path) -> TrainedRun:
 @pytest.fixture(scope="module")
 def two(work: Path) -> Path:
     """Return the folder of what two processes left: of single steps, and of a whole training."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    recipe = recipe_for(work / "two", PROCESSES)
+    recipe, ports = recipe_for(work / "two", PROCESSES), (free_port(), free_port())
     start_processes(
-        joint_steps.be_a_process, (work, recipe, port), nprocs=PROCESSES, start_method="spawn"
+        joint_steps.be_a_process, (work, recipe, ports), nprocs=PROCESSES, start_method="spawn"
     )
     return work
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def read(folder: Path, name: str) -> list[Any]:
@@ -130,7 +144,8 @@ def test_two_train_the_model_that_one_trains(one: TrainedRun, two: Path) -> None
             if name.endswith("loss"):
                 assert found["train"][name] == pytest.approx(value, rel=1e-4)
     result = json.loads((two / "two" / "result.json").read_text())
-    assert {result[name] == one.result[name] for name in ("steps", "pictures", "train_rows")}
+    for name in ("steps", "pictures", "train_rows"):
+        assert result[name] == one.result[name]
     # Adam makes a whole step of a gradient that is 0 but for float error; few weights have one.
     weights, others = _weights(one.folder), _weights(two / "two")
     apart = torch.cat([(value - others[name]).abs().flatten() for name, value in weights.items()])
@@ -161,7 +176,7 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(two: Path) -> None:
     recipe = recipe_for(two / "killed", PROCESSES)
     process = command_line(recipe, two, DIE_AT_STEP=str(STEPS_AN_EPOCH + 2))
     try:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=BOUND)
     finally:
         process.kill()
     assert process.returncode == 1
@@ -171,3 +186,120 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(two: Path) -> None:
     train(recipe, resume=True)
     assert same_weights(two / "two" / "last.safetensors", recipe.run / "last.safetensors")
     assert same_weights(two / "two" / "best.safetensors", recipe.run / "best.safetensors")
+
+
+def test_what_the_first_refuses_ends_all(two: Path) -> None:
+    said = [(two / f"refused {rank}.txt").read_text() for rank in range(PROCESSES)]
+    assert said == [f"{two / 'two'} already holds a run; name another with run=FOLDER, go on with "
+                    "it by --resume, or remove it"] * PROCESSES  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 1), (signal.SIGINT, 130)])
+def test_all_end_when_stopped(number: signal.Signals, code: int, work: Path) -> None:
+    recipe = recipe_for(work / f"stopped {number}", PROCESSES, epochs=500)
+    process = command_line(recipe, work)
+    try:
+        while not (recipe.run / "checkpoint.ckpt").exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        children = children_of(process.pid)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=BOUND)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert ("--resume" in said) == (number == signal.SIGTERM)
+    assert "Traceback" not in said
+    assert len(children) == PROCESSES
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    with RunFolder(recipe.run).locked():  # by nobody else
+        pass
+
+
+@pytest.mark.slow
+def test_processes_do_not_outlive_the_one_that_started_them(work: Path) -> None:
+    recipe = recipe_for(work / "orphans", PROCESSES, epochs=500)
+    process = command_line(recipe, work)
+    while not (recipe.run / "checkpoint.ckpt").exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    children = children_of(process.pid)
+    process.kill()
+    deadline = time.monotonic() + BOUND
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the processes that one has started and that train."""
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    training = [pid for pid in listed if b"launch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in training]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(work: Path) -> None:
+    for changes, said in (
+        ({"training": {"devices": 3}}, r"training.batch_size: 16 pictures .* by 3 processes"),
+        (
+            {
+                "training": {"devices": 2},
+                "data": {"unlabelled": "drawn:40?pixels=32", "unlabelled_per_labelled": 0.7},
+            },
+            "pictures without labels of a step: 11",
+        ),
+        ({"training": {"devices": 2, "batch_size": 5000}}, "cannot share them equally"),
+    ):
+        data = {"source": "drawn:121?pixels=32"}
+        with pytest.raises(UsageError, match=said):
+            train(tiny_recipe(work / "refused", **merge({"data": data}, changes)))
+    assert not (work / "refused").exists()
+
+
+def test_several_machines_need_a_launcher(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny_recipe(work / "none", training={"nodes": 2})
+    with pytest.raises(UsageError, match=r"start the command on each machine, by torchrun"):
+        train(recipe)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    for training in ({"devices": 2}, {}):
+        with pytest.raises(UsageError, match=r"but 4 processes were started"):
+            train(tiny_recipe(work / "none", training=training))
+
+
+def test_other_batch_norms_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"batch norm 0 is a SyncBatchNorm"):
+        check_batch_norm(torch.nn.Sequential(torch.nn.SyncBatchNorm(3)))
+
+
+KILLED, ENDED, LOST = -signal.SIGKILL, -signal.SIGTERM, 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "words", "kind", "said"),
+    [
+        ((LOST, KILLED), {0: (None, "connection lost")}, HybridFaceError, "1 of 2 was killed by"),
+        ((ENDED, KILLED), {}, HybridFaceError, "process 1 of 2 was killed by SIGKILL"),
+        ((LOST, ENDED), {0: (None, "OSError: no")}, HybridFaceError, "0 of 2 failed: OSError: no"),
+        ((ENDED, 2), {1: (2, "wrong key")}, UsageError, "^wrong key$"),
+        ((KILLED, 1), {1: (1, "no number")}, HybridFaceError, "^no number$"),
+    ],
+)
+def test_the_cause_is_named(
+    codes: tuple[int, ...],
+    words: dict[int, tuple[int | None, str]],
+    kind: type[HybridFaceError],
+    said: str,
+    tmp_path: Path,
+) -> None:
+    failures = {}
+    for rank, code in enumerate(codes):
+        file = tmp_path / f"{rank}.json"
+        if rank in words:
+            exit_code, message = words[rank]
+            file.write_text(json.dumps({"exit_code": exit_code, "message": message}))
+        failures[rank] = ProcessFailure(rank, 99, code, str(file))
+    found = cause(tiny_recipe(tmp_path, training={"devices": 2}), failures)
+    assert type(found) is kind
+    assert re.search(said, str(found))

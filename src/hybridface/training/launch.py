@@ -68,7 +68,7 @@ def train_in_processes(recipe: Recipe, *, resume: bool, show_progress: bool) -> 
         try:
             elastic_launch(config, sys.executable)("-c", program)
         except ChildFailedError as error:
-            raise _cause(recipe, error.failures) from error
+            raise cause(recipe, error.failures) from error
         except SignalException as stop:
             if stop.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from stop
@@ -77,8 +77,8 @@ def train_in_processes(recipe: Recipe, *, resume: bool, show_progress: bool) -> 
             ) from stop
 
 
-def _cause(recipe: Recipe, failures: Mapping[int, ProcessFailure]) -> HybridFaceError:
-    """Return what went wrong first.
+def cause(recipe: Recipe, failures: Mapping[int, ProcessFailure]) -> HybridFaceError:
+    """Return what went wrong first in processes that ended each other.
 
     One that loses another fails too, and the rest are ended by SIGTERM; so an error that is meant
     for the user comes before a kill, and that before any other error.

@@ -113,24 +113,31 @@ def joined(training: TrainingConfig) -> Iterator[Processes]:
 
 
 def surroundings() -> ClusterEnvironment | None:
-    """Return what started this process as one of several; null where nothing did."""
+    """Return what started this process as one of several; null where nothing did.
+
+    Raises:
+        UsageError: SLURM did, but not as Lightning wants it.
+    """
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
-    if SLURMEnvironment.detect():
-        return SLURMEnvironment(auto_requeue=False)
-    return None
+    try:
+        return SLURMEnvironment(auto_requeue=False) if SLURMEnvironment.detect() else None
+    except RuntimeError as error:
+        raise UsageError(f"SLURM: {error}") from error
 
 
 def has_to_start_others(training: TrainingConfig) -> bool:
     """Say whether the processes of a training have to be started, as none was by anyone else.
 
     Raises:
-        UsageError: As many were started as the recipe does not ask for, or it asks for several
+        UsageError: Another number was started than the recipe asks for, or it asks for several
             machines and this was started on one.
     """
     environment = surroundings() if training.processes > 1 else _torchrun()
     there = 1 if environment is None else environment.world_size()
     if there == training.processes:
+        if environment is not None:
+            _check_machines(environment, training)
         return False
     if there > 1:
         raise UsageError(
@@ -143,6 +150,13 @@ def has_to_start_others(training: TrainingConfig) -> bool:
             f"--nnodes={training.nodes} --nproc-per-node={training.devices} or by SLURM's srun"
         )
     return True
+
+
+def _check_machines(environment: ClusterEnvironment, training: TrainingConfig) -> None:
+    try:
+        environment.validate_settings(training.devices, training.nodes)
+    except ValueError as error:
+        raise UsageError(f"training.devices, training.nodes: {error}") from error
 
 
 def _torchrun() -> ClusterEnvironment | None:

@@ -179,7 +179,7 @@ def normalised_values() -> tuple[Tensor, Tensor]:
     return values * 2 + 100, torch.randn(values.shape, generator=random, dtype=torch.float64)
 
 
-def be_a_process(rank: int, folder: Path, recipe: Recipe, ports: Sequence[int]) -> None:
+def be_a_process(rank: int, folder: Path, recipes: Sequence[Recipe], ports: Sequence[int]) -> None:
     """Take every step with another process, then train with it as if torchrun had started both."""
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
@@ -193,27 +193,30 @@ def be_a_process(rank: int, folder: Path, recipe: Recipe, ports: Sequence[int]) 
         torch.save(normalise(norm, values[own], weights[own]), folder / f"norm {rank}.pt")
     assert type(norm) is nn.BatchNorm2d
     dist.destroy_process_group()
-    _train(rank, folder, recipe, ports)
-
-
-def _train(rank: int, folder: Path, recipe: Recipe, ports: Sequence[int]) -> None:
-    from hybridface.training import module, train
-
     os.environ |= {
-        "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "localhost", "MASTER_PORT": str(ports[0]),
+        "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "localhost",
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES),
         "LOCAL_WORLD_SIZE": str(PROCESSES),
     }  # fmt: skip
+    for recipe, port in zip(recipes, ports, strict=True):
+        os.environ["MASTER_PORT"] = str(port)
+        _train(rank, recipe)
+
+
+def _train(rank: int, recipe: Recipe) -> None:
+    """Train, and keep this process's state at the end and what it is refused."""
+    from hybridface.training import module, train
+
+    folder, name = recipe.run.parent, recipe.run.name
 
     def keep(self: module.HybridModule) -> None:
-        torch.save(self.state_dict(), folder / f"state {rank}.pt")
-        torch.save(self.validation, folder / f"validation {rank}.pt")
+        torch.save(self.state_dict(), folder / f"state of {name} {rank}.pt")
+        torch.save(self.validation, folder / f"validation of {name} {rank}.pt")
 
     module.HybridModule.on_train_end = keep  # type: ignore[method-assign]
-    run = train.train(recipe)
-    assert bool(run.result) == (rank == 0)
-    os.environ["MASTER_PORT"] = str(ports[1])
     try:
-        train.train(recipe)
-    except UsageError as error:  # the folder is looked at by the first alone
+        run = train.train(recipe)
+    except UsageError as error:
         (folder / f"refused {rank}.txt").write_text(str(error))
+    else:
+        assert bool(run.result) == (rank == 0)

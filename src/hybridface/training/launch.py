@@ -47,7 +47,9 @@ def train_in_processes(recipe: Recipe, *, resume: bool, show_progress: bool) -> 
         HybridFaceError: One of them failed or was killed; the others were ended.
         KeyboardInterrupt: All were ended, by Ctrl-C.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):  # the errors raised here say all
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="hybridface-") as folder, _handlers_kept():
         file = Path(folder) / "recipe.yaml"
         file.write_text(recipe.to_yaml(), encoding="utf-8")

@@ -58,6 +58,9 @@ def train(
 ) -> TrainedRun:
     """Train a model as a recipe says.
 
+    With ``training.devices`` above 1 it starts as many processes and waits for them, unless
+    torchrun or SLURM has started this one as one of them.
+
     Args:
         recipe: The recipe; see :func:`hybridface.config.load_recipe`.
         resume: Go on with the run in ``recipe.run`` where there is one.
@@ -65,7 +68,8 @@ def train(
         show_progress: Show progress bars on the terminal.
 
     Returns:
-        The finished run; its folder holds weights, ``model.onnx`` and figures.
+        The finished run; its folder holds weights, ``model.onnx`` and figures. In all but the
+        first of several processes the result is empty.
 
     Raises:
         HybridFaceError: Names what is wrong with the recipe, the data or the run folder.

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from hybridface import draws
 from hybridface.config import AugmentLevel
 
 
@@ -95,7 +96,7 @@ class _Draw:
         self.count, self.device, self.generator = count, device, generator
 
     def uniform(self, low: float, high: float) -> Tensor:
-        values = torch.rand(self.count, 1, 1, 1, generator=self.generator, device=self._where())
+        values = draws.rand(self.count, 1, 1, 1, generator=self.generator)
         return values.to(self.device, non_blocking=True).mul_(high - low).add_(low)
 
     def chance(self, probability: float) -> Tensor:
@@ -106,11 +107,8 @@ class _Draw:
         return self.uniform(-most, most) * self.chance(0.5)
 
     def normal_like(self, images: Tensor) -> Tensor:
-        values = torch.randn(images.shape, generator=self.generator, device=self._where())
+        values = draws.randn(*images.shape, generator=self.generator)
         return values.to(self.device, non_blocking=True)
-
-    def _where(self) -> torch.device:
-        return self.generator.device
 
 
 def _move(images: Tensor, strength: Strength, draw: _Draw) -> Tensor:

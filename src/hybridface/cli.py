@@ -79,8 +79,8 @@ def train(
         progress=None if quiet else decoding_progress(),
         show_progress=not quiet,
     )
-    _say_result(trained.folder, trained.result)
-    if trained.result:
+    if trained.result:  # not in the others of several processes
+        _say_result(trained.folder, trained.result)
         from hybridface.report.run import write_run_report
 
         print(f"report: {write_run_report(trained.folder)}")

@@ -120,7 +120,7 @@ class TrainingConfig(Section):
 
     Attributes:
         epochs: Passes over the labelled training rows.
-        batch_size: Pictures a step and process, before views are added.
+        batch_size: Pictures a step, over all processes, before views are added.
         learning_rate: Peak of the schedule.
         warmup: Part of all steps in which the learning rate rises from zero.
         final_learning_rate: Where the cosine ends, as a part of the peak.
@@ -146,7 +146,11 @@ class TrainingConfig(Section):
         threads: CPU threads of the process; PyTorch's own choice where null. Several trainings on
             one machine are fastest with one thread each.
         device: ``auto``, ``cpu`` or ``cuda``.
-        devices: Processes; more than one trains with DDP.
+        devices: Processes on a machine, each with a GPU of its own where it trains on them. They
+            share every batch, and train the model that one process would, up to float error; but
+            for dropout and stochastic depth, which each draws for itself.
+        nodes: Machines, each with as many processes; with more than one the command has to be
+            started on each, by ``torchrun`` or SLURM's ``srun``.
     """
 
     epochs: int = Field(60, ge=1)
@@ -169,6 +173,12 @@ class TrainingConfig(Section):
     threads: int | None = Field(None, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)
+    nodes: int = Field(1, ge=1)
+
+    @property
+    def processes(self) -> int:
+        """Return how many processes train the model together."""
+        return self.devices * self.nodes
 
 
 class Recipe(Section):
@@ -190,7 +200,7 @@ class Recipe(Section):
 
     @property
     def unlabelled_a_step(self) -> int:
-        """Return how many pictures without labels a step of one process holds, if it holds any."""
+        """Return how many pictures without labels a step holds, if it holds any."""
         return max(1, round(self.training.batch_size * self.data.unlabelled_per_labelled))
 
     def to_yaml(self) -> str:

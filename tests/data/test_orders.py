@@ -69,11 +69,13 @@ def test_a_step_may_hold_more_pictures_than_there_are(count: int) -> None:
 
 
 def test_processes_share_the_unlabelled_pictures() -> None:
+    whole = epochs(MixedOrder(BatchOrder(8, 4, seed=1), 100, 6), 0, 1)
     parts = [
-        np.concatenate(epochs(MixedOrder(BatchOrder(8, 2, seed=1, rank=r, world=2), 100, 3), 0))
-        for r in (0, 1)
+        epochs(MixedOrder(BatchOrder(8, 4, seed=1, rank=r, world=2), 100, 6), 0, 1) for r in (0, 1)
     ]
-    assert len(set(parts[0]) | set(parts[1])) == len(parts[0]) + len(parts[1])
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert [len(share) for share in shares] == [3, 3]
+        np.testing.assert_array_equal(np.concatenate(shares), batch)
 
 
 @given(st.integers(0, 6), st.integers(0, 3))

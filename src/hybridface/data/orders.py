@@ -15,12 +15,13 @@ from hybridface.data.splits import Index
 class BatchOrder(Sampler[Index]):
     """Index arrays of a split: shuffled by (seed, epoch), or in order.
 
-    Every process gets its own part of each epoch; all parts have the same number of batches. In
+    Every process gets its slice of each batch, so that the batches are the same however many
+    there are; a slice of a batch that is not full may be smaller than others, or empty. In
     training a last batch that is not full is left out, unless it is the only one.
 
     Args:
         count: Rows of the split.
-        size: Rows of a batch.
+        size: Rows of a batch, over all processes.
         seed: Decides the order; null for the rows as they stand.
         rank: Number of this process.
         world: How many processes there are.
@@ -53,11 +54,9 @@ class BatchOrder(Sampler[Index]):
         self.epoch, self.start = epoch, batch
 
     def __len__(self) -> int:
-        own = self.count // self.world
-        full = own // self.size
         if self.seed is None:
             return math.ceil(self.count / self.size)
-        return max(1, full)
+        return max(1, self.count // self.size)
 
     def __iter__(self) -> Iterator[Index]:
         if self.seed is None:
@@ -68,9 +67,14 @@ class BatchOrder(Sampler[Index]):
                 order = random.permutation(self.count)
             else:
                 order = random.permutation(balanced_rows(self.classes, random))
-            order = order[self.rank :: self.world]
         for number in range(self.start, len(self)):
-            yield order[number * self.size : (number + 1) * self.size]
+            batch = order[number * self.size : (number + 1) * self.size]
+            yield batch[own_slice(len(batch), self.rank, self.world)]
+
+
+def own_slice(count: int, rank: int, world: int) -> slice:
+    """Return which of the rows of a batch are a process's; together they are all of them."""
+    return slice(count * rank // world, count * (rank + 1) // world)
 
 
 def balanced_rows(classes: Index, random: np.random.Generator) -> Index:
@@ -103,7 +107,7 @@ class MixedOrder(Sampler[tuple[Index, Index]]):
     Args:
         labelled: The order of the labelled rows.
         count: How many pictures without labels there are.
-        size: How many of them a batch gets.
+        size: How many of them a batch gets, over all processes.
     """
 
     def __init__(self, labelled: BatchOrder, count: int, size: int) -> None:
@@ -122,11 +126,11 @@ class MixedOrder(Sampler[tuple[Index, Index]]):
         return len(self.labelled)
 
     def __iter__(self) -> Iterator[tuple[Index, Index]]:
-        rank, world = self.labelled.rank, self.labelled.world
+        own = own_slice(self.size, self.labelled.rank, self.labelled.world)
         first = self.labelled.epoch * len(self)
         for number, rows in enumerate(self.labelled, self.labelled.start):
-            start = ((first + number) * world + rank) * self.size
-            yield rows, self._stream(np.arange(start, start + self.size))
+            start = (first + number) * self.size
+            yield rows, self._stream(np.arange(start, start + self.size)[own])
 
     def _stream(self, places: Index) -> Index:
         """Return what stands at some places of the endless order."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hybridface import draws
 from hybridface.config import BackboneConfig, BatchNormMode
 from hybridface.data.batches import Batch
 from hybridface.network.backbones import Backbone
 from hybridface.network.loss_balance import BalanceMode, LossBalance
+from hybridface.network.processes import gather_batch, gather_rows, share_means
+from hybridface.network.shared_batch_norm import shared_statistics
 from hybridface.tasks import takes_shared_view
-from hybridface.tasks.base import Features, SelfSupervisedConfig, Task, View
+from hybridface.tasks.base import Features, SelfSupervisedConfig, Task, View, sum_of_means
 
 
 class HybridModel(nn.Module):
@@ -62,6 +66,8 @@ class HybridStep(nn.Module):
             the other; to split batch norm, each is a view.
         loss_balance: How the tasks' losses become one.
         mixup: Strength of mixup on the intact pictures; 0 for none.
+        processes: How many train the model together, each a part of every batch; more than one
+            need a :class:`hybridface.draws.SharedGenerator`.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class HybridStep(nn.Module):
         copies: int = 1,
         loss_balance: BalanceMode = "fixed",
         mixup: float = 0.0,
+        processes: int = 1,
     ) -> None:
         super().__init__()
         self.model = model
@@ -81,6 +88,7 @@ class HybridStep(nn.Module):
         self.copies = copies
         self.balance = LossBalance(tasks, loss_balance)
         self.mixup = mixup
+        self.processes = processes
 
     def forward(
         self, images: Tensor, batch: Batch, generator: Generator, progress: float = 0.0
@@ -93,6 +101,13 @@ class HybridStep(nn.Module):
             generator: Source of the random numbers of the views.
             progress: The part of all steps that is done, from 0 to 1.
         """
+        shared = shared_statistics(self.model) if self.processes > 1 else nullcontext()
+        with shared:
+            return self._joint_loss(images, batch, generator, progress)
+
+    def _joint_loss(
+        self, images: Tensor, batch: Batch, generator: Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         labelled = len(images) if batch.labelled is None else batch.labelled
         with torch.autocast(images.device.type, enabled=False):
             images, dealt = make_views(self.tasks, images, batch, generator)
@@ -105,6 +120,7 @@ class HybridStep(nn.Module):
         place = {name: number + intact for number, name in enumerate(own)}
         taught = [0] if intact and intact_is_supervised(self.tasks) else []
         taught += [place[name] for name in _supervised_on_corrupted(self.tasks) if name in place]
+        taught_of = batch.rows(slice(0, labelled))
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
         for task in self.tasks:
@@ -116,10 +132,12 @@ class HybridStep(nn.Module):
             ]
             head = self.model.heads[task.name]
             outputs = [task.answer(head, part, target) for part in parts]
-            loss = torch.stack([task.loss(output, target) for output in outputs]).mean()
+            of = taught_of if task.supervised else batch
+            loss = torch.stack([self._loss(task, output, target, of) for output in outputs]).mean()
             if mix is not None and task.supervised and views[0] == 0:
                 other = task.make_view(images, mix.batch, generator).target
-                change = task.loss(outputs[0], other) - task.loss(outputs[0], target)
+                change = self._loss(task, outputs[0], other, mix.batch)
+                change = change - self._loss(task, outputs[0], target, of)
                 loss = loss + (1 - mix.share) * change / len(views)
             for name, value in task.measure(outputs[0].detach(), target).items():
                 figures[f"{task.name}/{name}"] = value
@@ -129,16 +147,24 @@ class HybridStep(nn.Module):
         figures["loss"] = total.detach()
         return total, figures
 
+    def _loss(self, task: Task, output: Any, target: Any, batch: Batch) -> Tensor:
+        """Return the loss of a task, over the pictures of all processes where there are several."""
+        if self.processes == 1:
+            return task.loss(output, target)
+        return sum_of_means(share_means(task.means(output, target, batch)))
+
     def _mix(self, images: Tensor, batch: Batch, generator: Generator) -> tuple[Tensor, Mix | None]:
         """Mix each intact picture with another one of the batch, where the recipe says so."""
         if not self.mixup or not intact_is_supervised(self.tasks):
             return images, None
-        random = np.random.default_rng(generator.initial_seed())
+        random = np.random.default_rng(draws.shared_seed(generator))
         share = float(random.beta(self.mixup, self.mixup))
         share = max(share, 1 - share)
-        other = torch.randperm(len(images), generator=generator, device=images.device)
-        mixed = share * images + (1 - share) * images[other]
-        return mixed, Mix(share, batch.rows(slice(0, len(images))).rows(other))
+        other = draws.partners(len(images), generator)
+        shown, labels = images, batch.rows(slice(0, len(images)))
+        if isinstance(generator, draws.SharedGenerator):
+            shown, labels = gather_rows(images, generator), gather_batch(labels, generator)
+        return share * images + (1 - share) * shown[other], Mix(share, labels.rows(other))
 
     def _features(self, views: Sequence[Tensor]) -> list[Features]:
         """Return the features of each view, from one pass or, for split batch norm, one each."""

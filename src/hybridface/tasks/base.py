@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from hybridface.config import Section
 from hybridface.data.batches import Batch
-from hybridface.data.source import Labels
+from hybridface.data.source import MISSING, Labels
 
 ViewName = Literal["shared", "own"]
 Supervise = Literal["intact", "corrupted", "both"]
@@ -130,6 +130,22 @@ class View:
     target: Any
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A mean that a loss is made of, which several processes take over the pictures of all.
+
+    Attributes:
+        value: The mean over this batch, a scalar.
+        weight: What the batch weighs in the mean over several, such as the number of pictures
+            that count; a scalar.
+        factor: Factor of the mean in the loss.
+    """
+
+    value: Tensor
+    weight: Tensor
+    factor: float = 1.0
+
+
 class Task(ABC):
     """A task of hybrid learning.
 
@@ -181,7 +197,8 @@ class Task(ABC):
         Args:
             images: ``(B, 3, H, W)`` augmented pictures in [0, 1].
             batch: Where they came from, with labels.
-            generator: Source of every random number.
+            generator: Source of every random number; drawn from by :mod:`hybridface.draws`, the
+                numbers are the same whether one process trains or several.
         """
 
     def answer(self, head: nn.Module, features: Features, target: Any) -> Any:
@@ -195,6 +212,21 @@ class Task(ABC):
     @abstractmethod
     def loss(self, output: Any, target: Any) -> Tensor:
         """Return the mean loss over the pictures that count, a scalar; zero where none does."""
+
+    def means(self, output: Any, target: Any, batch: Batch) -> list[Mean]:
+        """Return the loss as the means that it is the sum of, for training in several processes.
+
+        Here it is one mean, over the pictures that have the task's label where it has one, over
+        all of them otherwise. A task whose pictures weigh otherwise says so by its own.
+
+        Args:
+            output: What :meth:`answer` returned.
+            target: What it is compared with.
+            batch: The pictures that the target was made from.
+        """
+        labels = batch.labels.get(self.label or "")
+        count = torch.tensor(len(batch.images)) if labels is None else (labels != MISSING).sum()
+        return [Mean(self.loss(output, target), count)]
 
     @torch.no_grad()
     def measure(self, output: Any, target: Any) -> dict[str, Tensor]:
@@ -222,3 +254,11 @@ def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
     """Return the mean of ``values`` weighted by ``counted``; zero, with a gradient, for none."""
     weights = counted.to(values.dtype)
     return (values * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+def sum_of_means(means: Sequence[Mean]) -> Tensor:
+    """Return the loss that is made of some means, a scalar."""
+    first, *others = (mean.factor * mean.value for mean in means)
+    for other in others:
+        first = first + other
+    return first

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
+from hybridface import draws
 from hybridface.data.batches import Batch
 from hybridface.errors import UsageError
 from hybridface.tasks.base import Features, FeatureShape, Task, TaskConfig, View
@@ -104,8 +105,7 @@ class Drloc(Task):
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Draw pairs; the target is ``(B, pairs, 2)`` numbers of places, row by row."""
         shape = (len(images), self.config.pairs, 2)
-        device = generator.device
-        places = torch.randint(self.side**2, shape, generator=generator, device=device)
+        places = draws.randint(self.side**2, *shape, generator=generator)
         return View(None, places.to(images.device))
 
     def answer(self, head: nn.Module, features: Features, target: Tensor) -> Any:

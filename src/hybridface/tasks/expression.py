@@ -12,7 +12,15 @@ from torch import Generator, Tensor, nn
 from hybridface.data.batches import Batch
 from hybridface.data.source import MISSING, Labels
 from hybridface.errors import UsageError
-from hybridface.tasks.base import Features, FeatureShape, Task, TaskConfig, View, masked_mean
+from hybridface.tasks.base import (
+    Features,
+    FeatureShape,
+    Mean,
+    Task,
+    TaskConfig,
+    View,
+    masked_mean,
+)
 
 
 class ExpressionConfig(TaskConfig):
@@ -95,17 +103,30 @@ class Expression(Task):
 
     def loss(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
         """Return the weighted cross-entropy, averaged over the labelled pictures."""
+        return masked_mean(*self._values(output, target))
+
+    def means(
+        self, output: Tensor, target: tuple[Tensor, Tensor | None], batch: Batch
+    ) -> list[Mean]:
+        """Return the same as a mean that says what its pictures weigh."""
+        values, weights = self._values(output, target)
+        return [Mean(masked_mean(values, weights), weights.sum())]
+
+    def _values(
+        self, output: Tensor, target: tuple[Tensor, Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the cross-entropy of each picture, ``(B,)``, and what it weighs."""
         ids, soft = target
         weights = self.class_weights.to(output.device, output.dtype)
         safe = ids.clamp(min=0)
         smoothing = self.config.label_smoothing
         if soft is None:
             values = F.cross_entropy(output, safe, reduction="none", label_smoothing=smoothing)
-            return masked_mean(values, (ids != MISSING) * weights[safe])
+            return values, (ids != MISSING) * weights[safe]
         shares = _shares(ids, soft)
         voted = shares.sum(1, keepdim=True)
         smooth = (1 - smoothing) * shares + smoothing * voted / shares.shape[1]
-        return masked_mean(-(smooth * F.log_softmax(output, 1)).sum(1), (shares * weights).sum(1))
+        return -(smooth * F.log_softmax(output, 1)).sum(1), (shares * weights).sum(1)
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> dict[str, Tensor]:

@@ -16,16 +16,19 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Generator, Tensor, nn
 
+from hybridface import draws
 from hybridface.config import Section
 from hybridface.data.batches import Batch
 from hybridface.network.perceptual import PerceptualDistance
 from hybridface.tasks.base import (
     Features,
     FeatureShape,
+    Mean,
     SelfSupervisedConfig,
     Task,
     View,
     masked_mean,
+    sum_of_means,
 )
 
 BLANK = 0.5
@@ -39,7 +42,8 @@ class PerceptualConfig(Section):
             the extra ``imagenet``, all others need a network connection or timm's cache.
         size: Smallest side in pixels at which it sees the pictures; smaller ones are enlarged.
         depths: Which of its maps count, 0 for the finest.
-        every: Of a step's pictures every how manieth is compared, from the first on. It sees
+        every: Of a step's pictures every how manieth is compared, from the first on; of several
+            processes, each starts with the first of its own. It sees
             many times the pixels that the backbone sees, so it costs more than all the rest.
     """
 
@@ -106,7 +110,7 @@ def random_holes(
     Returns:
         ``(count, 1, size, size)`` bool, True inside a hole.
     """
-    draw = torch.rand(4, count, holes, 1, generator=generator, device=generator.device)
+    draw = draws.rand(4, count, holes, 1, generator=generator, pictures=1)
     sides = side[0] + (side[1] - side[0]) * draw[:2]
     starts = draw[2:] * (1 - sides)
     place = (torch.arange(size, device=generator.device) + 0.5) / size
@@ -196,11 +200,23 @@ class Inpaint(Task):
 
     def loss(self, output: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
         """Return the weighted errors: per pixel and channel in the holes, outside, perceptual."""
+        return sum_of_means(self._means(output, target))
+
+    def means(self, output: Tensor, target: tuple[Tensor, Tensor], batch: Batch) -> list[Mean]:
+        """Return the errors in the holes, outside, and of the perceptual distance."""
+        return self._means(output, target)
+
+    def _means(self, output: Tensor, target: tuple[Tensor, Tensor]) -> list[Mean]:
         truth, holes = target
         error = (output - truth).abs() if self.config.error == "l1" else (output - truth) ** 2
         error = error.mean(1, keepdim=True)
-        inside, outside = masked_mean(error, holes), masked_mean(error, ~holes)
-        total: Tensor = self.config.hole_weight * inside + self.config.rest_weight * outside
+        means = [
+            Mean(masked_mean(error, counted), counted.sum(), factor)
+            for counted, factor in (
+                (holes, self.config.hole_weight),
+                (~holes, self.config.rest_weight),
+            )
+        ]
         if self.config.perceptual_weight:
             compared = slice(None, None, self.config.perceptual.every)
             filled = torch.where(holes, output, truth)[compared]
@@ -208,8 +224,9 @@ class Inpaint(Task):
             if network.mean.device != output.device:
                 network.to(output.device)
             distance = network(filled, truth[compared])
-            total = total + self.config.perceptual_weight * distance.mean()
-        return total
+            weight = output.new_tensor(len(distance))
+            means.append(Mean(distance.mean(), weight, self.config.perceptual_weight))
+        return means
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
+from hybridface import draws
 from hybridface.data.batches import Batch
 from hybridface.data.source import Labels
 from hybridface.errors import UsageError
@@ -53,7 +54,7 @@ def shuffle_tiles(images: Tensor, order: Tensor, grid: int) -> Tensor:
 
 def random_orders(count: int, slots: int, generator: Generator) -> Tensor:
     """Return ``(count, slots)`` uniformly random permutations."""
-    return torch.rand(count, slots, generator=generator, device=generator.device).argsort(1)
+    return draws.rand(count, slots, generator=generator).argsort(1)
 
 
 class PuzzleHead(nn.Module):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from hybridface import draws
 from hybridface.data.batches import Batch
 from hybridface.tasks.base import FeatureShape, SelfSupervisedConfig, Task, View
 from hybridface.tasks.expression import ClassifierHead
@@ -44,8 +45,7 @@ class Rotation(Task):
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Turn each picture by 0 to 3 quarters; the target is ``(B,)`` their number."""
-        quarters = torch.randint(4, (len(images),), generator=generator, device=generator.device)
-        quarters = quarters.to(images.device)
+        quarters = draws.randint(4, len(images), generator=generator).to(images.device)
         return View(turn(images, quarters), quarters)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:

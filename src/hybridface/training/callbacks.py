@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -104,7 +105,7 @@ class RunKeeper(Callback):
             "epochs": self.recipe.training.epochs,
             "steps": module.total_steps,
             "seconds": round(self._seconds(), 1),
-            "pictures": module.total_steps * self.recipe.training.devices * shown,
+            "pictures": module.total_steps * shown,
         }
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -129,9 +130,10 @@ class RunKeeper(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write down the epoch, keep the best weights, save a checkpoint where it is time."""
         assert isinstance(pl_module, HybridModule)
+        averages = pl_module.training_averages()
         if pl_module.validation and trainer.is_global_zero:
-            self._note(trainer, pl_module)
-        self._log(trainer, pl_module)
+            self._note(trainer, pl_module, averages)
+        self._log(trainer, pl_module, averages)
         due = time.monotonic() - self._saved >= 60 * self.recipe.training.checkpoint_minutes
         due = trainer.strategy.broadcast(due)  # every process has to take part in saving
         if due and trainer.current_epoch + 1 < self.recipe.training.epochs:
@@ -153,13 +155,15 @@ class RunKeeper(Callback):
         self.saved_step = trainer.global_step
         self._saved = time.monotonic()
 
-    def _note(self, trainer: pl.Trainer, module: HybridModule) -> None:
+    def _note(
+        self, trainer: pl.Trainer, module: HybridModule, averages: Mapping[str, float]
+    ) -> None:
         line = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "seconds": round(self._seconds(), 2),
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            "train": module.training_averages(),
+            "train": dict(averages),
             "val": module.validation,
         }
         self.lines.append(line)
@@ -174,8 +178,10 @@ class RunKeeper(Callback):
             self.best = {"epoch": line["epoch"], "value": value}
             save_weights(module.evaluated_model(), self.folder.best)
 
-    def _log(self, trainer: pl.Trainer, module: HybridModule) -> None:
-        figures = {f"train/{name}": value for name, value in module.training_averages().items()}
+    def _log(
+        self, trainer: pl.Trainer, module: HybridModule, averages: Mapping[str, float]
+    ) -> None:
+        figures = {f"train/{name}": value for name, value in averages.items()}
         figures |= {f"val/{name}": value for name, value in module.validation.items()}
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from timm.optim._param_groups import param_groups_weight_decay
 from timm.utils.model_ema import ModelEmaV3
 from torch import Generator, Tensor
+from torch import distributed as dist
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchmetrics.functional import classification
@@ -21,6 +23,7 @@ from hybridface.augment import augment
 from hybridface.config import Recipe
 from hybridface.data.batches import Batch
 from hybridface.data.source import MISSING
+from hybridface.draws import SharedGenerator
 from hybridface.network.model import HybridModel, HybridStep, reestimate_batch_norm
 from hybridface.tasks.base import Task
 
@@ -62,6 +65,7 @@ class HybridModule(pl.LightningModule):
             copies=recipe.augment.views,
             loss_balance=recipe.training.loss_balance,
             mixup=recipe.augment.mixup,
+            processes=recipe.training.processes,
         )
         decay = recipe.training.ema
         self.ema = None if decay is None else ModelEmaV3(model, decay=decay, use_warmup=True)
@@ -105,7 +109,7 @@ class HybridModule(pl.LightningModule):
         """Return the loss of one step; see :class:`hybridface.network.model.HybridStep`."""
         seed = step_seed(self.recipe.seed, self.global_rank, self.global_step)
         torch.manual_seed(seed)  # dropout and stochastic depth
-        generator = Generator(self.device).manual_seed(seed ^ 1)
+        generator = self._generator(batch, seed)
         batch = batch.repeat(self.recipe.augment.views)
         with torch.autocast(self.device.type, enabled=False):
             images = augment(batch.images, self.recipe.augment.level, generator)
@@ -117,6 +121,22 @@ class HybridModule(pl.LightningModule):
             self.train_figures[name] = self.train_figures.get(name, 0) + value
         self.train_batches += 1
         return loss
+
+    def _generator(self, batch: Batch, seed: int) -> Generator:
+        """Return the source of what is drawn for a batch, the same however many processes."""
+        processes = self.recipe.training.processes
+        if processes == 1:
+            return Generator(self.device).manual_seed(seed ^ 1)
+        labelled = len(batch.images) if batch.labelled is None else batch.labelled
+        others = len(batch.images) - labelled
+        return SharedGenerator(
+            self.device,
+            [labelled] * self.recipe.augment.views + [others] * (others > 0),
+            rank=self.global_rank,
+            processes=processes,
+            own_seed=seed ^ 2,
+            seed=step_seed(self.recipe.seed, 0, self.global_step) ^ 1,
+        )
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Move the average."""
@@ -130,12 +150,16 @@ class HybridModule(pl.LightningModule):
             self.trainer.check_val_every_n_epoch = 1
 
     def training_averages(self) -> dict[str, float]:
-        """Return every training figure averaged over the epoch so far."""
+        """Return every training figure averaged over the epoch so far, and over the processes."""
         names = list(self.train_figures)
         if not names:
             return {}
         values = torch.stack([self.train_figures[name].float() for name in names])
-        averages: list[float] = (values / self.train_batches).tolist()
+        values = values / self.train_batches
+        if self.recipe.training.processes > 1:
+            dist.all_reduce(values)
+            values = values / self.recipe.training.processes
+        averages: list[float] = values.tolist()
         return dict(zip(names, averages, strict=True))
 
     def on_validation_epoch_start(self) -> None:
@@ -145,7 +169,7 @@ class HybridModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep the logits and labels of the supervised tasks."""
-        if self._evaluated is None:
+        if self._evaluated is None or not len(batch.images):
             return
         features = self._evaluated.features(batch.images.float() / 255)
         for task in self.supervised:
@@ -156,8 +180,9 @@ class HybridModule(pl.LightningModule):
         """Compute the validation figures; those of the first task go without its name."""
         figures: dict[str, Tensor] = {}
         for number, task in enumerate(self.supervised):
-            logits = torch.cat([output for output, _ in self._outputs[task.name]])
-            labels = torch.cat([label for _, label in self._outputs[task.name]])
+            outputs = self._of_all(self._outputs[task.name])
+            logits = torch.cat([output for output, _ in outputs])
+            labels = torch.cat([label for _, label in outputs])
             prefix = "" if number == 0 else f"{task.name}/"
             for name, value in validation_figures(logits, labels).items():
                 figures[prefix + name] = value
@@ -169,6 +194,16 @@ class HybridModule(pl.LightningModule):
                 prog_bar=True,
                 logger=False,
             )
+
+    def _of_all(self, outputs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+        """Return the outputs for each batch, of all processes, in the order of the pictures."""
+        processes = self.recipe.training.processes
+        if processes == 1:
+            return outputs
+        every: list[Any] = [None] * processes
+        dist.all_gather_object(every, [(output.cpu(), label.cpu()) for output, label in outputs])
+        batches = itertools.zip_longest(*every)  # of the last batch some may have had no part
+        return [part for batch in batches for part in batch if part is not None]
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with warm-up and cosine over the whole run, a step at a time."""

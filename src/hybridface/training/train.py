@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
 
 from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
@@ -27,12 +27,15 @@ from hybridface.errors import HybridFaceError, StoppedError, UsageError
 from hybridface.files import DISK_FULL, cannot_write
 from hybridface.network.backbones import check_backbone
 from hybridface.network.model import HybridModel, intact_is_supervised
+from hybridface.network.shared_batch_norm import check_batch_norm
 from hybridface.tasks import resolve_tasks, takes_shared_view
 from hybridface.tasks.base import Task
 from hybridface.training.callbacks import LossWatch, RunKeeper, TaskPictures
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
 from hybridface.training.finish import finish_run
+from hybridface.training.launch import train_in_processes
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
+from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined
 from hybridface.training.runs import RunFolder, architecture, save_weights
 from hybridface.training.samples import first_batch
 from hybridface.training.stopping import Stopper
@@ -60,6 +63,9 @@ def train(
 ) -> TrainedRun:
     """Train a model as a recipe says.
 
+    With ``training.devices`` above 1 it starts as many processes and waits for them, unless
+    torchrun or SLURM has started this one as one of them.
+
     Args:
         recipe: The recipe; see :func:`hybridface.config.load_recipe`.
         resume: Go on with the run in ``recipe.run`` where there is one.
@@ -67,7 +73,8 @@ def train(
         show_progress: Show progress bars on the terminal.
 
     Returns:
-        The finished run; its folder holds weights, ``model.onnx`` and figures.
+        The finished run; its folder holds weights, ``model.onnx`` and figures. In all but the
+        first of several processes the result is empty.
 
     Raises:
         HybridFaceError: Names what is wrong with the recipe, the data or the run folder.
@@ -77,23 +84,45 @@ def train(
         raise UsageError("tasks: none of them is supervised; add one, such as expression")
     _refuse_early(recipe, tasks)
     folder = RunFolder(recipe.run)
-    first = getattr(rank_zero_only, "rank", 0) == 0
-    with folder.locked() if first else nullcontext():
-        if first:
+    if has_to_start_others(recipe.training):
+        folder.check(recipe, resume=resume)
+        with folder.locked():
+            result = _finished(folder, resume=resume)
+        if result is not None:
+            return TrainedRun(folder.path, result)
+        _prepare(recipe, tasks, progress)  # what is wrong with the data is said here, once
+        train_in_processes(recipe, resume=resume, show_progress=show_progress)
+        return TrainedRun(folder.path, folder.read_result())
+    with ExitStack() as held:
+        processes = held.enter_context(joined(recipe.training))
+
+        def take_folder() -> tuple[bool, dict[str, Any] | None]:
+            held.enter_context(folder.locked())
             folder.check(recipe, resume=resume)
-        if resume and folder.result.exists():
-            folder.remove_unfinished()
-            folder.checkpoint.unlink(missing_ok=True)  # where a kill came before that
-            return TrainedRun(folder.path, folder.read_result())
+            finished = _finished(folder, resume=resume)
+            return resume and folder.checkpoint.exists(), finished
+
+        go_on, result = processes.first_does(take_folder)
+        if result is not None:
+            return TrainedRun(folder.path, result)
         return _train(
             recipe,
             tasks,
             folder,
-            go_on=resume and folder.checkpoint.exists(),
-            first=first,
+            processes,
+            go_on=go_on,
             progress=progress,
             show_progress=show_progress,
         )
+
+
+def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
+    """Return the result of a run that has ended, cleared of what a kill may have left."""
+    if not (resume and folder.result.exists()):
+        return None
+    folder.remove_unfinished()
+    folder.checkpoint.unlink(missing_ok=True)
+    return folder.read_result()
 
 
 def _refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
@@ -101,6 +130,7 @@ def _refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     check_backbone(recipe.backbone)
+    _refuse_unequal_shares(recipe)
     for task in tasks:
         if not task.supervised:
             task.adopt(None, None, recipe.data.size)
@@ -121,42 +151,78 @@ def _refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         )
 
 
+def _refuse_unequal_shares(recipe: Recipe) -> None:
+    """Refuse batches and devices that the processes cannot share equally."""
+    training = recipe.training
+    shared = {"training.batch_size": training.batch_size}
+    if recipe.data.unlabelled:
+        shared["the pictures without labels of a step"] = recipe.unlabelled_a_step
+    for name, count in shared.items():
+        if count % training.processes:
+            raise UsageError(
+                f"{name}: {count} pictures cannot be shared equally by {training.processes} "
+                "processes (training.devices x training.nodes); take a multiple of that"
+            )
+    on_gpus = training.device != "cpu" and torch.cuda.is_available()
+    if on_gpus and training.devices > torch.cuda.device_count():
+        raise UsageError(
+            f"training.devices is {training.devices}, but PyTorch sees "
+            f"{torch.cuda.device_count()} CUDA devices here"
+        )
+
+
+def _prepare(recipe: Recipe, tasks: Sequence[Task], progress: Progress | None) -> PreparedData:
+    columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
+    processes = recipe.training.devices
+    data = prepare_data(recipe.data, columns, recipe.seed, progress, processes=processes)
+    step = min(recipe.training.batch_size, len(data.splits["train"]))
+    if step % recipe.training.processes:
+        raise UsageError(
+            f"data.source: {step} training pictures are less than training.batch_size, and "
+            f"{recipe.training.processes} processes cannot share them equally; take a smaller "
+            "training.batch_size or fewer processes"
+        )
+    return data
+
+
 @killed_workers_named()
 def _train(
     recipe: Recipe,
     tasks: Sequence[Task],
     folder: RunFolder,
+    processes: Processes,
     *,
     go_on: bool,
-    first: bool,
     progress: Progress | None,
     show_progress: bool,
 ) -> TrainedRun:
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
-    columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
-    data = prepare_data(
-        recipe.data, columns, recipe.seed, progress, processes=recipe.training.devices
-    )
+    if processes.count > 1:  # those of a machine find the pictures decoded
+        processes.first_on_each_machine_does(lambda: _prepare(recipe, tasks, progress))
+    data = _prepare(recipe, tasks, progress)
     identity = identify(data)
     checkpoint = folder.checkpoint if go_on else None
     if checkpoint is not None:
         check_checkpoint(checkpoint, identity)
     module, model = _build(recipe, tasks, data)
-    if first:
+
+    def open_folder() -> None:
         folder.open(recipe)
         folder.write_json(folder.data, data.report())
         folder.write_json(folder.architecture, architecture(recipe, tasks))
+
+    processes.first_does(open_folder)
     keeper = RunKeeper(recipe, folder, identity)
     pictures = TaskPictures(first_batch(data), recipe.seed)
-    trainer = _trainer(
-        recipe, folder, [LossWatch(keeper), keeper, pictures, Stopper(keeper)], show_progress
-    )
+    watchers = [LossWatch(keeper), keeper, pictures]
+    watchers.append(Stopper(keeper) if processes.count == 1 else EndAtOnce())
+    trainer = _trainer(recipe, folder, processes, watchers, show_progress)
     loader = _training_loader(recipe, data, trainer)
     keeper.order = loader.sampler
-    validation = make_loader(data, "val", BatchOrder(len(data.splits["val"]), 256, seed=None))
+    validation = make_loader(data, "val", _validation_order(data, trainer))
     _fit(trainer, module, (loader, validation), folder, checkpoint)
-    if not trainer.is_global_zero:
+    if not processes.first:
         return TrainedRun(folder.path, {})
     save_weights(module.evaluated_model(), folder.last)
     result = finish_run(recipe, folder, model, tasks, data, summary=keeper.summary(module))
@@ -209,7 +275,9 @@ def _build(
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
     model = model.to(memory_format=torch.channels_last)
-    steps = recipe.training.epochs * len(_order(recipe, data, world=recipe.training.devices))
+    if recipe.training.processes > 1:
+        check_batch_norm(model)
+    steps = recipe.training.epochs * len(_order(recipe, data))
 
     def intact() -> Any:
         pictures = make_loader(
@@ -229,6 +297,11 @@ def _training_loader(recipe: Recipe, data: PreparedData, trainer: pl.Trainer) ->
     return make_loader(data, "train", mixed, pin=pin)
 
 
+def _validation_order(data: PreparedData, trainer: pl.Trainer) -> BatchOrder:
+    rank, world = trainer.global_rank, trainer.world_size
+    return BatchOrder(len(data.splits["val"]), 256, seed=None, rank=rank, world=world)
+
+
 def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) -> BatchOrder:
     """Return the order of the labelled training rows for one process."""
     rows = data.splits["train"]
@@ -242,15 +315,26 @@ def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) ->
 
 
 def _trainer(
-    recipe: Recipe, folder: RunFolder, keepers: Sequence[Callback], show_progress: bool
+    recipe: Recipe,
+    folder: RunFolder,
+    processes: Processes,
+    keepers: Sequence[Callback],
+    show_progress: bool,
 ) -> pl.Trainer:
     training = recipe.training
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     callbacks = [*keepers, *([TQDMProgressBar(refresh_rate=10)] if show_progress else [])]
+    several: dict[str, Any] = {}
+    if processes.count > 1:
+        # The step itself keeps the buffers equal; a task of the user's own may use no more than a
+        # part of its head.
+        strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+        several = {"strategy": strategy, "plugins": [processes.environment]}
     return pl.Trainer(
         accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[training.device],
         devices=training.devices,
-        strategy="ddp" if training.devices > 1 else "auto",
+        num_nodes=training.nodes,
+        **several,
         max_epochs=training.epochs,
         precision=training.precision,
         gradient_clip_val=training.clip,

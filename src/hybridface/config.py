@@ -121,6 +121,8 @@ class TrainingConfig(Section):
     Attributes:
         epochs: Passes over the labelled training rows.
         batch_size: Pictures a step, over all processes, before views are added.
+        accumulate: Batches whose gradients make one step of the optimizer; batch norm sees one at
+            a time. Steps are the optimizer's.
         learning_rate: Peak of the schedule.
         warmup: Part of all steps in which the learning rate rises from zero.
         final_learning_rate: Where the cosine ends, as a part of the peak.
@@ -155,6 +157,7 @@ class TrainingConfig(Section):
 
     epochs: int = Field(60, ge=1)
     batch_size: int = Field(64, ge=2)
+    accumulate: int = Field(1, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     warmup: float = Field(0.1, ge=0, lt=1)
     final_learning_rate: float = Field(0.01, ge=0, le=1)

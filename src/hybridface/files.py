@@ -9,12 +9,12 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from hybridface.errors import HybridFaceError
+
+if TYPE_CHECKING:  # numpy itself is loaded where arrays are written: --help must not wait for it
+    from numpy.typing import NDArray
 
 CACHE_LIMIT_GIB = 16.0
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -88,6 +88,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         HybridFaceError: See :func:`write_atomically`.
     """
     content = io.BytesIO()
+    import numpy as np
+
     np.savez(content, allow_pickle=False, **dict(arrays))
     write_atomically(path, content.getvalue())
 

@@ -28,6 +28,8 @@ EVERYTHING: dict[str, Any] = {
     "training": {
         "epochs": 3,
         "validate_every": 2,
+        "batch_size": 8,
+        "accumulate": 2,
         "ema": 0.9,
         "loss_balance": "uncertainty",
         "sampling": "balanced",

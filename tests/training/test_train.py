@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hybridface.data.batches import Batch
@@ -312,3 +313,31 @@ def test_another_recipe_does_not_pass_for_a_finished_run(tiny_run: TrainedRun) -
         train(tiny_recipe(tiny_run.folder, training={"epochs": 99}), resume=True)
     with pytest.raises(UsageError, match="already holds a run"):
         train(tiny_recipe(tiny_run.folder))
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_accumulated_batches_train_like_one_of_their_size(
+    ema: float | None, tmp_path: Path, drawn_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is drawn and nothing normalises over a batch."""
+
+    def intact(images: torch.Tensor, *_: object) -> torch.Tensor:
+        return images.float() / 255
+
+    monkeypatch.setattr("hybridface.training.module.augment", intact)
+    weights = []
+    for size, accumulate in ((16, 1), (8, 2), (4, 4)):
+        run = tmp_path / f"of {size}"
+        recipe = tiny_recipe(
+            run,
+            data={"source": "drawn:120?pixels=32", "size": 32, "fraction": 0.8},
+            backbone={"name": "test_vit3", "drop_path": 0.0, "zero_init_residual": False},
+            tasks={"puzzle": None, "inpaint": None},
+            training={"epochs": 2, "batch_size": size, "accumulate": accumulate, "ema": ema},
+        )
+        result = train(recipe).result
+        assert result["pictures"] == 2 * 16 * (result["steps"] // 2)
+        weights.append(load_file(run / "last.safetensors"))
+    for other in weights[1:]:
+        for name, value in weights[0].items():
+            torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-5)

@@ -105,7 +105,7 @@ class RunKeeper(Callback):
             "epochs": self.recipe.training.epochs,
             "steps": module.total_steps,
             "seconds": round(self._seconds(), 1),
-            "pictures": module.total_steps * shown,
+            "pictures": self.recipe.training.epochs * len(self.order or ()) * shown,
         }
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -80,6 +80,7 @@ class HybridModule(pl.LightningModule):
         self.last_figures: dict[str, Tensor] = {}
         self.train_batches = 0
         self.validation: dict[str, float] = {}
+        self._averaged = 0  # the step that the average has seen last
         self._outputs: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._evaluated: HybridModel | None = None
         self._reestimated: tuple[int, HybridModel] | None = None  # of which step; no submodule
@@ -107,9 +108,10 @@ class HybridModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step; see :class:`hybridface.network.model.HybridStep`."""
-        seed = step_seed(self.recipe.seed, self.global_rank, self.global_step)
-        torch.manual_seed(seed)  # dropout and stochastic depth
-        generator = self._generator(batch, seed)
+        accumulate = self.recipe.training.accumulate
+        number = self.global_step * accumulate + batch_index % accumulate
+        torch.manual_seed(step_seed(self.recipe.seed, self.global_rank, number))  # dropout and such
+        generator = self._generator(batch, number)
         batch = batch.repeat(self.recipe.augment.views)
         with torch.autocast(self.device.type, enabled=False):
             images = augment(batch.images, self.recipe.augment.level, generator)
@@ -122,9 +124,10 @@ class HybridModule(pl.LightningModule):
         self.train_batches += 1
         return loss
 
-    def _generator(self, batch: Batch, seed: int) -> Generator:
+    def _generator(self, batch: Batch, number: int) -> Generator:
         """Return the source of what is drawn for a batch, the same however many processes."""
         processes = self.recipe.training.processes
+        seed = step_seed(self.recipe.seed, self.global_rank, number)
         if processes == 1:
             return Generator(self.device).manual_seed(seed ^ 1)
         labelled = len(batch.images) if batch.labelled is None else batch.labelled
@@ -135,13 +138,18 @@ class HybridModule(pl.LightningModule):
             rank=self.global_rank,
             processes=processes,
             own_seed=seed ^ 2,
-            seed=step_seed(self.recipe.seed, 0, self.global_step) ^ 1,
+            seed=step_seed(self.recipe.seed, 0, number) ^ 1,
         )
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the average."""
-        if self.ema is not None:
+        """Move the average, where the weights have moved."""
+        if self.ema is not None and self.global_step != self._averaged:
             self.ema.update(self.model, step=self.global_step)
+        self._averaged = self.global_step
+
+    def on_train_start(self) -> None:
+        """Begin where the checkpoint was written."""
+        self._averaged = self.global_step
 
     def on_train_epoch_start(self) -> None:
         """Validate after the last epoch, whatever ``validate_every``; start new averages."""

@@ -17,25 +17,22 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 
 from hybridface.config import Recipe
-from hybridface.data.batches import make_loader
 from hybridface.data.cache import Progress
 from hybridface.data.decoding import killed_workers_named
 from hybridface.data.identity import identify
-from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.errors import HybridFaceError, StoppedError, UsageError
 from hybridface.files import DISK_FULL, cannot_write
-from hybridface.network.backbones import check_backbone
-from hybridface.network.model import HybridModel, intact_is_supervised
-from hybridface.network.shared_batch_norm import check_batch_norm
-from hybridface.tasks import resolve_tasks, takes_shared_view
+from hybridface.tasks import resolve_tasks
 from hybridface.tasks.base import Task
+from hybridface.training.build import build_module, make_loaders
 from hybridface.training.callbacks import LossWatch, RunKeeper, TaskPictures
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
 from hybridface.training.finish import finish_run
 from hybridface.training.launch import train_in_processes
-from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
+from hybridface.training.module import HybridModule
 from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined
+from hybridface.training.refusals import refuse_early
 from hybridface.training.runs import RunFolder, architecture, save_weights
 from hybridface.training.samples import first_batch
 from hybridface.training.stopping import Stopper
@@ -80,16 +77,13 @@ def train(
         HybridFaceError: Names what is wrong with the recipe, the data or the run folder.
     """
     recipe, tasks = resolve_tasks(recipe)
-    if not any(task.supervised for task in tasks):
-        raise UsageError("tasks: none of them is supervised; add one, such as expression")
-    _refuse_early(recipe, tasks)
+    refuse_early(recipe, tasks)
     folder = RunFolder(recipe.run)
     if has_to_start_others(recipe.training):
         folder.check(recipe, resume=resume)
-        with folder.locked():
-            result = _finished(folder, resume=resume)
-        if result is not None:
-            return TrainedRun(folder.path, result)
+        if resume and folder.result.exists():
+            with folder.locked():
+                return TrainedRun(folder.path, _finished(folder))
         _prepare(recipe, tasks, progress)  # what is wrong with the data is said here, once
         train_in_processes(recipe, resume=resume, show_progress=show_progress)
         return TrainedRun(folder.path, folder.read_result())
@@ -99,8 +93,9 @@ def train(
         def take_folder() -> tuple[bool, dict[str, Any] | None]:
             held.enter_context(folder.locked())
             folder.check(recipe, resume=resume)
-            finished = _finished(folder, resume=resume)
-            return resume and folder.checkpoint.exists(), finished
+            if resume and folder.result.exists():
+                return False, _finished(folder)
+            return resume and folder.checkpoint.exists(), None
 
         go_on, result = processes.first_does(take_folder)
         if result is not None:
@@ -116,59 +111,11 @@ def train(
         )
 
 
-def _finished(folder: RunFolder, *, resume: bool) -> dict[str, Any] | None:
+def _finished(folder: RunFolder) -> dict[str, Any]:
     """Return the result of a run that has ended, cleared of what a kill may have left."""
-    if not (resume and folder.result.exists()):
-        return None
     folder.remove_unfinished()
     folder.checkpoint.unlink(missing_ok=True)
     return folder.read_result()
-
-
-def _refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
-    """Refuse what can be refused before any picture is decoded."""
-    if recipe.training.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
-    check_backbone(recipe.backbone)
-    _refuse_unequal_shares(recipe)
-    for task in tasks:
-        if not task.supervised:
-            task.adopt(None, None, recipe.data.size)
-    if recipe.data.unlabelled and all(task.supervised for task in tasks):
-        raise UsageError(
-            "data.unlabelled: no task can learn from pictures without labels; add one, such as "
-            "puzzle or inpaint"
-        )
-    if recipe.data.unlabelled and recipe.augment.views > 1:
-        raise UsageError(
-            "augment.views: several views of a picture cannot go with data.unlabelled; take 1"
-        )
-    shared = [task.name for task in tasks if takes_shared_view(task)]
-    if recipe.augment.mixup and (shared or not intact_is_supervised(tasks)):
-        raise UsageError(
-            "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
-            f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
-        )
-
-
-def _refuse_unequal_shares(recipe: Recipe) -> None:
-    """Refuse batches and devices that the processes cannot share equally."""
-    training = recipe.training
-    shared = {"training.batch_size": training.batch_size}
-    if recipe.data.unlabelled:
-        shared["the pictures without labels of a step"] = recipe.unlabelled_a_step
-    for name, count in shared.items():
-        if count % training.processes:
-            raise UsageError(
-                f"{name}: {count} pictures cannot be shared equally by {training.processes} "
-                "processes (training.devices x training.nodes); take a multiple of that"
-            )
-    on_gpus = training.device != "cpu" and torch.cuda.is_available()
-    if on_gpus and training.devices > torch.cuda.device_count():
-        raise UsageError(
-            f"training.devices is {training.devices}, but PyTorch sees "
-            f"{torch.cuda.device_count()} CUDA devices here"
-        )
 
 
 def _prepare(recipe: Recipe, tasks: Sequence[Task], progress: Progress | None) -> PreparedData:
@@ -205,7 +152,7 @@ def _train(
     checkpoint = folder.checkpoint if go_on else None
     if checkpoint is not None:
         check_checkpoint(checkpoint, identity)
-    module, model = _build(recipe, tasks, data)
+    module, model = build_module(recipe, tasks, data)
 
     def open_folder() -> None:
         folder.open(recipe)
@@ -218,10 +165,8 @@ def _train(
     watchers = [LossWatch(keeper), keeper, pictures]
     watchers.append(Stopper(keeper) if processes.count == 1 else EndAtOnce())
     trainer = _trainer(recipe, folder, processes, watchers, show_progress)
-    loader = _training_loader(recipe, data, trainer)
-    keeper.order = loader.sampler
-    validation = make_loader(data, "val", _validation_order(data, trainer))
-    _fit(trainer, module, (loader, validation), folder, checkpoint)
+    keeper.order, training, validation = make_loaders(recipe, data, trainer)
+    _fit(trainer, module, (training, validation), folder, checkpoint)
     if not processes.first:
         return TrainedRun(folder.path, {})
     save_weights(module.evaluated_model(), folder.last)
@@ -265,55 +210,6 @@ def _fit(
         raise
 
 
-def _build(
-    recipe: Recipe, tasks: Sequence[Task], data: PreparedData
-) -> tuple[HybridModule, HybridModel]:
-    for task in tasks:
-        labels = None if task.label is None else data.labels[task.label]
-        ids = None if labels is None else torch.from_numpy(labels.ids[data.splits["train"]])
-        task.adopt(labels, ids, recipe.data.size)
-    torch.manual_seed(recipe.seed)
-    model = HybridModel(recipe.backbone, tasks, recipe.data.size)
-    model = model.to(memory_format=torch.channels_last)
-    if recipe.training.processes > 1:
-        check_batch_norm(model)
-    steps = recipe.training.epochs * len(_order(recipe, data))
-
-    def intact() -> Any:
-        pictures = make_loader(
-            data, "train", BatchOrder(len(data.splits["train"]), 64, seed=recipe.seed)
-        )
-        return (batch for batch, _ in zip(pictures, range(REESTIMATION_BATCHES), strict=False))
-
-    return HybridModule(recipe, model, tasks, steps, intact), model
-
-
-def _training_loader(recipe: Recipe, data: PreparedData, trainer: pl.Trainer) -> Any:
-    order = _order(recipe, data, trainer.global_rank, trainer.world_size)
-    pin = trainer.strategy.root_device.type == "cuda"
-    if data.unlabelled is None:
-        return make_loader(data, "train", order, pin=pin)
-    mixed = MixedOrder(order, len(data.unlabelled), recipe.unlabelled_a_step)
-    return make_loader(data, "train", mixed, pin=pin)
-
-
-def _validation_order(data: PreparedData, trainer: pl.Trainer) -> BatchOrder:
-    rank, world = trainer.global_rank, trainer.world_size
-    return BatchOrder(len(data.splits["val"]), 256, seed=None, rank=rank, world=world)
-
-
-def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) -> BatchOrder:
-    """Return the order of the labelled training rows for one process."""
-    rows = data.splits["train"]
-    classes = None
-    if recipe.training.sampling == "balanced":
-        classes = next(iter(data.labels.values())).ids[rows]
-    return BatchOrder(
-        len(rows), recipe.training.batch_size, seed=recipe.seed, rank=rank, world=world,
-        classes=classes,
-    )  # fmt: skip
-
-
 def _trainer(
     recipe: Recipe,
     folder: RunFolder,
@@ -324,12 +220,14 @@ def _trainer(
     training = recipe.training
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     callbacks = [*keepers, *([TQDMProgressBar(refresh_rate=10)] if show_progress else [])]
+    plugins: list[Any] = [CheckpointFile()]
     several: dict[str, Any] = {}
     if processes.count > 1:
         # The step itself keeps the buffers equal; a task of the user's own may use no more than a
         # part of its head.
         strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
-        several = {"strategy": strategy, "plugins": [processes.environment]}
+        several = {"strategy": strategy}
+        plugins.append(processes.environment)
     return pl.Trainer(
         accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[training.device],
         devices=training.devices,
@@ -338,11 +236,12 @@ def _trainer(
         max_epochs=training.epochs,
         precision=training.precision,
         gradient_clip_val=training.clip,
+        accumulate_grad_batches=training.accumulate,
         check_val_every_n_epoch=training.validate_every,
         logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
         log_every_n_steps=1_000_000_000,
         callbacks=callbacks,
-        plugins=[CheckpointFile()],
+        plugins=plugins,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=show_progress,

@@ -1,0 +1,78 @@
+"""From a recipe and its data to what Lightning trains: module and loaders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from hybridface.config import Recipe
+from hybridface.data.batches import Batch, make_loader
+from hybridface.data.orders import BatchOrder, MixedOrder
+from hybridface.data.prepare import PreparedData
+from hybridface.data.workers import WorkerLoader
+from hybridface.network.model import HybridModel
+from hybridface.network.shared_batch_norm import check_batch_norm
+from hybridface.tasks.base import Task
+from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
+
+
+def build_module(
+    recipe: Recipe, tasks: Sequence[Task], data: PreparedData
+) -> tuple[HybridModule, HybridModel]:
+    """Make the model of a recipe, with random weights or ImageNet's, and what trains it.
+
+    Args:
+        recipe: The recipe.
+        tasks: Its tasks; they meet the data here.
+        data: Its data.
+    """
+    for task in tasks:
+        labels = None if task.label is None else data.labels[task.label]
+        ids = None if labels is None else torch.from_numpy(labels.ids[data.splits["train"]])
+        task.adopt(labels, ids, recipe.data.size)
+    torch.manual_seed(recipe.seed)
+    model = HybridModel(recipe.backbone, tasks, recipe.data.size)
+    model = model.to(memory_format=torch.channels_last)
+    if recipe.training.processes > 1:
+        check_batch_norm(model)
+    batches = len(_order(recipe, data))
+    steps = recipe.training.epochs * math.ceil(batches / recipe.training.accumulate)
+
+    def intact() -> Any:
+        pictures = make_loader(
+            data, "train", BatchOrder(len(data.splits["train"]), 64, seed=recipe.seed)
+        )
+        return (batch for batch, _ in zip(pictures, range(REESTIMATION_BATCHES), strict=False))
+
+    return HybridModule(recipe, model, tasks, steps, intact), model
+
+
+def make_loaders(
+    recipe: Recipe, data: PreparedData, trainer: pl.Trainer
+) -> tuple[BatchOrder | MixedOrder, WorkerLoader[Batch], WorkerLoader[Batch]]:
+    """Return the order of this process's training batches, and their and the validation loader."""
+    rank, world = trainer.global_rank, trainer.world_size
+    pin = trainer.strategy.root_device.type == "cuda"
+    labelled = _order(recipe, data, rank, world)
+    order: BatchOrder | MixedOrder = labelled
+    if data.unlabelled is not None:
+        order = MixedOrder(labelled, len(data.unlabelled), recipe.unlabelled_a_step)
+    looked_at = BatchOrder(len(data.splits["val"]), 256, seed=None, rank=rank, world=world)
+    training = make_loader(data, "train", order, pin=pin)
+    return order, training, make_loader(data, "val", looked_at, pin=pin)
+
+
+def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) -> BatchOrder:
+    """Return the order of the labelled training rows for one process."""
+    rows = data.splits["train"]
+    classes = None
+    if recipe.training.sampling == "balanced":
+        classes = next(iter(data.labels.values())).ids[rows]
+    return BatchOrder(
+        len(rows), recipe.training.batch_size, seed=recipe.seed, rank=rank, world=world,
+        classes=classes,
+    )  # fmt: skip

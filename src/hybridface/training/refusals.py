@@ -1,0 +1,66 @@
+"""Recipes that cannot be trained, refused before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from hybridface.config import Recipe
+from hybridface.errors import UsageError
+from hybridface.network.backbones import check_backbone
+from hybridface.network.model import intact_is_supervised
+from hybridface.tasks import takes_shared_view
+from hybridface.tasks.base import Task
+
+
+def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse what can be refused before any picture is decoded.
+
+    Raises:
+        UsageError: Names the key, and what it could be.
+    """
+    if not any(task.supervised for task in tasks):
+        raise UsageError("tasks: none of them is supervised; add one, such as expression")
+    if recipe.training.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
+    check_backbone(recipe.backbone)
+    _refuse_unequal_shares(recipe)
+    for task in tasks:
+        if not task.supervised:
+            task.adopt(None, None, recipe.data.size)
+    if recipe.data.unlabelled and all(task.supervised for task in tasks):
+        raise UsageError(
+            "data.unlabelled: no task can learn from pictures without labels; add one, such as "
+            "puzzle or inpaint"
+        )
+    if recipe.data.unlabelled and recipe.augment.views > 1:
+        raise UsageError(
+            "augment.views: several views of a picture cannot go with data.unlabelled; take 1"
+        )
+    shared = [task.name for task in tasks if takes_shared_view(task)]
+    if recipe.augment.mixup and (shared or not intact_is_supervised(tasks)):
+        raise UsageError(
+            "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
+            f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
+        )
+
+
+def _refuse_unequal_shares(recipe: Recipe) -> None:
+    """Refuse batches and devices that the processes cannot share equally."""
+    training = recipe.training
+    shared = {"training.batch_size": training.batch_size}
+    if recipe.data.unlabelled:
+        shared["the pictures without labels of a step"] = recipe.unlabelled_a_step
+    for name, count in shared.items():
+        if count % training.processes:
+            raise UsageError(
+                f"{name}: {count} pictures cannot be shared equally by {training.processes} "
+                "processes (training.devices x training.nodes); take a multiple of that"
+            )
+    on_gpus = training.device != "cpu" and torch.cuda.is_available()
+    if on_gpus and training.devices > torch.cuda.device_count():
+        raise UsageError(
+            f"training.devices is {training.devices}, but PyTorch sees "
+            f"{torch.cuda.device_count()} CUDA devices here"
+        )

@@ -212,7 +212,7 @@ def test_all_end_when_stopped(number: signal.Signals, code: int, work: Path) -> 
         process.kill()
     assert process.returncode == code
     assert ("--resume" in said) == (number == signal.SIGTERM)
-    assert len(said.splitlines()) == 1
+    assert len(said.splitlines()) <= 1
     assert len(children) == PROCESSES
     assert not any(alive(child) for child in children)
     with RunFolder(recipe.run).locked():  # by nobody else

@@ -18,7 +18,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning.callbacks import Callback
 from torch import distributed as dist
 
-from hybridface.config import TrainingConfig
+from hybridface.config import Recipe, TrainingConfig
 from hybridface.errors import HybridFaceError, UsageError
 
 # How long one may wait for another; decoding a large data set for the first time takes its time.
@@ -161,6 +161,30 @@ def _check_machines(environment: ClusterEnvironment, training: TrainingConfig) -
 
 def _torchrun() -> ClusterEnvironment | None:
     return TorchElasticEnvironment() if TorchElasticEnvironment.detect() else None
+
+
+def refuse_unequal_shares(recipe: Recipe) -> None:
+    """Refuse batches and devices that the processes cannot share equally.
+
+    Raises:
+        UsageError: Says which.
+    """
+    training = recipe.training
+    shared = {"training.batch_size": training.batch_size}
+    if recipe.data.unlabelled:
+        shared["the pictures without labels of a step"] = recipe.unlabelled_a_step
+    for name, count in shared.items():
+        if count % training.processes:
+            raise UsageError(
+                f"{name}: {count} pictures cannot be shared equally by {training.processes} "
+                "processes (training.devices x training.nodes); take a multiple of that"
+            )
+    on_gpus = training.device != "cpu" and torch.cuda.is_available()
+    if on_gpus and training.devices > torch.cuda.device_count():
+        raise UsageError(
+            f"training.devices is {training.devices}, but PyTorch sees "
+            f"{torch.cuda.device_count()} CUDA devices here"
+        )
 
 
 class EndAtOnce(Callback):

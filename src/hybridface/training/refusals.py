@@ -12,6 +12,7 @@ from hybridface.network.backbones import check_backbone
 from hybridface.network.model import intact_is_supervised
 from hybridface.tasks import takes_shared_view
 from hybridface.tasks.base import Task
+from hybridface.training.processes import refuse_unequal_shares
 
 
 def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
@@ -25,7 +26,7 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     check_backbone(recipe.backbone)
-    _refuse_unequal_shares(recipe)
+    refuse_unequal_shares(recipe)
     for task in tasks:
         if not task.supervised:
             task.adopt(None, None, recipe.data.size)
@@ -43,24 +44,4 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         raise UsageError(
             "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
             f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
-        )
-
-
-def _refuse_unequal_shares(recipe: Recipe) -> None:
-    """Refuse batches and devices that the processes cannot share equally."""
-    training = recipe.training
-    shared = {"training.batch_size": training.batch_size}
-    if recipe.data.unlabelled:
-        shared["the pictures without labels of a step"] = recipe.unlabelled_a_step
-    for name, count in shared.items():
-        if count % training.processes:
-            raise UsageError(
-                f"{name}: {count} pictures cannot be shared equally by {training.processes} "
-                "processes (training.devices x training.nodes); take a multiple of that"
-            )
-    on_gpus = training.device != "cpu" and torch.cuda.is_available()
-    if on_gpus and training.devices > torch.cuda.device_count():
-        raise UsageError(
-            f"training.devices is {training.devices}, but PyTorch sees "
-            f"{torch.cuda.device_count()} CUDA devices here"
         )

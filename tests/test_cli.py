@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -315,9 +316,16 @@ def test_ctrl_c_says_so(call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatc
     assert (ran.returncode, ran.stderr) == (130, "hybridface: stopped\n")
 
 
-@pytest.mark.parametrize(("error", "shown"), [(OSError, False), (KeyError, True)])
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError(errno.ENOSPC, "full"), False),
+        (OSError(errno.EIO, "broken"), True),
+        (KeyError(), True),
+    ],
+)
 def test_a_thread_that_fails_on_a_full_disk_is_silent(
-    error: type[Exception], shown: bool, call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+    error: Exception, shown: bool, call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing() -> dict[str, Any]:
         thread = threading.Thread(target=raise_it)

@@ -6,13 +6,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from hybridface.errors import HybridFaceError
-from hybridface.files import CACHE_LIMIT_GIB
+from hybridface.files import CACHE_LIMIT_GIB, DISK_FULL
 
 app = typer.Typer(
     name="hybridface",
@@ -163,6 +164,9 @@ def study(
     results: Annotated[
         Path | None, typer.Option(help="Where the rows go; default as the study says.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the cells and about how long each takes.")
+    ] = False,
 ) -> None:
     """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
     from hybridface.study import Study, load_study
@@ -170,8 +174,19 @@ def study(
     config = load_study(study_file)
     if results is not None:
         config = config.model_copy(update={"results": results})
-    with training_extra():
-        Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True)).run()
+    with training_extra(), ExitStack() as held:
+        chosen = Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True))
+        if dry_run:
+            from hybridface.study.plan import describe, plan
+
+            print("\n".join(describe(plan(chosen), chosen.guessed, jobs)))
+            return
+        if sys.stdout.isatty():
+            from hybridface.study.live import LiveTable
+
+            table = held.enter_context(LiveTable())
+            chosen.say, chosen.show = table.say, table.show
+        chosen.run()
 
 
 @app.command()
@@ -290,7 +305,8 @@ def _say_result(folder: Path, result: dict[str, Any]) -> None:
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
     """Stay silent on what a full disk does to TensorBoard's thread: it is raised again outside."""
-    if not isinstance(failure.exc_value, OSError):
+    error = failure.exc_value
+    if not (isinstance(error, OSError) and error.errno in DISK_FULL):
         threading.__excepthook__(failure)
 
 

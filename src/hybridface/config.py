@@ -63,7 +63,8 @@ class DataConfig(Section):
         unlabelled_per_labelled: How many of them a step holds for each labelled picture.
         cache_limit_gib: Largest cache of decoded pictures that a data set may have, in GiB; one
             that would be larger, or larger than what the disk has free, is decoded by worker
-            processes in each epoch, with the same results. 0 caches nothing.
+            processes in each epoch, with the same results. One that is there
+            is used whatever its size; 0 uses none.
         workers: How many worker processes decode for each process that trains, where pictures
             are not cached; chosen from the cores where null, and 0 decodes in the process itself.
     """
@@ -121,8 +122,9 @@ class TrainingConfig(Section):
     Attributes:
         epochs: Passes over the labelled training rows.
         batch_size: Pictures a step, over all processes, before views are added.
-        accumulate: Batches whose gradients make one step of the optimizer; batch norm sees one at
-            a time. Steps are the optimizer's.
+        accumulate: Batches whose gradients, averaged, make one step of the optimizer, so that a
+            step needs the memory of one; batch norm sees one at a time. The last step of an epoch
+            may have fewer; their gradients count as much as in any other.
         learning_rate: Peak of the schedule.
         warmup: Part of all steps in which the learning rate rises from zero.
         final_learning_rate: Where the cosine ends, as a part of the peak.

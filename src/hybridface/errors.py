@@ -25,7 +25,7 @@ class UsageError(HybridFaceError):
 
 
 class StoppedError(HybridFaceError):
-    """A signal ended a training, which was saved first; the command line exits with 143."""
+    """A signal ended a training, which can be gone on with; the command line exits with 143."""
 
     exit_code = 128 + 15  # what a shell says of a process that SIGTERM ended
 

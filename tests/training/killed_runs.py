@@ -91,7 +91,7 @@ def run(order: dict[str, Any]) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     moments = Moments(order["at"], order["signals"], Path(order["moments"]))
-    moments.before(HybridModule, "training_step", "a step")
+    moments.before(HybridModule, "training_step", "a batch")
     moments.before(HybridModule, "on_train_batch_end", "an average")
     moments.before(HybridModule, "validation_step", "a validation")
     moments.before(RunKeeper, "_note", "an epoch's figures")

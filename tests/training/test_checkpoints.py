@@ -92,6 +92,26 @@ def test_a_hostile_checkpoint_is_refused_and_never_run(
     assert not bomb.mark.exists()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": "x"},
+        {"data": [1]},
+        {"data": {"a": 5}},
+        {"data": None},
+        {"place": None},
+        {"place": (1, "2")},
+        {"figures": {"loss": 1.0}},
+        {"batches": None},
+    ],
+)
+def test_a_checkpoint_of_odd_content_is_refused(
+    changes: dict[str, Any], broken_run: Path, tmp_path: Path
+) -> None:
+    error = refused(broken_run, tmp_path / "run", with_state(**changes))
+    assert "not a whole checkpoint of hybridface (its state)" in str(error)
+
+
 def test_other_tensors_are_no_checkpoint(tmp_path: Path) -> None:
     for content in ({"weight": torch.zeros(2)}, [1, 2], torch.zeros(3)):
         torch.save(content, tmp_path / "a.ckpt")

@@ -153,25 +153,27 @@ def place_of(moments: list[str], name: str, number: int) -> int:
     return [place for place, each in enumerate(moments) if each == name][number]
 
 
-# Of 12 steps in 3 epochs: where the signal comes, and how many are done when it is saved.
+# Of 27 batches and 15 steps in 3 epochs, each of four steps of two batches and one of a single
+# one: where the signal comes, and how many steps and batches are done when it is saved.
 STOPS = [
-    (signal.SIGTERM, "a step", 0, 1),
-    (signal.SIGINT, "an average", 6, 7),  # in the middle of a step and of an epoch
-    (signal.SIGTERM, "a validation", 0, 8),
-    (signal.SIGINT, "a step", 11, 12),  # the last one
-    pytest.param(signal.SIGINT, "a step", 5, 6, marks=pytest.mark.slow),
-    pytest.param(signal.SIGTERM, "a step", 7, 8, marks=pytest.mark.slow),
-    pytest.param(signal.SIGTERM, "half of .checkpoint.ckpt", 1, 8, marks=pytest.mark.slow),
-    pytest.param(signal.SIGINT, "a step", 9, 10, marks=pytest.mark.slow),
+    (signal.SIGTERM, "a batch", 0, 1, 2),
+    (signal.SIGINT, "an average", 6, 4, 8),  # in the middle of a step and of an epoch
+    (signal.SIGTERM, "a validation", 0, 10, 18),
+    (signal.SIGINT, "a batch", 26, 15, 27),  # the last one
+    pytest.param(signal.SIGINT, "a batch", 5, 3, 6, marks=pytest.mark.slow),
+    pytest.param(signal.SIGTERM, "a batch", 7, 4, 8, marks=pytest.mark.slow),
+    pytest.param(signal.SIGTERM, "half of .checkpoint.ckpt", 1, 10, 18, marks=pytest.mark.slow),
+    pytest.param(signal.SIGINT, "a batch", 9, 6, 11, marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize(("told", "name", "number", "done"), STOPS)
+@pytest.mark.parametrize(("told", "name", "number", "done", "batches"), STOPS)
 def test_a_run_that_is_told_to_stop_saves_that_very_step(
     told: signal.Signals,
     name: str,
     number: int,
     done: int,
+    batches: int,
     trainings: Trainings,
     unbroken: tuple[Path, list[str]],
     tmp_path: Path,
@@ -188,7 +190,7 @@ def test_a_run_that_is_told_to_stop_saves_that_very_step(
     assert checkpoint["global_step"] == done
     resumed = trainings.train(recipe, resume=True)
     assert resumed.code == 0, resumed.said
-    assert resumed.moments.count("a step") == moments.count("a step") - done
+    assert resumed.moments.count("a batch") == moments.count("a batch") - batches
     assert_same_run(whole, tmp_path / "run")
 
 
@@ -197,7 +199,7 @@ def test_a_second_ctrl_c_does_not_wait(
 ) -> None:
     whole, moments = unbroken
     recipe = write_recipe(tmp_path / "run.yaml", **EVERYTHING)
-    stopped = trainings.train(recipe, place_of(moments, "a step", 5), [signal.SIGINT] * 2)
+    stopped = trainings.train(recipe, place_of(moments, "a batch", 5), [signal.SIGINT] * 2)
     assert stopped.code == 130
     assert stopped.said == "hybridface: stopped without saving; go on with --resume\n"
     assert trainings.train(recipe, resume=True).code == 0

@@ -19,6 +19,7 @@ import pytest
 from hybridface import evaluate
 from hybridface.config import Recipe
 from hybridface.data.decoding import DecodedPictures
+from hybridface.data.workers import WorkerLoader
 from hybridface.errors import DataError, HybridFaceError
 from hybridface.training import train as train_module
 from hybridface.training.train import TrainedRun, train
@@ -134,13 +135,13 @@ def after_the_first_look(
     patch: pytest.MonkeyPatch, change: Callable[[DecodedPictures, np.ndarray], object]
 ) -> None:
     """Let something happen between the first look at the pictures and the training."""
-    go = train_module._build
+    go = train_module.build_module
 
     def build(recipe: Any, tasks: Any, data: Any) -> Any:
         change(data.images, data.splits["train"])
         return go(recipe, tasks, data)
 
-    patch.setattr(train_module, "_build", build)
+    patch.setattr(train_module, "build_module", build)
 
 
 def test_a_file_that_is_gone_ends_a_run_until_it_is_back(
@@ -206,3 +207,14 @@ def test_evaluation_decodes_too(
         for name in one:
             if name.endswith("probabilities"):
                 np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
+def test_workers_leave_signals_to_the_process_that_loads() -> None:
+    loader = WorkerLoader(range(100), range(100), 1)
+    items = iter(loader)
+    found = [next(items)]
+    [worker] = multiprocessing.active_children()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(worker.pid or 0, number)
+    assert [*found, *items] == list(range(100))
+    loader._iterator = None

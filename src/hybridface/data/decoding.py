@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,14 @@ from numpy.typing import NDArray
 
 from hybridface.data.cache import CHUNK, CachedPictures, Progress, locate_cache, open_cache, shrink
 from hybridface.data.source import Pictures, Pixels, Problem, Rows, Source, pixel_digest
+from hybridface.data.splits import Index
 from hybridface.errors import DataError, HybridFaceError
-from hybridface.files import CACHE_LIMIT_GIB, cache_folder, write_atomically
+from hybridface.files import CACHE_LIMIT_GIB, cache_folder, write_arrays
 
 FORMAT = 1
 GIB = 2**30
 MOST_WORKERS = 16
 
-Index = NDArray[np.int64]
 Found = list[bytes | Problem]
 
 
@@ -143,7 +142,8 @@ def open_pictures(
     outcome = _recall(kept, len(rows))
     if outcome is None:
         outcome = _outcome(_look_through(source, rows, workers, progress))
-        _keep(kept, *outcome)
+        with suppress(HybridFaceError):  # on a full disk it is looked through again next time
+            _keep(kept, *outcome)
     decoded, digests, problems = outcome
     pictures = DecodedPictures(source, rows, size, digests)
     return CachedPictures(pictures, decoded, digests, problems, kept.parent, fingerprint, why)
@@ -171,11 +171,13 @@ def needed_workers(workers: int, *pictures: Pictures) -> int:
 def _why_not_cached(source: Source, rows: Rows, size: int, limit_gib: float) -> str:
     """Say why a data set is not cached; empty where it is."""
     needed = len(rows) * size * size * 3
+    if limit_gib and locate_cache(source, rows, size)[0].exists():
+        return ""
     if needed > limit_gib * GIB:
         too_large = f"more than the limit of {limit_gib:g} GiB"
     else:
         free = _free_bytes(cache_folder())
-        if needed <= free or locate_cache(source, rows, size)[0].exists():
+        if needed <= free:
             return ""
         too_large = f"more than the {free / GIB:.3g} GiB that are free in {cache_folder()}"
     return (
@@ -257,9 +259,7 @@ def _keep(
         "problems": [[problem.where, problem.what] for problem in problems],
     }
     text = np.frombuffer(json.dumps(note).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, decoded=decoded, digests=digests, note=text)
-    write_atomically(file, buffer.getvalue())
+    write_arrays(file, {"decoded": decoded, "digests": digests, "note": text})
 
 
 def _recall(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar
@@ -54,6 +55,7 @@ class WorkerLoader(DataLoader[Item]):
             batch_size=None,
             num_workers=workers,
             collate_fn=_unchanged,
+            worker_init_fn=_leave_signals,
             pin_memory=pin and workers > 0,
             persistent_workers=workers > 0,
             # A forked worker shares what the process holds, memory-mapped pictures included.
@@ -71,6 +73,15 @@ class WorkerLoader(DataLoader[Item]):
                 self._iterator = None  # the workers end now, not when the error is forgotten
                 raise item
             yield item
+
+
+def _leave_signals(_: int) -> None:
+    """Ignore what is sent to the whole job: the process that loads decides what becomes of it.
+
+    Otherwise a worker would end before that one has saved. Workers end with it in any case.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unchanged(item: Item) -> Item:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,6 +25,7 @@ from hybridface.config import (
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder, write_atomically
 from hybridface.study.config import Cell, Content, StudyConfig
+from hybridface.study.progress import CellProgress, read_progress
 from hybridface.study.results import ResultStore
 from hybridface.tasks import resolve_tasks
 
@@ -55,6 +57,8 @@ class Study:
         overrides: ``key=value`` changes of the shared recipe.
         jobs: Cells that train at once.
         say: Called with a line for each thing that happens.
+        show: Called again and again with the cells that train, how far each is, and how many
+            wait.
     """
 
     def __init__(
@@ -63,13 +67,15 @@ class Study:
         overrides: Sequence[str] = (),
         jobs: int = 1,
         say: Callable[[str], None] = print,
+        show: Callable[[Sequence[tuple[Cell, CellProgress]], int], None] | None = None,
     ) -> None:
-        self.config, self.jobs, self.say = config, jobs, say
+        self.config, self.jobs, self.say, self.show = config, jobs, say, show
         self.shared: Content = override(config.recipe, overrides)
         self.folder = cache_folder() / "studies" / config.name
         self.store = ResultStore(config.results)
         self.best: dict[str, Content] = {}
         self.failed: list[str] = []
+        self.guessed: list[str] = []
         self.stop = threading.Event()
 
     def run(self) -> list[Content]:
@@ -100,9 +106,7 @@ class Study:
                 del waiting[name]
             self._write()
         # One queue, so that no process waits for the last cell of a seed.
-        self._train(
-            [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
-        )
+        self._train(self._arm_cells())
         self._write()
 
     def _check(self) -> None:
@@ -144,13 +148,33 @@ class Study:
             change = merge(change, lengthened)
         return self._build(arm, config.method, seed, change, {})
 
+    def planned_cells(self) -> list[Cell]:
+        """Return every cell, trials first, whether or not it is finished.
+
+        For a tuning group that is not finished its first trial stands for its best; ``guessed``
+        then names it.
+        """
+        cells: list[Cell] = []
+        self.guessed = []
+        for name, group in self.config.tuning.items():
+            trials = self.trials(name)
+            cells += trials
+            if all(self.finished(cell) for cell in trials):
+                self.best[name] = self._best_settings(name, trials)
+            else:
+                self.guessed.append(name)
+                self.best[name] = {"change": merge(group.base, group.trials[0])}
+        return cells + self._arm_cells()
+
+    def _arm_cells(self) -> list[Cell]:
+        return [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
+
     def rows(self) -> list[Content]:
         """Return the rows of the finished cells, seeds outermost."""
-        cells = [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
         return [
             self.store.rows[cell.key] | {"arm": cell.arm, "method": cell.method}
-            for cell in cells
-            if self._finished(cell)
+            for cell in self._arm_cells()
+            if self.finished(cell)
         ]
 
     def tuning_rows(self) -> list[Content]:
@@ -161,7 +185,7 @@ class Study:
                 continue  # its trials start from settings that are not known yet
             best = self.best.get(group, {}).get("settings")
             for cell in self.trials(group):
-                if self._finished(cell):
+                if self.finished(cell):
                     row = self.store.rows[cell.key]
                     kept = {name: row[name] for name in TRIAL_KEYS}
                     chosen = cell.settings == best
@@ -186,14 +210,15 @@ class Study:
         recipe = build_recipe(content, f"study {self.config.name}, arm {arm}")
         return Cell(arm, method, seed, resolve_tasks(recipe)[0], settings)
 
-    def _run_folder(self, cell: Cell) -> Path:
+    def folder_of(self, cell: Cell) -> Path:
+        """Return where a cell trains."""
         return self.folder / cell.key
 
-    def _finished(self, cell: Cell) -> bool:
+    def finished(self, cell: Cell) -> bool:
         """Say whether a cell has its row, taking it over from its run folder where that is new."""
         if cell.key in self.store.rows:
             return True
-        run = self._run_folder(cell)
+        run = self.folder_of(cell)
         if not (run / "result.json").exists():
             return False
         self.store.take(cell, run)
@@ -201,7 +226,7 @@ class Study:
 
     def _best_settings(self, group: str, cells: Sequence[Cell]) -> Content:
         """Return the settings of the trial of best validation accuracy; the first of equals."""
-        missing = [str(cell.settings) for cell in cells if not self._finished(cell)]
+        missing = [str(cell.settings) for cell in cells if not self.finished(cell)]
         if missing:
             raise HybridFaceError(
                 f"tuning group '{group}': {len(missing)} of {len(cells)} trials did not end, so "
@@ -214,7 +239,7 @@ class Study:
     def _train(self, cells: Sequence[Cell]) -> None:
         """Train the unfinished of some cells, ``jobs`` at once, each in a process of its own."""
         # Cells of one recipe are one cell, and must not write to its folder at once.
-        waiting = list({cell.key: cell for cell in cells if not self._finished(cell)}.values())
+        waiting = list({cell.key: cell for cell in cells if not self.finished(cell)}.values())
         running: list[tuple[Cell, subprocess.Popen[bytes], float]] = []
         try:
             while waiting or running:
@@ -222,6 +247,7 @@ class Study:
                     cell = waiting.pop(0)
                     running.append((cell, self._start(cell), time.monotonic()))
                     self.say(f"{cell.arm} seed {cell.seed}: started ({cell.key})")
+                self._show(running, len(waiting))
                 if self.stop.wait(POLL_SECONDS):
                     raise SystemExit(128 + signal.SIGTERM)
                 for entry in [entry for entry in running if entry[1].poll() is not None]:
@@ -234,8 +260,16 @@ class Study:
             for _, process, _ in running:  # each saves first
                 process.wait()
 
+    def _show(self, running: Sequence[tuple[Cell, Any, float]], waiting: int) -> None:
+        if self.show is None:
+            return
+        cells = [cell for cell, *_ in running]
+        epochs = [cell.recipe.training.epochs for cell in cells]
+        runs = [self.folder_of(cell) for cell in cells]
+        self.show(list(zip(cells, map(read_progress, runs, epochs), strict=True)), waiting)
+
     def _start(self, cell: Cell) -> subprocess.Popen[bytes]:
-        folder = self._run_folder(cell)
+        folder = self.folder_of(cell)
         recipe = folder.with_suffix(".yaml")
         content = merge(cell.recipe.model_dump(mode="json"), {"run": str(folder)})
         write_atomically(recipe, yaml.safe_dump(content, sort_keys=False))
@@ -245,8 +279,8 @@ class Study:
 
     def _ended(self, cell: Cell, code: int, seconds: float) -> None:
         name = f"{cell.arm} seed {cell.seed}"
-        if not self._finished(cell):
-            log = self._run_folder(cell).with_suffix(".log")
+        if not self.finished(cell):
+            log = self.folder_of(cell).with_suffix(".log")
             last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
             self.failed.append(f"{name}: {last} (see {log})")
             self.say(f"{name}: failed: {last}")

@@ -39,7 +39,7 @@ def build_module(
     model = model.to(memory_format=torch.channels_last)
     if recipe.training.processes > 1:
         check_batch_norm(model)
-    batches = len(_order(recipe, data))
+    batches = len(training_order(recipe, data))
     steps = recipe.training.epochs * math.ceil(batches / recipe.training.accumulate)
 
     def intact() -> Any:
@@ -57,22 +57,24 @@ def make_loaders(
     """Return the order of this process's training batches, and their and the validation loader."""
     rank, world = trainer.global_rank, trainer.world_size
     pin = trainer.strategy.root_device.type == "cuda"
-    labelled = _order(recipe, data, rank, world)
-    order: BatchOrder | MixedOrder = labelled
-    if data.unlabelled is not None:
-        order = MixedOrder(labelled, len(data.unlabelled), recipe.unlabelled_a_step)
+    order = training_order(recipe, data, rank, world)
     looked_at = BatchOrder(len(data.splits["val"]), 256, seed=None, rank=rank, world=world)
     training = make_loader(data, "train", order, pin=pin)
     return order, training, make_loader(data, "val", looked_at, pin=pin)
 
 
-def _order(recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1) -> BatchOrder:
-    """Return the order of the labelled training rows for one process."""
+def training_order(
+    recipe: Recipe, data: PreparedData, rank: int = 0, world: int = 1
+) -> BatchOrder | MixedOrder:
+    """Return the order of the training rows for one process of several."""
     rows = data.splits["train"]
     classes = None
     if recipe.training.sampling == "balanced":
         classes = next(iter(data.labels.values())).ids[rows]
-    return BatchOrder(
+    order = BatchOrder(
         len(rows), recipe.training.batch_size, seed=recipe.seed, rank=rank, world=world,
         classes=classes,
     )  # fmt: skip
+    if data.unlabelled is None:
+        return order
+    return MixedOrder(order, len(data.unlabelled), recipe.unlabelled_a_step)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor
 
 import hybridface
 from hybridface.data.identity import Identity, changes
@@ -80,7 +81,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{' and '.join(map(str, READABLE))}. Go on with the version that wrote it, or remove "
             "the file to train this run from its start"
         )
+    if found == FORMAT and not _is_whole(state):
+        raise DataError(f"{path}: not a whole checkpoint of hybridface (its state); {again}")
     return content
+
+
+def _is_whole(state: dict[str, Any]) -> bool:
+    """Say whether what this package keeps in a checkpoint is what it writes there."""
+    data, place, figures = (state.get(key) for key in ("data", "place", "figures"))
+    return (
+        isinstance(data, dict)
+        and all(isinstance(each, str) for each in (*data, *data.values()))
+        and isinstance(place, list | tuple)
+        and [type(each) for each in place] == [int, int]
+        and isinstance(figures, dict)
+        and all(isinstance(each, Tensor) for each in figures.values())
+        and isinstance(state.get("batches"), int)
+    )
 
 
 def check_checkpoint(path: Path, identity: Identity) -> None:

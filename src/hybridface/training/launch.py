@@ -22,7 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hybridface.config import Recipe, load_recipe
-from hybridface.errors import HybridFaceError, UsageError
+from hybridface.errors import HybridFaceError, StoppedError, UsageError
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # PyTorch would warn in every process that no parameter is unused, which is as it should be.
@@ -74,8 +74,9 @@ def train_in_processes(recipe: Recipe, *, resume: bool, show_progress: bool) -> 
         except SignalException as stop:
             if stop.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from stop
-            raise HybridFaceError(
-                f"{recipe.run}: training was told to stop; go on with it by --resume"
+            raise StoppedError(
+                f"{recipe.run}: training was told to stop; it goes on from its last checkpoint by "
+                "--resume"
             ) from stop
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -67,22 +67,30 @@ class Processes:
     def _agree(self, action: Callable[[], Any] | None) -> list[Any]:
         """Do something where there is something to do; return all results, in the order of ranks.
 
-        Whatever else than a ``HybridFaceError`` ends this process, and with it the others.
+        What fails in one process is raised in all.
         """
-        result, error = None, None
+        result: Any = None
+        error: Exception | None = None
         try:
             result = None if action is None else action()
-        except HybridFaceError as problem:
-            error = problem  # not to leave the others waiting
+        except Exception as problem:  # raised below, when the others know of it
+            error = problem
         if self.count == 1:
             every = [(result, error)]
         else:
             every = [(None, None)] * self.count
-            dist.all_gather_object(every, (result, error))
+            dist.all_gather_object(every, (result, _shareable(error)))
         errors = [each for _, each in every if each is not None]
         if errors:
             raise error or errors[0]
         return [each for each, _ in every]
+
+
+def _shareable(error: Exception | None) -> HybridFaceError | None:
+    """Return an error as the other processes are told of it."""
+    if error is None or isinstance(error, HybridFaceError):
+        return error
+    return HybridFaceError(f"another process failed: {type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -196,4 +204,5 @@ class EndAtOnce(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the handler back that Lightning has set."""
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with suppress(ValueError):  # only the main thread can be told of signals
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -26,6 +26,7 @@ class Stopper(Callback):
     def __init__(self, keeper: RunKeeper) -> None:
         self.keeper = keeper
         self.asked: int | None = None
+        self.interrupts = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the place of Lightning's handlers; Lightning sets back what was before its own."""
@@ -45,12 +46,13 @@ class Stopper(Callback):
         self._stop_if_asked(trainer, trainer.current_epoch + 1, 0)
 
     def _notice(self, number: int, frame: object) -> None:
-        if number == signal.SIGINT and self.asked == number:
+        self.interrupts += number == signal.SIGINT
+        if self.interrupts > 1:
             raise KeyboardInterrupt("stopped without saving; go on with --resume")
         self.asked = self.asked or number
 
     def _stop_if_asked(self, trainer: pl.Trainer, epoch: int, batch: int) -> None:
-        if not trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False):
+        if self.asked is None:
             return
         self.keeper.save(trainer, epoch, batch)
         by = "Ctrl-C" if self.asked == signal.SIGINT else "SIGTERM"

@@ -99,7 +99,7 @@ def train(
 
         go_on, result = processes.first_does(take_folder)
         if result is not None:
-            return TrainedRun(folder.path, result)
+            return TrainedRun(folder.path, result if processes.first else {})
         return _train(
             recipe,
             tasks,
@@ -118,6 +118,7 @@ def _finished(folder: RunFolder) -> dict[str, Any]:
     return folder.read_result()
 
 
+@killed_workers_named()
 def _prepare(recipe: Recipe, tasks: Sequence[Task], progress: Progress | None) -> PreparedData:
     columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
     processes = recipe.training.devices

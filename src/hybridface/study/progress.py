@@ -1,0 +1,49 @@
+"""How far a cell's training is, from what its run has written down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CellProgress:
+    """What a run has said of itself last.
+
+    Attributes:
+        epoch: Epochs that are done and written down, which is after each look at validation.
+        epochs: Epochs of the whole training.
+        seconds: What they took.
+        accuracy: Validation accuracy of the last of them; null before the first.
+    """
+
+    epoch: int
+    epochs: int
+    seconds: float = 0.0
+    accuracy: float | None = None
+
+    @property
+    def part(self) -> float:
+        """Return the part that is trained, from 0 to 1."""
+        return self.epoch / self.epochs
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return how long the rest takes at the same speed; null before the first epoch."""
+        return self.seconds * (self.epochs - self.epoch) / self.epoch if self.epoch else None
+
+
+def read_progress(run: Path, epochs: int) -> CellProgress:
+    """Read how far a run is; one that has written nothing down is at its start.
+
+    Args:
+        run: The run folder.
+        epochs: Epochs of the whole training.
+    """
+    try:
+        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+        accuracy = last["val"].get("accuracy")
+        return CellProgress(int(last["epoch"]), epochs, float(last["seconds"]), accuracy)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return CellProgress(0, epochs)

@@ -1,0 +1,59 @@
+"""How long a training takes on this machine, from a few of its batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from hybridface.config import Recipe
+from hybridface.data.batches import make_loader
+from hybridface.data.prepare import PreparedData
+from hybridface.tasks.base import Task
+from hybridface.training.build import build_module, training_order
+
+WARM_UP, TIMED = 2, 4
+
+
+def seconds_a_batch(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> float:
+    """Return the least seconds of a few training batches, with a step of the optimizer each.
+
+    The run is not touched, and nothing is kept of what is trained.
+
+    Args:
+        recipe: The recipe.
+        tasks: Its tasks.
+        data: Its data.
+    """
+    if recipe.training.threads is not None:
+        torch.set_num_threads(recipe.training.threads)
+    use_cuda = recipe.training.device != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if use_cuda else "cpu")
+    module, _ = build_module(recipe, tasks, data)
+    module.to(device).train()
+    optimizer = module.configure_optimizers()["optimizer"]
+    order = training_order(recipe, data)
+    batch = next(iter(make_loader(replace(data, workers=0), "train", order)))
+    batch = module.transfer_batch_to_device(batch, device, 0)
+    precision = torch.bfloat16 if recipe.training.precision == "bf16-mixed" else torch.float16
+    seconds = []
+    for _ in range(WARM_UP + TIMED):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        with torch.autocast(device.type, precision, enabled=recipe.training.precision != "32-true"):
+            loss = module.training_step(batch, 0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if module.ema is not None:
+            module.ema.update(module.model)
+        if use_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[WARM_UP:])
+
+
+def training_batches(recipe: Recipe, data: PreparedData) -> int:
+    """Return how many batches a whole training has."""
+    return recipe.training.epochs * len(training_order(recipe, data))

@@ -279,8 +279,11 @@ def test_the_limit_counts_the_whole_cache(faces: Path, hybridface_cache: Path) -
     source = open_source(f"folder:{faces}")
     rows = source.read()
     needed = len(rows) * SIZE**2 * 3 / 2**30
-    assert open_pictures(source, rows, SIZE, limit_gib=needed).note == ""
     assert "more than the limit" in open_pictures(source, rows, SIZE, limit_gib=needed * 0.99).note
+    assert open_pictures(source, rows, SIZE, limit_gib=needed).note == ""
+    # One that is there is used, unless none is to be.
+    assert open_pictures(source, rows, SIZE, limit_gib=needed * 0.99).note == ""
+    assert "more than the limit" in open_pictures(source, rows, SIZE, limit_gib=0).note
 
 
 @given(st.none() | st.integers(0, 256), st.integers(1, 300))

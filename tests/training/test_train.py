@@ -332,7 +332,7 @@ def test_accumulated_batches_train_like_one_of_their_size(
             run,
             data={"source": "drawn:120?pixels=32", "size": 32},
             backbone={"name": "test_convnext", "drop_path": 0.0, "zero_init_residual": False},
-            tasks={"puzzle": None, "inpaint": None},
+            tasks={"expression": {"dropout": 0.0}, "puzzle": None, "inpaint": None},
             training={"epochs": 2, "batch_size": size, "accumulate": accumulate, "ema": ema},
         )
         result = train(recipe).result

@@ -63,8 +63,8 @@ class DataConfig(Section):
         unlabelled_per_labelled: How many of them a step holds for each labelled picture.
         cache_limit_gib: Largest cache of decoded pictures that a data set may have, in GiB; one
             that would be larger, or larger than what the disk has free, is decoded by worker
-            processes in each epoch, with the same results. One that is there
-            is used whatever its size; 0 uses none.
+            processes in each epoch, with the same results. One that is there is used whatever its
+            size; 0 uses none.
         workers: How many worker processes decode for each process that trains, where pictures
             are not cached; chosen from the cores where null, and 0 decodes in the process itself.
     """
@@ -121,7 +121,7 @@ class TrainingConfig(Section):
 
     Attributes:
         epochs: Passes over the labelled training rows.
-        batch_size: Pictures a step, over all processes, before views are added.
+        batch_size: Pictures a batch, over all processes, before views are added.
         accumulate: Batches whose gradients, averaged, make one step of the optimizer, so that a
             step needs the memory of one; batch norm sees one at a time. The last step of an epoch
             may have fewer; their gradients count as much as in any other.
@@ -205,7 +205,7 @@ class Recipe(Section):
 
     @property
     def unlabelled_a_step(self) -> int:
-        """Return how many pictures without labels a step holds, if it holds any."""
+        """Return how many pictures without labels a batch holds, if it holds any."""
         return max(1, round(self.training.batch_size * self.data.unlabelled_per_labelled))
 
     def to_yaml(self) -> str:

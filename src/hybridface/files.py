@@ -87,9 +87,9 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         HybridFaceError: See :func:`write_atomically`.
     """
-    content = io.BytesIO()
     import numpy as np
 
+    content = io.BytesIO()
     np.savez(content, allow_pickle=False, **dict(arrays))
     write_atomically(path, content.getvalue())
 

@@ -171,8 +171,6 @@ def needed_workers(workers: int, *pictures: Pictures) -> int:
 def _why_not_cached(source: Source, rows: Rows, size: int, limit_gib: float) -> str:
     """Say why a data set is not cached; empty where it is."""
     needed = len(rows) * size * size * 3
-    if limit_gib and locate_cache(source, rows, size)[0].exists():
-        return ""
     if needed > limit_gib * GIB:
         too_large = f"more than the limit of {limit_gib:g} GiB"
     else:
@@ -180,6 +178,8 @@ def _why_not_cached(source: Source, rows: Rows, size: int, limit_gib: float) -> 
         if needed <= free:
             return ""
         too_large = f"more than the {free / GIB:.3g} GiB that are free in {cache_folder()}"
+    if limit_gib and locate_cache(source, rows, size)[0].exists():  # last, as it costs a look
+        return ""
     return (
         f"{source.kind}:{source.path}: not cached, as {len(rows)} pictures of {size} px need "
         f"{needed / GIB:.3g} GiB, {too_large}; they are decoded each time they are read"

@@ -177,3 +177,41 @@ def test_large_pictures_are_decoded_by_turns(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(DataError):
             images.decode(cut)
         assert (images.decode(content) == (255, 0, 0)).all()
+
+
+def test_a_box_inside_the_picture_is_cut_out() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    assert np.array_equal(images.crop(pixels, (4.4, 5.6, 24.4, 15.6)), pixels[6:16, 4:24])
+
+
+@given(
+    left=st.integers(-29, 29), top=st.integers(-19, 19),
+    width=st.integers(1, 30), height=st.integers(1, 20),
+)  # fmt: skip
+def test_a_box_beyond_the_picture_repeats_its_nearest_pixels(
+    left: int, top: int, width: int, height: int
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    right, bottom = left + width, top + height
+    if right <= 0 or bottom <= 0:
+        with pytest.raises(DataError, match="does not fit a picture of 30x20"):
+            images.crop(pixels, (left, top, right, bottom))
+        return
+    rows = np.arange(top, bottom).clip(0, 19)
+    columns = np.arange(left, right).clip(0, 29)
+    assert np.array_equal(
+        images.crop(pixels, (left, top, right, bottom)), pixels[np.ix_(rows, columns)]
+    )
+
+
+@pytest.mark.parametrize(
+    "box", [(5, 5, 5, 9), (9, 5, 5, 9), (-31, 0, 9, 9), (0, 0, 61, 9), (30, 0, 40, 9)]
+)
+def test_a_box_that_cannot_be_meant_is_refused(box: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="does not fit a picture of 30x20"):
+        images.crop(np.zeros((20, 30, 3), np.uint8), box)
+
+
+def test_a_box_of_no_numbers_is_refused() -> None:
+    with pytest.raises(DataError, match="expected four numbers"):
+        images.crop(np.zeros((20, 30, 3), np.uint8), (0, 0, float("inf"), 9))

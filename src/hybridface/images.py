@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
@@ -103,3 +104,39 @@ def resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return pixels
     image = Image.fromarray(pixels)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def crop(
+    pixels: NDArray[np.uint8], box: Sequence[float] | NDArray[np.floating]
+) -> NDArray[np.uint8]:
+    """Cut ``(H, W, 3)`` to a box; what lies outside the picture repeats its nearest pixels.
+
+    Args:
+        pixels: The picture.
+        box: Left, top, right and bottom in pixels, rounded to whole ones.
+
+    Returns:
+        ``(bottom - top, right - left, 3)``, a view where the box lies inside the picture.
+
+    Raises:
+        DataError: The box is empty, no number, or reaches farther outside than the picture is
+            large.
+    """
+    height, width = pixels.shape[:2]
+    try:
+        left, top, right, bottom = (round(float(edge)) for edge in box)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"box {list(box)}: expected four numbers of pixels") from error
+    within = -width <= left < right <= 2 * width and -height <= top < bottom <= 2 * height
+    if not within or left >= width or right <= 0 or top >= height or bottom <= 0:
+        raise DataError(
+            f"box {left}, {top}, {right}, {bottom} (left, top, right, bottom) does not fit a "
+            f"picture of {width}x{height} pixels"
+        )
+    inside = pixels[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    beyond = (
+        (max(-top, 0), max(bottom - height, 0)),
+        (max(-left, 0), max(right - width, 0)),
+        (0, 0),
+    )
+    return np.pad(inside, beyond, mode="edge") if any(map(any, beyond)) else inside

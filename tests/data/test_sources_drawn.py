@@ -118,3 +118,12 @@ def test_what_is_no_count_is_explained(path: str) -> None:
 def test_wrong_options_are_explained(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"option '{name}'"):
         open_source(f"drawn:8?{name}={value}")
+
+
+def test_pose_is_that_of_the_faces() -> None:
+    column = open_source("drawn:70?seed=3").read().numeric["pose"]
+    assert column.names == ("yaw", "pitch", "roll")
+    assert column.unit == "degrees"
+    expected = drawn_faces.face_labels(3, 0, 70).pose
+    np.testing.assert_allclose(column.values, expected, rtol=1e-6)
+    assert column.known().all()

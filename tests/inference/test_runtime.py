@@ -244,3 +244,19 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_batch_gives_empty_outputs(model: FaceModel) -> None:
     assert model(np.zeros((0, 3, SIZE, SIZE), np.float32))["expression"].shape == (0, 7)
+
+
+def test_columns_of_each_kind(tmp_path: Path) -> None:
+    tasks = {"expression": EXPRESSIONS, "pose": ("a", "b", "c"), "age": ("a", "b")}
+    metadata = metadata_of(tasks)
+    metadata["tasks"]["pose"] = {"kind": "pose", "unit": "degrees"}
+    metadata["tasks"]["age"] = {"kind": "regression", "unit": "years"}
+    model = FaceModel.load(write_model(tmp_path / "model.onnx", tasks, metadata=metadata))
+    assert model.tasks["expression"].columns == EXPRESSIONS
+    assert model.tasks["pose"].columns == ("yaw", "pitch", "roll")
+    assert model.tasks["age"] == ModelTask("regression", unit="years")
+    assert model.tasks["age"].columns == ("mean", "deviation")
+    outputs = model.predict(pictures_of(3))
+    assert {name: output.shape for name, output in outputs.items()} == {
+        "expression": (3, 7), "pose": (3, 3), "age": (3, 2)
+    }  # fmt: skip

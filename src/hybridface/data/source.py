@@ -82,13 +82,42 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class NumericLabels:
+    """One column of labels that are numbers, such as an age or the angles of a head.
+
+    A column ``pose`` has the parts ``yaw``, ``pitch`` and ``roll``, in degrees, with the signs of
+    :mod:`hybridface.data.drawn_faces`: positive yaw turns the nose to the right of the picture,
+    positive pitch turns it up, positive roll tilts the top of the head to the right. Each source
+    brings its own signs to these.
+
+    Attributes:
+        names: What the parts are called, K names.
+        values: ``(N, K)`` float32; NaN where a row has no such number.
+        unit: What they are counted in, such as ``degrees`` or ``years``.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    unit: str = ""
+
+    def known(self) -> NDArray[np.bool_]:
+        """Mark the rows that have at least one of the numbers."""
+        known: NDArray[np.bool_] = np.any(np.isfinite(self.values), axis=1)
+        return known
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a data set, before any picture is decoded.
 
     Attributes:
         keys: Name of each picture: its path relative to the root, or a row of a table.
         split: ``(N,)`` str, each of ``train``, ``val``, ``test`` or ``""`` (the layout says none).
-        labels: Label columns by name, as in ``expression``.
+        labels: Columns of class labels by name, as in ``expression``.
+        numeric: Columns of numbers by name, as in ``pose``; no name stands in both.
+        boxes: ``(N, 4)`` float32, the left, top, right and bottom of the face in pixels of the
+            upright picture, which is cut to it; parts that lie outside the picture are filled
+            with its nearest pixels. NaN for a row, or None for all, that is a face crop already.
         group: ``(N,)`` int64 id of the person (or clip) where the data set knows it, else None.
         problems: What was found and could not be used. One about a row that is kept, such as an
             unknown label, is named by the row's key.
@@ -101,6 +130,8 @@ class Rows:
     group: NDArray[np.int64] | None = None
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    numeric: dict[str, NumericLabels] = field(default_factory=dict)
+    boxes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -145,7 +176,10 @@ class Source(ABC):
             rows: What :meth:`read` gave.
             memory: A folder in which digests of unchanged files may be remembered.
         """
-        return digest_files(self.root, rows.keys, memory)
+        content = digest_files(self.root, rows.keys, memory)
+        if rows.boxes is None:
+            return content
+        return hashlib.sha256(content.encode() + rows.boxes.tobytes()).hexdigest()
 
     def decode(self, rows: Rows, index: Sequence[int]) -> list[Pixels | Problem]:
         """Decode some pictures, all held at full size; :meth:`decode_each` is for many.
@@ -155,7 +189,8 @@ class Source(ABC):
             index: Which rows.
 
         Returns:
-            For each of ``index`` its ``(H, W, 3)`` RGB pixels, or what is wrong with it.
+            For each of ``index`` its ``(H, W, 3)`` RGB pixels, cut to its box where the rows have
+            boxes, or what is wrong with it.
         """
         return self.decode_each(rows, index, lambda pixels: pixels)
 
@@ -180,6 +215,8 @@ class Source(ABC):
         def one(row: int) -> Made | Problem:
             try:
                 pixels = images.read(self.root / rows.keys[row])
+                if rows.boxes is not None and not np.isnan(rows.boxes[row]).any():
+                    pixels = images.crop(pixels, rows.boxes[row])
             except DataError as error:
                 what = str(error).removeprefix(f"{self.root / rows.keys[row]}: ")
                 return Problem(rows.keys[row], what)

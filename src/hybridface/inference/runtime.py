@@ -2,8 +2,10 @@
 
 A model is one ONNX file. Its input ``images`` takes float32 ``(B, 3, size, size)``, RGB in
 [0, 1]; mean and standard deviation are applied inside the graph. It has one output a task, named
-by the task, with ``(B, K)`` probabilities. What a user of the file must know stands as JSON in
-its metadata property ``hybridface``: the size, the tasks, and the class names in output order.
+by the task, ``(B, K)``: the probabilities of a classification's classes; yaw, pitch and roll of a
+pose in degrees; mean and standard deviation of a regression in its own unit. What a user of the
+file must know stands as JSON in its metadata property ``hybridface``: the size, the tasks with
+their kinds, and the class names in output order.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from hybridface.images import resize
 METADATA_KEY = "hybridface"
 MODEL_FILE = "model.onnx"
 FORMAT = 1
-KINDS = ("classification",)
+KINDS = ("classification", "pose", "regression")
+COLUMNS = {"pose": ("yaw", "pitch", "roll"), "regression": ("mean", "deviation")}
 FIXED = {"channels": "RGB", "range": [0, 1], "normalised_in_graph": True}
 FAR_OUTSIDE = 0.5
 
@@ -34,12 +37,20 @@ class ModelTask:
     """One output of a model.
 
     Attributes:
-        kind: What the output means; ``classification`` is one probability a class.
-        classes: Class names in the order of the output's columns.
+        kind: What the output means: ``classification``, one probability a class; ``pose``, yaw,
+            pitch and roll in degrees; ``regression``, a mean and a standard deviation.
+        classes: Class names in the order of the output's columns; none but for a classification.
+        unit: What the numbers of a regression are counted in, such as ``years``.
     """
 
     kind: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return what the columns of the output are called."""
+        return COLUMNS.get(self.kind, self.classes)
 
 
 class FaceModel:
@@ -97,7 +108,7 @@ class FaceModel:
             images: ``(B, 3, size, size)`` floating point, RGB in [0, 1].
 
         Returns:
-            For each task ``(B, K)`` float32 probabilities, columns in the order of its classes.
+            For each task ``(B, K)`` float32, with its :attr:`ModelTask.columns`.
 
         Raises:
             UsageError: The shape or type is another, or values lie far outside [0, 1].
@@ -130,7 +141,7 @@ class FaceModel:
             batch_size: How many pictures the model sees at once.
 
         Returns:
-            For each task ``(N, K)`` float32 probabilities, columns in the order of its classes.
+            For each task ``(N, K)`` float32, with its :attr:`ModelTask.columns`.
 
         Raises:
             UsageError: A picture has another shape or type, or ``batch_size`` is less than 1.
@@ -139,7 +150,7 @@ class FaceModel:
         if batch_size < 1:
             raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
         parts: dict[str, list[NDArray[np.float32]]] = {
-            name: [np.zeros((0, len(task.classes)), np.float32)]
+            name: [np.zeros((0, len(task.columns)), np.float32)]
             for name, task in self.tasks.items()
         }
         for block in self._blocks(pictures, batch_size):
@@ -259,11 +270,13 @@ def _read_tasks(metadata: dict[str, Any], path: Path) -> tuple[int, dict[str, Mo
         raise _unfit(path, f"'tasks' is {tasks!r}, expected at least one task by name")
     found = {}
     for name, task in tasks.items():
-        kind, classes = (
-            (task.get("kind"), task.get("classes")) if isinstance(task, dict) else (None, None)
-        )
+        about = task if isinstance(task, dict) else {}
+        kind, classes, unit = about.get("kind"), about.get("classes"), about.get("unit", "")
         if kind not in KINDS:
             raise _unfit(path, f"task '{name}' is of kind {kind!r}, known: {', '.join(KINDS)}")
+        if kind in COLUMNS:
+            found[name] = ModelTask(kind, unit=str(unit))
+            continue
         named = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
         if not named or not classes or len(set(classes)) != len(classes):
             raise _unfit(path, f"task '{name}' has classes {classes!r}, expected different names")
@@ -284,7 +297,7 @@ def _check_graph(session: Any, size: int, tasks: dict[str, ModelTask], path: Pat
         )
     outputs = {each.name: list(each.shape) for each in session.get_outputs()}
     for name, task in tasks.items():
-        shape, columns = outputs.get(name, []), len(task.classes)
+        shape, columns = outputs.get(name, []), len(task.columns)
         if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != columns):
             raise _unfit(
                 path,

@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from hybridface.data.source import Labels, Made, Pixels, Problem, Rows, Source, SourceOptions
+from hybridface.data.source import (
+    Labels,
+    Made,
+    NumericLabels,
+    Pixels,
+    Problem,
+    Rows,
+    Source,
+    SourceOptions,
+)
 from hybridface.errors import UsageError
 
 DEFAULT_COUNT = 2000
@@ -64,15 +73,18 @@ class Drawn(Source):
         seed = self.options.seed
         expression = np.empty(self.count, dtype=np.int64)
         identity = np.empty(self.count, dtype=np.int64)
+        pose = np.empty((self.count, 3), dtype=np.float32)
         for start in range(0, self.count, _BLOCK):  # all that is known of a face is 1 kB
             faces = face_labels(seed, start, min(_BLOCK, self.count - start))
             expression[start : start + _BLOCK] = faces.expression
             identity[start : start + _BLOCK] = faces.identity
+            pose[start : start + _BLOCK] = faces.pose
         return Rows(
             keys=[f"drawn-{seed}-{number:06d}" for number in range(self.count)],
             split=_SPLIT_OF_PERSON[identity % len(_SPLIT_OF_PERSON)],
             labels={"expression": Labels(tuple(EXPRESSIONS), expression)},
             group=identity,
+            numeric={"pose": NumericLabels(("yaw", "pitch", "roll"), pose, "degrees")},
         )
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridface.data.source import MISSING, Labels, Problem
 from hybridface.errors import DataError
@@ -42,6 +43,11 @@ def no_usable_row(path: Path, problems: Sequence[Problem]) -> str:
 def whole_number(cell: str) -> int | None:
     """Return the number that a cell of one to eight digits holds, else None."""
     return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) < 9 else None
+
+
+def numbered(values: Sequence[str]) -> NDArray[np.int64]:
+    """Return ``(N,)`` numbers that are equal for equal values, such as names of persons."""
+    return np.unique(np.array(values), return_inverse=True)[1].astype(np.int64)
 
 
 def is_missing(cell: str) -> bool:

@@ -100,7 +100,7 @@ class Adience(Source):
                 cells.append((name, user, age, gender, fold))
         if not cells:
             raise self.refuse(
-                no_usable_row(self.root, problems + tally.problems())
+                no_usable_row(self.root, problems + tally.problems(), "no picture")
                 if len(absent) < FOLDS
                 else describe_folder(self.root)
             )

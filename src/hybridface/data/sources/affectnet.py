@@ -101,7 +101,7 @@ class AffectNet(Source):
         else:
             raise self.refuse(describe_folder(self.root))
         if not faces.keys:
-            raise self.refuse(no_usable_row(self.root, problems + tally.problems()))
+            raise self.refuse(no_usable_row(self.root, problems + tally.problems(), "no picture"))
         return self._rows(faces, problems + tally.problems(), absent)
 
     def _read_table(

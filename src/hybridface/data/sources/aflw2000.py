@@ -123,7 +123,7 @@ class MatPoses(Source):
     def _nothing(self, problems: Sequence[Problem], beyond: NDArray[np.bool_]) -> str:
         if beyond.any():
             return f"{int(beyond.sum())} pictures with an angle beyond 99 degrees, and no other"
-        return no_usable_row(self.root, problems)
+        return no_usable_row(self.root, problems, "no picture")
 
 
 class Aflw2000(MatPoses):
@@ -190,7 +190,7 @@ class Poses300WLp(MatPoses):
                 elif name.lower().endswith(".jpg"):
                     tally.add(key(inside, folder, name), "not called NAME_NUMBER.jpg; left out")
         if not keys:
-            raise self.refuse(no_usable_row(self.root / inside, tally.problems()))
+            raise self.refuse(no_usable_row(self.root / inside, tally.problems(), "no picture"))
         absent = [name for name in folders if not is_folder(self.root / inside / name)]
         notes = [f"not there: {', '.join(absent)}"] if absent else []
         return keys, numbered(photos), notes
@@ -213,7 +213,9 @@ def _parse(path: Path, points: str) -> NDArray[np.float64]:
     pose = np.degrees(arrays[0][0, :3])
     if not np.isfinite(pose).all():
         raise DataError("holds angles that are no numbers")
-    known = arrays[1][:2] if points != "pt2d" else np.where(arrays[1][:2] < 0, np.nan, arrays[1][:2])
+    known = (
+        arrays[1][:2] if points != "pt2d" else np.where(arrays[1][:2] < 0, np.nan, arrays[1][:2])
+    )
     box = box_of(known)
     if np.isnan(box).any():
         raise DataError(f"holds fewer than two known points in {points}")

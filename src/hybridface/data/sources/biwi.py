@@ -80,7 +80,7 @@ class Biwi(Source):
             tally.add(keys[place], f"its file of the pose {what}; row left out")
         kept = [row for row in range(len(keys)) if row not in wrong]
         if not kept:
-            raise self.refuse(no_usable_row(self.root / inside, tally.problems()))
+            raise self.refuse(no_usable_row(self.root / inside, tally.problems(), "no picture"))
         sequence = np.array(sequences, dtype=np.int64)[kept]
         values = values[kept]
         flip = np.diag([1.0, -1.0, -1.0])

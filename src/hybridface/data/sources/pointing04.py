@@ -81,7 +81,7 @@ class Pointing04(Source):
             tally.add(keys[place], f"the file of its box {what}; row left out")
         kept = [row for row in range(len(keys)) if row not in wrong]
         if not kept:
-            raise self.refuse(no_usable_row(self.root / inside, tally.problems()))
+            raise self.refuse(no_usable_row(self.root / inside, tally.problems(), "no picture"))
         person, tilt, pan = np.array(found, dtype=np.int64)[kept].T
         pose = np.stack([-pan, tilt, np.full(len(kept), np.nan)], axis=1).astype(np.float32)
         return Rows(

@@ -34,10 +34,12 @@ def split_name(word: str) -> str | None:
     return _SPLITS.get(word.strip().casefold())
 
 
-def no_usable_row(path: Path, problems: Sequence[Problem]) -> str:
-    """Say for an error that nothing is left of a table, and why."""
+def no_usable_row(
+    path: Path, problems: Sequence[Problem], otherwise: str = "there is none below the first line"
+) -> str:
+    """Say for an error that nothing is left of a table or a folder, and why."""
     reasons = "; ".join(f"{problem.where}: {problem.what}" for problem in problems[:3])
-    return f"no usable row in {path} ({reasons or 'there is none below the first line'})"
+    return f"no usable row in {path} ({reasons or otherwise})"
 
 
 def whole_number(cell: str) -> int | None:

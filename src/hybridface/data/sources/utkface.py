@@ -42,7 +42,7 @@ class UtkFace(Source):
                 what = "its name is not AGE_GENDER_RACE_DATE.jpg, with gender 0 or 1, race 0 to 4"
                 tally.add(key(inside, name), f"{what}; left out")
         if not keys:
-            raise self.refuse(no_usable_row(self.root, tally.problems()))
+            raise self.refuse(no_usable_row(self.root, tally.problems(), "no picture"))
         age, gender, ethnicity = np.array(values, dtype=np.int64).T
         years = age.astype(np.float32)[:, None]
         return Rows(

@@ -114,9 +114,8 @@ def lfw_gender() -> Files:
             name = f"{person}_{picture:04d}.jpg"
             files[f"lfw/{person}/{name}"] = encode(10 * number + picture)
             lists[number % 2].append(name)
-    sets = [
-        f"3\n{people[3 * k]}\t2\n{people[3 * k + 1]}\t2\n{people[3 * k + 2]}\t2" for k in (0, 1)
-    ]
+    parts = people[:3], people[3:]
+    sets = ["\n".join(["3", *(f"{each}\t2" for each in part)]) for part in parts]
     return {
         "male_names.txt": "\n".join(lists[0]).encode(),
         "female_names.txt": ("\n".join(lists[1]) + "\r\n").encode(),

@@ -128,5 +128,5 @@ def test_tables_without_what_is_needed_are_explained(write_files: Write) -> None
     files["training.csv"] = AFFECTNET_HEADER.replace("expression", "label").encode() + b"\n"
     with pytest.raises(DataError, match="expected subDirectory_filePath, expression"):
         open_source(f"affectnet:{write_files(files)}").read()
-    with pytest.raises(DataError, match="expected: PATH/training.csv"):
+    with pytest.raises(DataError, match=r"expected: PATH/training\.csv"):
         open_source(f"affectnet:{write_files(files)}/Manually_Annotated_Images").read()

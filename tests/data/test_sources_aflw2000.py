@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(write_files: Write) -> None:
 
 def test_what_is_no_aflw2000_is_explained(write_files: Write) -> None:
     root = write_files({"x/picture.jpg": b""})
-    with pytest.raises(DataError, match="expected: PATH/imageNNNNN.jpg"):
+    with pytest.raises(DataError, match=r"expected: PATH/imageNNNNN\.jpg"):
         open_source(f"aflw2000:{root}").read()
     with pytest.raises(UsageError, match="option 'margin'"):
         open_source(f"aflw2000:{root}?margin=wide")
@@ -98,7 +98,10 @@ def test_300wlp_layout(write_files: Write) -> None:
     assert len(rows) == 12
     assert rows.notes == ["not there: IBUG, IBUG_Flip"]
     assert rows.problems == []
-    by_key = dict(zip(rows.keys, zip(rows.group, rows.numeric["pose"].values), strict=True))
+    by_key = {
+        key: (rows.group[place], rows.numeric["pose"].values[place])
+        for place, key in enumerate(rows.keys)
+    }
     group, pose = by_key["AFW/AFW_1051618982_1_1.jpg"]
     np.testing.assert_allclose(pose, [-31, 5, 4], atol=1e-4)
     mirrored_group, mirrored = by_key["AFW_Flip/AFW_1051618982_1_1.jpg"]

@@ -99,5 +99,5 @@ def test_what_is_no_celeba_is_explained(write_files: Write, text: bytes, message
     root = write_files(celeba() | {"list_attr_celeba.txt": text})
     with pytest.raises(DataError, match=message):
         open_source(f"celeba:{root}").read()
-    with pytest.raises(DataError, match="expected: PATH/list_attr_celeba.txt"):
+    with pytest.raises(DataError, match=r"expected: PATH/list_attr_celeba\.txt"):
         open_source(f"celeba:{root}/img_align_celeba").read()

@@ -53,8 +53,8 @@ def test_what_is_wrong_is_named(write_files: Write) -> None:
     assert len(rows) == 8
     said = {problem.where: problem.what for problem in rows.problems}
     assert said[f"{FIRST}.jpg"] == "the file of its box is missing; row left out"
-    assert said[f"{folder}00-90+0.jpg"].endswith("four whole numbers; row left out; 2 rows, this is "
-                                                  "the first")  # fmt: skip
+    twice = "four whole numbers; row left out; 2 rows, this is the first"
+    assert said[f"{folder}00-90+0.jpg"].endswith(twice)
     assert said[f"{folder}02+15-75.jpg"] == "the file of its box holds an empty box; row left out"
     assert said["HeadPoseImageDatabase/Person02/me.jpg"] == (
         "its name is not personPPSNN+TT-PP.jpg; left out"

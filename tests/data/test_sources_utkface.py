@@ -61,6 +61,5 @@ def test_real_utkface(shared_data: Callable[[str, str], Path]) -> None:
     assert 0 < age.min() < 3
     assert age.max() == 116
     assert np.bincount(rows.labels["gender"].ids).min() > 2000
-    assert all(
-        isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(0, 5001, 250))
-    )
+    some = source.decode(rows, range(0, 5001, 250))
+    assert {pixels.shape for pixels in some} == {(200, 200, 3)}

@@ -140,7 +140,8 @@ class AffectNet(Source):
         stems = [f"{folder}/annotations/{Path(name).stem}" for name in names]
         columns = []
         for end in ("exp", "val", "aro"):
-            values, wrong = read_each(self.root, [f"{stem}_{end}.npy" for stem in stems], _parse, 1)
+            files = [f"{stem}_{end}.npy" for stem in stems]
+            values, wrong = read_each(self.root, files, _parse, 1, memory=f"npy 1 {folder} {end}")
             columns.append(values[:, 0])
             for place, what in wrong.items():
                 tally.add(key(folder, "images", names[place]), f"its _{end}.npy {what}")

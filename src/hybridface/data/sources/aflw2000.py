@@ -67,7 +67,8 @@ class MatPoses(Source):
 
     ``Pose_Para`` starts with pitch, yaw and roll in radians; the yaw is negated, and pitch, roll
     and the order of the three are already those of :mod:`hybridface.rotations`. A negative point
-    of ``pt2d`` is an unknown one.
+    of ``pt2d`` is an unknown one. The box is made square by its longer side, where the literature
+    squeezes it into a square, so that faces keep their proportions.
 
     Attributes:
         sides: Parts of the width and height of the points' box that a margin of 1 adds at the
@@ -91,7 +92,10 @@ class MatPoses(Source):
         tally = Tally()
         keys, group, notes = self.names(tally)
         mats = [f"{name[:-4]}.mat" for name in keys]
-        values, wrong = read_each(self.root, mats, partial(_parse, points=self.options.points), 7)
+        points = self.options.points
+        values, wrong = read_each(
+            self.root, mats, partial(_parse, points=points), 7, memory=f"mat 1 {points}"
+        )
         for place, what in wrong.items():
             tally.add(keys[place], f"its .mat file {what}; row left out")
         angles = values[:, [1, 0, 2]] * (-1, 1, 1)
@@ -131,8 +135,7 @@ class Aflw2000(MatPoses):
 
     The margin and its default are those of Hopenet (Ruiz, Chong and Rehg 2018, arXiv:1710.00925)
     on this data set: the box of the points grows by twice the margin of its width at both sides
-    and of its height at the top, and by 0.6 of it at the bottom. The literature then squeezes the
-    box into a square; here it is made square by its longer side.
+    and of its height at the top, and by 0.6 of it at the bottom.
 
     Nothing names the person. Neighbours in number can show one, so blocks of 50 numbers are the
     groups that stay on one side of a cut.
@@ -213,9 +216,9 @@ def _parse(path: Path, points: str) -> NDArray[np.float64]:
     pose = np.degrees(arrays[0][0, :3])
     if not np.isfinite(pose).all():
         raise DataError("holds angles that are no numbers")
-    known = (
-        arrays[1][:2] if points != "pt2d" else np.where(arrays[1][:2] < 0, np.nan, arrays[1][:2])
-    )
+    known = arrays[1][:2]
+    if points == "pt2d":
+        known[:, np.any(known < 0, axis=0)] = np.nan
     box = box_of(known)
     if np.isnan(box).any():
         raise DataError(f"holds fewer than two known points in {points}")

@@ -75,7 +75,7 @@ class Biwi(Source):
         inside = first_folder(self, ("", "hpdb", "faces_0"), _SEQUENCE.fullmatch)
         keys, sequences, cameras, notes = self._frames(inside, tally)
         poses = [f"{name[: -len('_rgb.png')]}_pose.txt" for name in keys]
-        values, wrong = read_each(self.root, poses, _parse, 12)
+        values, wrong = read_each(self.root, poses, _parse, 12, memory="biwi 1")
         for place, what in wrong.items():
             tally.add(keys[place], f"its file of the pose {what}; row left out")
         kept = [row for row in range(len(keys)) if row not in wrong]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hybridface.data.source import (
@@ -81,7 +82,7 @@ class Drawn(Source):
             expression[start : start + _BLOCK] = faces.expression
             identity[start : start + _BLOCK] = faces.identity
             # The drawing's angles are of another order (nod, turn, tilt) than a label's.
-            rows = np.array(rotation(faces.pose))[..., 0]
+            rows: NDArray[np.float32] = np.array(rotation(faces.pose))[..., 0]
             pose[start : start + _BLOCK] = to_angles(np.moveaxis(rows, -1, 0))
         return Rows(
             keys=[f"drawn-{seed}-{number:06d}" for number in range(self.count)],

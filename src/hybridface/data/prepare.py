@@ -14,7 +14,7 @@ from hybridface.data.cache import CachedPictures, Progress
 from hybridface.data.decoding import choose_workers, needed_workers, open_pictures
 from hybridface.data.source import MISSING, SPLITS, Labels, Pictures, Problem, Rows, as_text
 from hybridface.data.sources import open_source
-from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked
+from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked, official_folds
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
 from hybridface.errors import DataError, UsageError
 
@@ -173,8 +173,12 @@ def _split_rows(
                 f"data.folds.test: fold {folds.test} does not exist, the {folds.count} folds are "
                 f"numbered from 0 to {folds.count - 1}"
             )
-        assigned = assign_folds(balance, rows.group, folds.count, folds.seed)
+        if folds.official:
+            assigned = official_folds(config.source, rows.folds, folds.count)
+        else:
+            assigned = assign_folds(balance, rows.group, folds.count, folds.seed)
         split = np.where(assigned == folds.test, "test", "train").astype("U5")
+        split[assigned < 0] = ""
     rest = split == "train"
     split[~usable] = ""
     if not (split == "val").any():

@@ -96,7 +96,7 @@ def test_findings_fail_where_asked(split: Path, tmp_path: Path) -> None:
     assert run(f"folder:{split}", cache=cache).returncode == 0
     ran = run(f"folder:{split}", "--strict", cache=cache)
     assert ran.returncode == 1
-    assert "1 groups of equal pictures across splits" in ran.stdout
+    assert "1 group of equal pictures across splits" in ran.stdout
     assert "equal: train/sad/leak.png (train), test/sad/0.png (test)" in ran.stdout
     (split / "train/sad/leak.png").unlink()
     ran = run(f"folder:{split}", "--strict", cache=cache)

@@ -52,7 +52,7 @@ def test_the_page_shows_counts_and_copies(checked: Checked, tmp_path: Path) -> N
     assert page.count("<img ") == 2
     assert "copy.png" in page
     assert "broken.png" in page
-    assert "groups of equal pictures across splits" in page
+    assert "1 group of equal pictures across splits" in page
     assert "<b>" not in page
     for part in ("expression", "yaw", "Brightness", "Persons"):
         assert part in page

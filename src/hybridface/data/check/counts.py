@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybridface.data.check.looks import Looks
 from hybridface.data.check.similar import FLAT
-from hybridface.data.source import MISSING, SPLITS, NumericLabels, Problem, Rows
+from hybridface.data.source import MISSING, SPLITS, NumericLabels, Problem, Rows, as_text
 
 NO_SPLIT = "none"
 MOST_NAMES = 20
@@ -125,7 +125,7 @@ def count_looks(rows: Rows, looks: Looks) -> Counts:
         "contrast": describe(looks.contrast[seen]),
         "showing_nothing": {
             "count": len(nothing),
-            "first": [rows.keys[row] for row in nothing[:MOST_NAMES].tolist()],
+            "first": [as_text(rows.keys[row]) for row in nothing[:MOST_NAMES].tolist()],
         },
     }
 

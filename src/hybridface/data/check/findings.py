@@ -101,18 +101,22 @@ def findings(result: dict[str, Any]) -> list[str]:
     for each in result["data"]:
         where = f"{each['source']}: " if several else ""
         counts = (
-            (each["broken_files"]["count"], "pictures that cannot be decoded"),
-            (each["problems"]["count"], "rows or files that the data set names and are not usable"),
-            (each["persons_across_splits"] or 0, "persons in several splits"),
+            (each["broken_files"]["count"], "picture{s} that cannot be decoded"),
+            (each["problems"]["count"], "row{s} or file{s} that the source names as not usable"),
+            (each["persons_across_splits"] or 0, "person{s} in several splits"),
             *_across(each["duplicates"], "across_splits", "across splits"),
         )
-        said += [f"{where}{count:,} {what}" for count, what in counts if count]
+        said += [f"{where}{_counted(count, what)}" for count, what in counts if count]
     shared = _across(result["duplicates"], "across_sources", "across the data sets")
-    return said + [f"{count:,} {what}" for count, what in shared if count]
+    return said + [_counted(count, what) for count, what in shared if count]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what.format(s='' if count == 1 else 's')}"
 
 
 def _across(duplicates: dict[str, Any], key: str, where: str) -> list[tuple[int, str]]:
     return [
-        (duplicates["exact"][key], f"groups of equal pictures {where}"),
-        (duplicates["near"][key], f"groups of nearly equal pictures {where}"),
+        (duplicates["exact"][key], f"group{{s}} of equal pictures {where}"),
+        (duplicates["near"][key], f"group{{s}} of nearly equal pictures {where}"),
     ]

@@ -263,6 +263,48 @@ def data_sheet(
     print(f"{out}: {shown} pictures; pictures of data sets are not to be published")
 
 
+@data_app.command("check")
+def data_check(
+    data: Annotated[list[str], typer.Argument(metavar="KIND:PATH...", help="Data sets.")],
+    *,
+    as_json: Json = False,
+    out: Annotated[
+        Path | None, typer.Option(help="A page to write too, as in check.html; needs [train].")
+    ] = None,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="No pictures on the page, nor their names.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where something is to be mended.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look through data sets: labels, broken files, duplicates, persons across splits, sizes."""
+    from hybridface.data.check.findings import check_data
+
+    if out is not None:
+        with training_extra():
+            from hybridface.report.data_page import write_data_page
+    decoding, comparing = (
+        None if quiet else decoding_progress(what)
+        for what in ("decoding pictures", "comparing pictures")
+    )
+    checked = check_data(data, decoding, comparing)
+    if out is not None:
+        write_data_page(checked, out, pictures=not no_pictures)
+    if as_json:
+        import json
+
+        print(json.dumps(checked.result))
+    else:
+        from hybridface.data.check.text import print_check
+
+        print_check(checked.result)
+        if out is not None:
+            print(f"page: {out}")
+    raise typer.Exit(1 if strict and checked.result["findings"] else 0)
+
+
 @app.command()
 def config(
     recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],
@@ -292,13 +334,13 @@ class training_extra:  # noqa: N801
             ) from error
 
 
-def decoding_progress() -> Callable[[int, int], None]:
+def decoding_progress(what: str = "decoding pictures") -> Callable[[int, int], None]:
     """Return a progress callback that writes to the terminal, if there is one."""
 
     def show(done: int, total: int) -> None:
         if sys.stderr.isatty():
             end = "\n" if done == total else ""
-            print(f"\rdecoding pictures: {done}/{total}", end=end, file=sys.stderr, flush=True)
+            print(f"\r{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
 
     return show
 

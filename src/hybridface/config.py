@@ -56,6 +56,9 @@ class DataConfig(Section):
         validation: Part of the training rows that becomes validation where the source has none.
         fraction: Part of the training labels of each class that is used.
         seed: Decides validation and fraction; the run's own seed where null.
+        keep_together: ``near_duplicates`` lets no cut that the recipe makes (``folds``,
+            ``validation``) part pictures that are equal or nearly equal, as
+            ``hybridface data check`` finds them; persons stay whole in any case.
         drop_duplicates: Drop training pictures that stand in validation or test, and validation
             pictures that stand in test.
         problems: ``skip`` rows that cannot be used and name them, or ``refuse`` the data set.
@@ -78,6 +81,7 @@ class DataConfig(Section):
     validation: float = Field(0.1, gt=0, lt=1)
     fraction: float = Field(1.0, gt=0, le=1)
     seed: int | None = Field(None, ge=0, lt=2**63)
+    keep_together: Literal["near_duplicates"] | None = None
     drop_duplicates: bool = True
     problems: Literal["skip", "refuse"] = "skip"
     unlabelled: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hybridface.config import DataConfig
 from hybridface.data.cache import CachedPictures, Progress
+from hybridface.data.check.together import with_near_duplicates
 from hybridface.data.decoding import choose_workers, needed_workers, open_pictures
 from hybridface.data.source import MISSING, SPLITS, Labels, Pictures, Problem, Rows, as_text
 from hybridface.data.sources import open_source
@@ -105,6 +106,8 @@ def prepare_data(
                 f"{config.source} has no label column '{column}'; "
                 f"it has: {', '.join(rows.labels) or 'none'}"
             )
+    if config.keep_together == "near_duplicates":
+        rows = with_near_duplicates(source, rows, progress)
     workers = choose_workers(config.workers, processes)
     pictures = open_pictures(
         source, rows, config.size, progress, limit_gib=config.cache_limit_gib, workers=workers

@@ -300,7 +300,10 @@ def _say_result(folder: Path, result: dict[str, Any]) -> None:
                 f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
                 f"{figures['count']} pictures"
             )
-    print(f"model: {folder / 'model.onnx'}")
+    if result["label"] is None:
+        print(f"no supervised task, so no model.onnx; start from it: backbone.checkpoint={folder}")
+    else:
+        print(f"model: {folder / 'model.onnx'}")
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:

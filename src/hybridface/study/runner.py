@@ -25,7 +25,7 @@ from hybridface.config import (
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder, write_atomically
 from hybridface.study.config import Cell, Content, StudyConfig
-from hybridface.study.progress import CellProgress, read_progress
+from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.results import ResultStore
 from hybridface.tasks import resolve_tasks
 
@@ -207,8 +207,11 @@ class Study:
         content.pop("run", None)
         if arm.startswith(TUNING):  # a trial is judged on validation alone
             content = merge(content, {"training": {"test": False}})
-        recipe = build_recipe(content, f"study {self.config.name}, arm {arm}")
-        return Cell(arm, method, seed, resolve_tasks(recipe)[0], settings)
+        where = f"study {self.config.name}, arm {arm}"
+        recipe, tasks = resolve_tasks(build_recipe(content, where))
+        if not any(task.supervised for task in tasks):
+            raise UsageError(f"{where}: none of its tasks is supervised, so nothing is compared")
+        return Cell(arm, method, seed, recipe, settings)
 
     def folder_of(self, cell: Cell) -> Path:
         """Return where a cell trains."""
@@ -264,9 +267,8 @@ class Study:
         if self.show is None:
             return
         cells = [cell for cell, *_ in running]
-        epochs = [cell.recipe.training.epochs for cell in cells]
-        runs = [self.folder_of(cell) for cell in cells]
-        self.show(list(zip(cells, map(read_progress, runs, epochs), strict=True)), waiting)
+        progress = [cell_progress(self.folder_of(cell), cell.recipe) for cell in cells]
+        self.show(list(zip(cells, progress, strict=True)), waiting)
 
     def _start(self, cell: Cell) -> subprocess.Popen[bytes]:
         folder = self.folder_of(cell)

@@ -39,6 +39,7 @@ class PreparedData:
         unlabelled: Pictures that only the self-supervised tasks learn from.
         fingerprint: Equal for equal content of all pictures of the source.
         workers: How many processes read batches for this one; 0 where all pictures are cached.
+        groups: ``(N,)`` id of the person of each row of the source, where it knows them.
     """
 
     spec: str
@@ -53,6 +54,7 @@ class PreparedData:
     unlabelled: UnlabelledPictures | None = None
     fingerprint: str = ""
     workers: int = 0
+    groups: Index | None = None
 
     def report(self) -> dict[str, Any]:
         """Return what a run's report says of its data, ready for JSON."""
@@ -147,6 +149,7 @@ def prepare_data(
         unlabelled=unlabelled_pictures,
         fingerprint=pictures.fingerprint,
         workers=needed_workers(workers, pictures.images, *others),
+        groups=rows.group,
     )
 
 

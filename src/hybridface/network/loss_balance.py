@@ -44,8 +44,9 @@ class LossBalance(nn.Module):
         first: float = config.weight
         if config.final_weight is None:
             return first
+        last: float = config.final_weight
         done = min(1.0, progress / self.until(name))
-        return first + (config.final_weight - first) * done
+        return first + (last - first) * done
 
     def until(self, name: str) -> float:
         """Return the part of the run in which a task is trained."""

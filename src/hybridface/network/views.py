@@ -183,7 +183,7 @@ def passes_a_picture(tasks: Sequence[Task], size: int, *, labelled: bool = True)
         labelled: Whether the picture is of the labelled data set; the others are not shown intact.
     """
     first = intact_is_seen(tasks) if labelled else shared_is_dealt(tasks)
-    return float(first) + sum(
-        part_of_steps(task) * task.config.part * (task.view_side(size) / size) ** 2
-        for task in own_views(tasks)
-    )
+    passes = float(first)
+    for task in own_views(tasks):
+        passes += part_of_steps(task) * task.config.part * (task.view_side(size) / size) ** 2
+    return passes

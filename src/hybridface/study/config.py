@@ -37,12 +37,16 @@ class ArmConfig(Section):
         change: Recipe keys in which it differs from the study's recipe.
         tuned: Tuning groups whose best settings it takes, laid over one another in order.
         stretch: Factor of the schedule's length, after tuning.
+        arm: What its rows and the page call it; its key where null. Arms of one name are one
+            method under several conditions, such as fractions or initialisations, which the page
+            keeps apart.
     """
 
     method: str
     change: Content = Field(default_factory=dict)
     tuned: tuple[str, ...] = ()
     stretch: float = Field(1.0, gt=0)
+    arm: str | None = None
 
 
 class TuningGroup(Section):
@@ -88,6 +92,10 @@ class StudyConfig(Section):
     tuning: dict[str, TuningGroup] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
+
+    def row_name(self, arm: str) -> str:
+        """Return what the rows of an arm call it."""
+        return self.arms[arm].arm or arm
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,9 @@ def picture_tasks(
             continue
         images = shrink(intact, task)
         view = task.make_view(images, batch, generator)
-        seen = View(images if view.images is None else view.images, view.target)
-        output = task.answer(model.heads[task.name], model.features(seen.images), view.target)
-        shown: dict[str, Any] = task.picture(images, seen, output)
+        seen = images if view.images is None else view.images
+        output = task.answer(model.heads[task.name], model.features(seen), view.target)
+        shown: dict[str, Any] = task.picture(images, View(seen, view.target), output)
         for caption, images in shown.items():
             pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
             pixels = pixels.permute(0, 2, 3, 1).contiguous()

@@ -60,10 +60,10 @@ def make_views(
 def _own_view(task: Task, images: Tensor, batch: Batch, generator: Generator, copies: int) -> View:
     """Let a task make its view of the pictures that its options leave it, at their size."""
     rows = rows_of_view(task, batch, copies)
-    images = shrink(images if rows is None else images[rows.to(images.device)], task)
     if rows is None:
-        return task.make_view(images, batch, generator)
-    batch = batch.rows(rows.to(batch.images.device))
+        return task.make_view(shrink(images, task), batch, generator)
+    images = images[rows.to(images.device)].contiguous(memory_format=torch.channels_last)
+    images, batch = shrink(images, task), batch.rows(rows.to(batch.images.device))
     if not isinstance(generator, draws.SharedGenerator):
         return task.make_view(images, batch, generator)
     of_part = generator.of_part(_part(task), FEWEST)
@@ -75,8 +75,9 @@ def _own_view(task: Task, images: Tensor, batch: Batch, generator: Generator, co
 def shrink(images: Tensor, task: Task) -> Tensor:
     """Return pictures ``(B, 3, H, W)`` at the size at which a task sees them."""
     side = task.view_side(images.shape[-1])
-    if side != images.shape[-1]:
-        images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    if side == images.shape[-1]:
+        return images
+    images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
     return images.contiguous(memory_format=torch.channels_last)
 
 

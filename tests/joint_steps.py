@@ -78,6 +78,10 @@ HYBRID = {
     "puzzle": {"grid": 2},
     "inpaint": {"decoder_channels": 8},
 }
+CHEAPER = HYBRID | {
+    "puzzle": {"grid": 2, "part": 0.5, "view_size": 16},
+    "inpaint": {"decoder_channels": 8, "part": 0.5, "every": 2, "until": 0.8, "final_weight": 0.2},
+}
 CASES = {
     "hybrid": Case(HYBRID),
     "joined": Case(HYBRID, {"batch_norm": "joined"}),
@@ -88,6 +92,9 @@ CASES = {
     "two copies": Case(HYBRID, {"copies": 2}),
     "mixed copies": Case(HYBRID, {"copies": 2, "mixup": 0.5}),
     "unlabelled": Case(HYBRID, {"mixup": 0.5}, unlabelled=4),
+    "cheaper": Case(CHEAPER),
+    "cheaper copies": Case(CHEAPER, {"copies": 2}),
+    "cheaper unlabelled": Case(CHEAPER, unlabelled=8),
     "votes": Case({"expression": {"dropout": 0.0, "label_smoothing": 0.1}}, votes=True),
     "plain": Case({"plain": {}}),
     "one side": Case(HYBRID, labels=(0, 1, 2, 0, *[MISSING] * 4)),

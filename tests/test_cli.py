@@ -108,7 +108,6 @@ WRONG_NAMES = {
     "tasks.puzle={}": "unknown task 'puzle': did you mean 'puzzle'",
     "tasks.puzzle.gird=3": "did you mean 'grid'",
     "tasks.puzzle.grid=3": "the nearest that fit are 30 and 33",
-    "tasks.expression=null": "none of them is supervised",
     "tasks.expression.label=mood": "no label column 'mood'; it has: expression",
     "data.source=drwn:100": "unknown kind of data 'drwn': did you mean 'drawn'",
     "data.source=drawn:100?sed=1": "did you mean 'seed'",

@@ -164,6 +164,13 @@ def study(
     results: Annotated[
         Path | None, typer.Option(help="Where the rows go; default as the study says.")
     ] = None,
+    *,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Train on a Ray cluster: local, auto, or its address; extra [ray]."),
+    ] = None,
+    cell_cpus: Annotated[float, typer.Option(min=0, help="CPUs of a cell on the cluster.")] = 1,
+    cell_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a cell on the cluster.")] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the cells and about how long each takes.")
     ] = False,
@@ -186,6 +193,10 @@ def study(
 
             table = held.enter_context(LiveTable())
             chosen.say, chosen.show = table.say, table.show
+        if ray is not None:
+            from hybridface.study.ray_cluster import RayCluster
+
+            chosen.cluster = held.enter_context(RayCluster(ray, cell_cpus, cell_gpus))
         chosen.run()
 
 
@@ -356,7 +367,10 @@ def _say_result(folder: Path, result: dict[str, Any]) -> None:
                 f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
                 f"{figures['count']} pictures"
             )
-    print(f"model: {folder / 'model.onnx'}")
+    if result["label"] is None:
+        print(f"no supervised task, so no model.onnx; start from it: backbone.checkpoint={folder}")
+    else:
+        print(f"model: {folder / 'model.onnx'}")
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:

@@ -54,6 +54,8 @@ class DataConfig(Section):
         size: Side of the pictures the model sees, in pixels.
         folds: Cut the test split from all rows; without it the source's own splits are used.
         validation: Part of the training rows that becomes validation where the source has none.
+        test_part: Part of the source's validation rows that becomes the test split, where the
+            source has none; the same rows for every seed, and equal pictures on one side.
         fraction: Part of the training labels of each class that is used.
         seed: Decides validation and fraction; the run's own seed where null.
         keep_together: ``near_duplicates`` lets no cut that the recipe makes (``folds``,
@@ -79,6 +81,7 @@ class DataConfig(Section):
     size: int = Field(48, ge=16, le=1024)
     folds: FoldConfig | None = None
     validation: float = Field(0.1, gt=0, lt=1)
+    test_part: float = Field(0.0, ge=0, lt=1)
     fraction: float = Field(1.0, gt=0, le=1)
     seed: int | None = Field(None, ge=0, lt=2**63)
     keep_together: Literal["near_duplicates"] | None = None
@@ -100,12 +103,16 @@ class BackboneConfig(Section):
         zero_init_residual: Let every residual block of random weights start as the identity, by a
             zero scale in its last batch norm (Goyal et al. 2017, arXiv:1706.02677).
         drop_path: Stochastic depth rate.
+        checkpoint: Weights that it starts from, in place of ``init``: a run folder, for its best
+            weights, or a safetensors file of a run. Heads start anew. To go on with a run is
+            another thing, ``--resume``.
     """
 
     name: str = "efficientnet_b0"
     init: Literal["random", "imagenet"] = "random"
     zero_init_residual: bool = True
     drop_path: float = Field(0.0, ge=0, lt=1)
+    checkpoint: Path | None = None
 
 
 class AugmentConfig(Section):
@@ -152,6 +159,8 @@ class TrainingConfig(Section):
             first supervised task equally often, in an epoch of the same length.
         validate_every: Epochs between two looks at the validation split.
         select: Validation metric that chooses the best checkpoint; the loss where ``nll``.
+        measure_training_rows: Whether to look at the intact training rows too, in evaluation mode,
+            each time the validation split is looked at: how far over-fitting goes.
         test: Whether to read the test split, once, at the end; off where settings are tried out.
         checkpoint_minutes: Least time between two resumable checkpoints.
         threads: CPU threads of the process; PyTorch's own choice where null. Several trainings on
@@ -180,6 +189,7 @@ class TrainingConfig(Section):
     sampling: Literal["natural", "balanced"] = "natural"
     validate_every: int = Field(1, ge=1)
     select: Literal["accuracy", "mean_class_accuracy", "nll"] = "accuracy"
+    measure_training_rows: bool = False
     test: bool = True
     checkpoint_minutes: float = Field(1.0, ge=0)
     threads: int | None = Field(None, ge=1)
@@ -193,13 +203,32 @@ class TrainingConfig(Section):
         return self.devices * self.nodes
 
 
+class PretrainConfig(Section):
+    """A first stage, in which the backbone learns from the training pictures without their labels.
+
+    The tasks of the recipe start from its backbone, the average of its weights where there is
+    one. All else is as the recipe says; the pictures are those of the training split alone.
+
+    Attributes:
+        epochs: Its passes over the training rows.
+        tasks: Its self-supervised tasks, as in ``tasks``; those of the recipe where null.
+        learning_rate: Peak of its schedule; that of ``training`` where null.
+    """
+
+    epochs: int = Field(60, ge=1)
+    tasks: dict[str, dict[str, Any]] | None = None
+    learning_rate: float | None = Field(None, gt=0)
+
+
 class Recipe(Section):
     """A training run.
 
     Attributes:
         run: The run folder.
         seed: Decides weights, order, augmentation, what the self-supervised tasks deal.
-        tasks: Options of each task by its name; a task of another name says its ``type``.
+        tasks: Options of each task by its name; a task of another name says its ``type``. Without
+            a supervised one the run gives weights to start from, and no model for use.
+        pretrain: A first stage without labels; none where null.
     """
 
     run: Path = Path("runs/train")
@@ -209,6 +238,7 @@ class Recipe(Section):
     augment: AugmentConfig = AugmentConfig()
     tasks: dict[str, dict[str, Any]] = Field(min_length=1)
     training: TrainingConfig = TrainingConfig()
+    pretrain: PretrainConfig | None = None
 
     @property
     def unlabelled_a_step(self) -> int:

@@ -71,6 +71,34 @@ class SharedGenerator(Generator):
                 return torch.cat(parts).to(self.device)
         raise ValueError(f"{count} pictures are no whole blocks of a batch of {self.blocks}")
 
+    def of_part(self, part: float, fewest: int) -> SharedGenerator:
+        """Return a generator for a part of each block, which goes on from where this one is.
+
+        Of the numbers of its own, this one must then be set to where that one ends.
+
+        Args:
+            part: The part, above 0 and up to 1.
+            fewest: See :func:`part_of`.
+        """
+        blocks = [part_of(block, part, fewest) for block in self.blocks]
+        other = SharedGenerator(
+            self.device, blocks, rank=self.rank, processes=self.processes, own_seed=0, seed=0
+        )
+        other.together = self.together  # the very same, so that no number comes twice
+        other.set_state(self.get_state())
+        return other
+
+
+def part_of(size: int, part: float, fewest: int) -> int:
+    """Return how many of so many pictures a part is, rounded.
+
+    Args:
+        size: How many pictures there are.
+        part: The part, above 0 and up to 1.
+        fewest: Least number of pictures, where there are so many.
+    """
+    return min(size, max(fewest, round(size * part)))
+
 
 def rand(*shape: int, generator: Generator, pictures: int = 0) -> Tensor:
     """Return uniform numbers in [0, 1), as :func:`torch.rand`; on the generator's device.

@@ -281,3 +281,36 @@ def test_the_source_is_left_alone(faces: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in faces.rglob("*")}
     prepare(f"folder:{faces}")
     assert {path: path.stat().st_mtime_ns for path in faces.rglob("*")} == before
+
+
+def test_a_test_split_is_cut_from_validation_with_equal_pictures_together(
+    tmp_path: Path, write_picture: Write
+) -> None:
+    """FER2013's held-out pictures hold each other's copies; half of them chooses, half reports."""
+    folder = tmp_path / "twins"
+    for number in range(24):
+        write_picture(folder / "train" / ("happy", "sad")[number % 2] / f"{number}.png", number)
+    for number in range(30):  # each picture stands there twice
+        for twin in "ab":
+            path = folder / "val" / ("happy", "sad")[number % 2] / f"{number}{twin}.png"
+            write_picture(path, 1000 + number)
+    halves = [prepare(f"folder:{folder}", test_part=0.5, seed=seed) for seed in (0, 1)]
+    for data in halves:
+        val, test = names(data, "val"), names(data, "test")
+        assert len(val) == len(test) == 30
+        assert all(key[:-5] + twin + ".png" in val for key in val for twin in "ab")
+        assert all(key.startswith("val/") for key in val | test)
+        assert not data.validation_duplicates
+        assert len(data.splits["train"]) == 24
+    assert names(halves[0], "test") == names(halves[1], "test")  # of whatever seed
+
+
+@pytest.mark.parametrize("folds", [None, {"count": 3}])
+def test_a_second_test_split_is_refused(
+    folds: dict[str, int] | None, faces: Path, flat: Path
+) -> None:
+    source = f"folder:{flat if folds else faces}"
+    with pytest.raises(UsageError, match=r"test_part: folder.* has a test split already"):
+        prepare(source, test_part=0.5, folds=folds)
+    with pytest.raises(UsageError, match=r"no validation split to cut it from"):
+        prepare(f"folder:{flat}", test_part=0.5)

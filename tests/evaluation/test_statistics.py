@@ -9,10 +9,9 @@ import pytest
 from scipy import stats
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.bootstrap import paired_bootstrap, paired_class_bootstrap
 from hybridface.evaluation.statistics import (
     mcnemar_exact,
-    paired_bootstrap,
-    paired_class_bootstrap,
     paired_difference,
     smallest_detectable,
     t_interval,
@@ -224,3 +223,25 @@ def test_class_bootstrap_refuses_what_is_not_paired() -> None:
         paired_class_bootstrap(right, right[:2], np.zeros(3, dtype=np.int64))
     with pytest.raises(HybridFaceError, match="true classes"):
         paired_class_bootstrap(right, right, np.zeros(2, dtype=np.int64))
+
+
+def test_a_bootstrap_by_person_draws_persons_with_all_their_pictures() -> None:
+    random = np.random.default_rng(5)
+    persons = random.integers(0, 12, 200)
+    right = random.random((2, 200)) < random.random(12)[persons] * np.array([[1.0], [0.7]])
+    interval = paired_bootstrap([right[0]], [right[1]], draws=4000, groups=[persons])
+    difference = right[0].astype(float) - right[1]
+    drawn = []
+    for _ in range(4000):
+        chosen = random.integers(0, 12, 12)
+        pictures = np.concatenate([np.flatnonzero(persons == person) for person in chosen])
+        drawn.append(difference[pictures].mean())
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert interval.mean == pytest.approx(difference.mean())
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.01)
+    alone = [np.arange(200)]
+    by_picture = paired_bootstrap([right[0]], [right[1]])
+    each = paired_bootstrap([right[0]], [right[1]], groups=alone)
+    assert (each.low, each.high) == pytest.approx((by_picture.low, by_picture.high), abs=0.01)
+    with pytest.raises(HybridFaceError, match="the person of every picture"):
+        paired_bootstrap([right[0]], [right[1]], groups=[persons[:9]])

@@ -16,9 +16,9 @@ from hybridface.network.model import (
     HybridStep,
     batch_norms,
     frozen_running_statistics,
-    make_views,
     reestimate_batch_norm,
 )
+from hybridface.network.views import make_views
 from hybridface.tasks.base import Features, Task
 from tiny_runs import BACKBONE, labelled_batch, tiny_model
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridface.evaluation.statistics import Interval, paired_bootstrap, paired_difference
+from hybridface.evaluation.bootstrap import paired_bootstrap
+from hybridface.evaluation.statistics import Interval, paired_difference
 from hybridface.report.analysis import (
     Claim,
     claim,

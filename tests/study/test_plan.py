@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from hybridface.cli import app
 from hybridface.study import load_study
 from hybridface.study.plan import describe, plan
-from hybridface.study.progress import CellProgress, read_progress
+from hybridface.study.progress import CellProgress, cell_progress, read_progress
 from hybridface.study.runner import Study
 from study.conftest import Stub, StudyFile
 from study.helpers import rate
+from tiny_runs import tiny_recipe
 
 
 @pytest.fixture
@@ -110,3 +111,29 @@ def test_progress_is_that_of_the_last_line(tmp_path: Path) -> None:
     assert progress.part == 0.25
     assert progress.seconds_left == 12.0
     assert CellProgress(0, 8).seconds_left is None
+
+
+def test_a_first_stage_counts_in_the_progress(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, training={"epochs": 6}, pretrain={"epochs": 2})
+    assert cell_progress(tmp_path, recipe) == CellProgress(0, 8)
+    (tmp_path / "pretrain").mkdir()
+    for place, epochs, accuracy in (
+        (tmp_path / "pretrain", 2, {}),
+        (tmp_path, 3, {"accuracy": 0.3}),
+    ):
+        line = {"epoch": epochs, "seconds": 1.0 * epochs, "val": accuracy}
+        (place / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    assert cell_progress(tmp_path, recipe) == CellProgress(5, 8, 5.0, 0.3)
+
+
+def test_both_stages_are_timed(stub: Stub, second_a_batch: list[str]) -> None:
+    pretrain = {"epochs": 2, "tasks": {"rotation": {}}}
+    plain = {"method": "supervised", "tuned": ["supervised"]}
+    arms = {
+        "supervised": plain,
+        "puzzle_own": plain | {"change": {"tasks": {"puzzle": None}, "pretrain": pretrain}},
+    }
+    planned = plan(stub(arms=arms, seeds=[0]))
+    alone, both = (each.seconds for each in planned[-2:])
+    assert both == 2 * alone
+    assert "Rotation" in second_a_batch

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from hybridface.config import Recipe
 from hybridface.errors import UsageError
 from hybridface.study import Study, StudyConfig, load_study
 from hybridface.study.config import TRAINING_VERSION, Cell
-from hybridface.tasks import build_tasks
+from hybridface.tasks import build_tasks, resolve_tasks
+from hybridface.training.refusals import refuse_early
 from study.conftest import StubbedStudy
 from study.helpers import study_content
 
@@ -136,3 +138,60 @@ def test_a_wrong_arm_is_refused_before_anything_is_trained(
     with pytest.raises(UsageError, match=said):
         study.run()
     assert study.started == []
+
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
+METHODS = {
+    "supervised", "supervised_stretched", "supervised_two_views", "puzzle", "inpaint_pixel",
+    "inpaint_perceptual", "puzzle+inpaint", "drloc", "rotation", "pretrain_finetune",
+    "pretrain_cotrain",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_the_studies_that_come_along_can_be_trained(file: Path, hybridface_cache: Path) -> None:
+    config = load_study(file)
+    assert config.name == file.stem
+    cells = Study(config.model_copy(update={"results": hybridface_cache / "rows.json"}))
+    planned = cells.planned_cells()
+    assert len({cell.key for cell in planned}) == len(planned)
+    for cell in planned:
+        refuse_early(*resolve_tasks(cell.recipe))
+    assert {arm.method for arm in config.arms.values()} <= METHODS
+    assert file.stem == "rafdb-20" or len(file.read_text().splitlines()) <= 40
+
+
+def test_the_cells_of_the_study_that_was_run_keep_their_keys(hybridface_cache: Path) -> None:
+    config = load_study(ROOT / "configs" / "studies" / "rafdb-20.yaml")
+    stored = ROOT / config.results
+    planned = Study(config.model_copy(update={"results": stored})).planned_cells()
+    rows = json.loads(stored.read_text())
+    assert len(rows) >= 6
+    assert {row["cell"] for row in rows} <= {cell.key for cell in planned}
+
+
+def test_first_stages_are_in_the_key_but_for_defaults(tmp_path: Path) -> None:
+    study = study_content(tmp_path / "a.json")
+    both = ["tasks.puzzle.grid=2", "pretrain.epochs=3"]
+    own = key(study, *both)
+    assert own != key(study, both[0])
+    assert own == key(study, *both, "pretrain.tasks={puzzle: {grid: 2}}")
+    assert own == key(study, *both, "pretrain.tasks={puzzle: {grid: 2, part: 1.0}}")
+    assert own != key(study, *both, "pretrain.tasks={puzzle: {grid: 2, part: 0.5}}")
+    assert key(study, "training.measure_training_rows=true") == key(study)
+
+
+def test_an_arm_without_labels_is_refused(stub: Stub) -> None:
+    change = {"tasks": {"expression": None, "puzzle": {"grid": 2}}}
+    with pytest.raises(UsageError, match="none of its tasks is supervised"):
+        stub(arms={"puzzle_own": {"change": change}}).run()
+
+
+def test_arms_of_one_name_are_one_method_under_several_conditions(stub: Stub) -> None:
+    few = {"method": "supervised", "arm": "supervised", "change": {"data": {"fraction": 0.5}}}
+    study = stub(arms={"supervised_few": few}, seeds=[0])
+    rows = study.run()
+    assert [(row["arm"], row["fraction"]) for row in rows] == [
+        ("supervised", 1.0), ("puzzle_own", 1.0), ("supervised", 0.5),
+    ]  # fmt: skip

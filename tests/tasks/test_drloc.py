@@ -6,7 +6,7 @@ import torch
 from torch import Generator, nn
 
 from hybridface.errors import UsageError
-from hybridface.network.model import passes_a_picture
+from hybridface.network.views import passes_a_picture
 from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Features
 from hybridface.tasks.drloc import Drloc, DrlocHead
@@ -65,4 +65,4 @@ def test_the_head_sees_the_features_of_the_two_places() -> None:
 
 
 def test_the_backbone_sees_no_more_pictures() -> None:
-    assert passes_a_picture(build_tasks({"expression": {}, "drloc": {}})) == 1
+    assert passes_a_picture(build_tasks({"expression": {}, "drloc": {}}), 48) == 1

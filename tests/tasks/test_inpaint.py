@@ -93,6 +93,20 @@ def test_hole_psnr_looks_at_the_holes_alone() -> None:
     assert math.isfinite(inpaint().measure(truth, (truth, holes))["hole_psnr"])
 
 
+def test_a_fill_by_the_mean_colour_of_the_rest_is_measured_too() -> None:
+    truth = torch.rand(2, 3, 8, 8, generator=Generator().manual_seed(0))
+    holes = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    holes[0, :, :4], holes[1, :, 2:5, 2:5] = True, True
+    errors = []
+    for picture, hole in zip(truth, holes[:, 0], strict=True):
+        mean = picture[:, ~hole].mean(1, keepdim=True)
+        errors.append((picture[:, hole] - mean) ** 2)
+    expected = -10 * math.log10(torch.cat(errors, 1).mean().item())
+    figures = inpaint().measure(truth, (truth, holes))
+    assert figures["mean_fill_psnr"].item() == pytest.approx(expected, abs=1e-4)
+    assert "perceptual_distance" not in figures
+
+
 def test_the_view_is_blank_in_the_holes_and_true_elsewhere() -> None:
     batch = labelled_batch()
     images = batch.images.float() / 255

@@ -25,6 +25,10 @@ EVERYTHING: dict[str, Any] = {
         "unlabelled_per_labelled": 0.7,
     },
     "augment": {"mixup": 0.4},
+    "tasks": {
+        "puzzle": {"every": 2, "part": 0.5},
+        "inpaint": {"view_size": 16, "until": 0.7, "final_weight": 0.0},
+    },
     "training": {
         "epochs": 3,
         "validate_every": 2,
@@ -203,4 +207,61 @@ def test_a_second_ctrl_c_does_not_wait(
     assert stopped.code == 130
     assert stopped.said == "hybridface: stopped without saving; go on with --resume\n"
     assert trainings.train(recipe, resume=True).code == 0
+    assert_same_run(whole, tmp_path / "run")
+
+
+TWO_STAGES: dict[str, Any] = {
+    "tasks": {"puzzle": {"every": 3}, "inpaint": None},
+    "training": {"epochs": 2, "batch_size": 16},
+    "pretrain": {"epochs": 2, "tasks": {"puzzle": {"grid": 2, "part": 0.5}}},
+}
+
+
+@pytest.fixture(scope="module")
+def unbroken_stages(trainings: Trainings) -> tuple[Path, list[str]]:
+    """Return the folder of a run of two stages that nothing happened to, and its moments."""
+    ended = trainings.train(write_recipe(trainings.place / "stages.yaml", **TWO_STAGES))
+    assert ended.code == 0, ended.said
+    return trainings.place / "stages", ended.moments
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        pytest.param(2, signal.SIGKILL, id="first stage"),
+        pytest.param(6, signal.SIGTERM, id="first stage, told to stop"),
+        pytest.param(11, signal.SIGKILL, id="second stage"),
+        pytest.param(9, signal.SIGTERM, id="second stage, told to stop"),
+    ],
+)
+def test_either_stage_goes_on_as_if_nothing_were(
+    number: int,
+    told: signal.Signals,
+    trainings: Trainings,
+    unbroken_stages: tuple[Path, list[str]],
+    tmp_path: Path,
+) -> None:
+    whole, moments = unbroken_stages
+    assert moments.count("a batch") == 16  # two stages of two epochs of four batches
+    recipe = write_recipe(tmp_path / "run.yaml", **TWO_STAGES)
+    broken = trainings.train(recipe, place_of(moments, "a batch", number), [told])
+    assert broken.code == (-told if told == signal.SIGKILL else 128 + told)
+    assert (tmp_path / "run" / "pretrain" / "result.json").exists() is (number >= 8)
+    resumed = trainings.train(recipe, resume=True)
+    assert resumed.code == 0, resumed.said
+    assert resumed.moments.count("a batch") <= 16 - number + 4  # nothing is trained twice
+    assert_same_run(whole, tmp_path / "run")
+    for name in ("last.safetensors", "best.safetensors"):
+        assert same_weights(whole / "pretrain" / name, tmp_path / "run" / "pretrain" / name)
+
+
+def test_a_kill_between_the_stages_repeats_neither(
+    trainings: Trainings, unbroken_stages: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    whole, moments = unbroken_stages
+    recipe = write_recipe(tmp_path / "run.yaml", **TWO_STAGES)
+    killed = trainings.train(recipe, moments.index("after the rename to result.json"))
+    assert killed.code == -signal.SIGKILL
+    resumed = trainings.train(recipe, resume=True)
+    assert resumed.moments.count("a batch") == 8
     assert_same_run(whole, tmp_path / "run")

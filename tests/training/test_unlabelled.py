@@ -16,7 +16,8 @@ from hybridface.config import DataConfig, FoldConfig
 from hybridface.data.batches import Batch, PictureBatches
 from hybridface.data.prepare import prepare_data
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.network.model import HybridStep, passes_a_picture
+from hybridface.network.model import HybridStep
+from hybridface.network.views import passes_a_picture
 from hybridface.training.module import HybridModule
 from hybridface.training.train import train
 from tiny_runs import labelled_batch, tiny_model, tiny_recipe
@@ -63,8 +64,8 @@ def test_other_pictures_pass_only_for_the_tasks_without_labels(
     figures, seen = take(tasks, with_others(batch), batch_norm=batch_norm)
     assert seen == 6 * labelled + 4 * other
     _, built = tiny_model(tasks)
-    assert passes_a_picture(built) == labelled
-    assert passes_a_picture(built, labelled=False) == other
+    assert passes_a_picture(built, 32) == labelled
+    assert passes_a_picture(built, 32, labelled=False) == other
     if options.get("supervise", "intact") == "intact" and options["view"] == "own":
         alone, _ = take(tasks, batch, batch_norm=batch_norm)
         for name in ("expression/loss", "expression/accuracy"):

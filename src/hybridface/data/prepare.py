@@ -19,6 +19,8 @@ from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leak
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
 from hybridface.errors import DataError, UsageError
 
+TEST_SEED = 0  # a test split is the same for every run
+
 
 @dataclass(frozen=True)
 class PreparedData:
@@ -38,6 +40,7 @@ class PreparedData:
         unlabelled: Pictures that only the self-supervised tasks learn from.
         fingerprint: Equal for equal content of all pictures of the source.
         workers: How many processes read batches for this one; 0 where all pictures are cached.
+        groups: ``(N,)`` id of the person of each row of the source, where it knows them.
     """
 
     spec: str
@@ -52,6 +55,7 @@ class PreparedData:
     unlabelled: UnlabelledPictures | None = None
     fingerprint: str = ""
     workers: int = 0
+    groups: Index | None = None
 
     def report(self) -> dict[str, Any]:
         """Return what a run's report says of its data, ready for JSON."""
@@ -123,6 +127,8 @@ def prepare_data(
     balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
     seed = seed if config.seed is None else config.seed
     split, rest = _split_rows(config, rows, balance, usable, seed)
+    if config.test_part:
+        _cut_test(config, rows, balance, pictures, split)
     duplicates, shown = _drop_duplicates(config, pictures, split)
     _draw_labels(config, balance, split, seed)
     _refuse_unusable(config, rows, usable, split)
@@ -146,6 +152,7 @@ def prepare_data(
         unlabelled=unlabelled_pictures,
         fingerprint=pictures.fingerprint,
         workers=needed_workers(workers, pictures.images, *others),
+        groups=rows.group,
     )
 
 
@@ -191,6 +198,35 @@ def _split_rows(
     if rows.group is not None:
         rest &= ~np.isin(rows.group, np.unique(rows.group[(split == "val") | (split == "test")]))
     return split, rest
+
+
+def _cut_test(
+    config: DataConfig,
+    rows: Rows,
+    balance: Index,
+    pictures: CachedPictures,
+    split: NDArray[np.str_],
+) -> None:
+    """Turn a part of the source's validation rows in ``split`` into the test split.
+
+    Raises:
+        UsageError: There is a test split already, or no validation split to cut it from.
+    """
+    if (split == "test").any():
+        raise UsageError(
+            f"data.test_part: {config.source} has a test split already"
+            + (", of data.folds" if config.folds else "")
+            + "; leave it out"
+        )
+    if not (rows.split == "val").any():
+        raise UsageError(
+            f"data.test_part: {config.source} has no validation split to cut it from; take "
+            "data.folds"
+        )
+    val = np.flatnonzero(split == "val")
+    equal = np.unique(pictures.digests[val], return_inverse=True)[1].astype(np.int64)
+    group = equal if rows.group is None else rows.group[val]
+    split[val[cut(balance[val], group, config.test_part, TEST_SEED)]] = "test"
 
 
 def _drop_duplicates(

@@ -184,10 +184,9 @@ def _choose_split(
 
 
 def _compare_task(pair: Paired) -> dict[str, Any]:
+    from hybridface.evaluation.bootstrap import paired_bootstrap, paired_class_bootstrap
     from hybridface.evaluation.statistics import (
         mcnemar_exact,
-        paired_bootstrap,
-        paired_class_bootstrap,
         t_interval,
         wilson_interval,
     )

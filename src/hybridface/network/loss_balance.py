@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hybridface.tasks.base import Task
+from hybridface.tasks.base import SelfSupervisedConfig, Task
 
 BalanceMode = Literal["fixed", "uncertainty", "geometric"]
 SMALLEST_LOSS = 1e-8
@@ -42,20 +42,30 @@ class LossBalance(nn.Module):
         """Return a task's weight when a part ``progress`` of all steps is done."""
         config = self.configs[name]
         first: float = config.weight
-        return (
-            first
-            if config.final_weight is None
-            else (first + (config.final_weight - first) * progress)
-        )
+        if config.final_weight is None:
+            return first
+        last: float = config.final_weight
+        done = min(1.0, progress / self.until(name))
+        return first + (last - first) * done
+
+    def until(self, name: str) -> float:
+        """Return the part of the run in which a task is trained."""
+        config = self.configs[name]
+        return config.until if isinstance(config, SelfSupervisedConfig) else 1.0
+
+    def times(self, name: str) -> int:
+        """Return how many times a loss counts for the batches in which the task has none."""
+        config = self.configs[name]
+        return config.every if isinstance(config, SelfSupervisedConfig) else 1
 
     def forward(self, losses: Mapping[str, Tensor], progress: float = 0.0) -> Tensor:
         """Return the joint loss, a scalar.
 
         Args:
-            losses: The loss of each task, by name, in any order.
+            losses: The loss of each task that takes part in the batch, by name, in any order.
             progress: The part of all steps that is done, from 0 to 1.
         """
-        weights = {name: self.weight(name, progress) for name in losses}
+        weights = {name: self.weight(name, progress) * self.times(name) for name in losses}
         if self.mode == "geometric":
             values = torch.stack(list(losses.values()))
             counted = [weights[name] * (loss > SMALLEST_LOSS) for name, loss in losses.items()]

@@ -20,8 +20,16 @@ from hybridface.network.backbones import Backbone
 from hybridface.network.loss_balance import BalanceMode, LossBalance
 from hybridface.network.processes import gather_batch, gather_rows, share_means
 from hybridface.network.shared_batch_norm import shared_statistics
-from hybridface.tasks import takes_shared_view
-from hybridface.tasks.base import Features, SelfSupervisedConfig, Task, View, sum_of_means
+from hybridface.network.views import (
+    intact_is_seen,
+    intact_is_supervised,
+    is_due,
+    make_views,
+    rows_of_view,
+    shared_is_dealt,
+    supervised_on_corrupted,
+)
+from hybridface.tasks.base import Features, Task, sum_of_means
 
 
 class HybridModel(nn.Module):
@@ -40,7 +48,12 @@ class HybridModel(nn.Module):
         super().__init__()
         self.backbone = Backbone(config, with_maps=any(task.reads_maps for task in tasks))
         shape = self.backbone.shape(size)
-        self.heads = nn.ModuleDict({task.name: task.build_head(shape) for task in tasks})
+        heads = {}
+        for task in tasks:
+            side = task.view_side(size)
+            seen = shape if side == size else self.backbone.shape(side)
+            heads[task.name] = task.build_head(seen)
+        self.heads = nn.ModuleDict(heads)
         self.register_buffer("mean", torch.tensor(self.backbone.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(self.backbone.std).view(1, 3, 1, 1))
 
@@ -91,27 +104,39 @@ class HybridStep(nn.Module):
         self.processes = processes
 
     def forward(
-        self, images: Tensor, batch: Batch, generator: Generator, progress: float = 0.0
+        self,
+        images: Tensor,
+        batch: Batch,
+        generator: Generator,
+        progress: float = 0.0,
+        number: int = 0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the joint loss, and every loss and figure by name.
+        """Return the joint loss, and every loss and figure of the tasks that are due by name.
 
         Args:
             images: ``(B, 3, H, W)`` augmented pictures in [0, 1].
             batch: Where they came from.
             generator: Source of the random numbers of the views.
             progress: The part of all steps that is done, from 0 to 1.
+            number: Number of the batch in the run, from 0.
         """
+        due = [task for task in self.tasks if is_due(task, number, progress)]
         shared = shared_statistics(self.model) if self.processes > 1 else nullcontext()
         with shared:
-            return self._joint_loss(images, batch, generator, progress)
+            return self._joint_loss(due, images, batch, generator, progress)
 
     def _joint_loss(
-        self, images: Tensor, batch: Batch, generator: Generator, progress: float
+        self,
+        due: Sequence[Task],
+        images: Tensor,
+        batch: Batch,
+        generator: Generator,
+        progress: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         labelled = len(images) if batch.labelled is None else batch.labelled
         with torch.autocast(images.device.type, enabled=False):
-            images, dealt = make_views(self.tasks, images, batch, generator)
-            if not _shared_is_dealt(self.tasks):
+            images, dealt = make_views(due, images, batch, generator, self.copies)
+            if not shared_is_dealt(self.tasks):
                 images = images[:labelled]
             images, mix = self._mix(images, batch, generator)
         own = {name: view.images for name, view in dealt.items() if view.images is not None}
@@ -119,11 +144,11 @@ class HybridStep(nn.Module):
         seen = self._features([*([images] if intact else []), *own.values()])
         place = {name: number + intact for number, name in enumerate(own)}
         taught = [0] if intact and intact_is_supervised(self.tasks) else []
-        taught += [place[name] for name in _supervised_on_corrupted(self.tasks) if name in place]
+        taught += [place[name] for name in supervised_on_corrupted(self.tasks) if name in place]
         taught_of = batch.rows(slice(0, labelled))
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
-        for task in self.tasks:
+        for task in due:
             views = taught if task.supervised else [place.get(task.name, 0)]
             target = dealt[task.name].target
             parts = [
@@ -132,7 +157,9 @@ class HybridStep(nn.Module):
             ]
             head = self.model.heads[task.name]
             outputs = [task.answer(head, part, target) for part in parts]
-            of = taught_of if task.supervised else batch
+            rows = rows_of_view(task, batch, self.copies)
+            others = batch if rows is None else batch.rows(rows.to(batch.images.device))
+            of = taught_of if task.supervised else others
             loss = torch.stack([self._loss(task, output, target, of) for output in outputs]).mean()
             if mix is not None and task.supervised and views[0] == 0:
                 other = task.make_view(images, mix.batch, generator).target
@@ -173,6 +200,9 @@ class HybridStep(nn.Module):
             features = [self.model.features(parts[0])]
             with frozen_running_statistics(self.model.backbone):
                 features += [self.model.features(part) for part in parts[1:]]
+            if len({view.shape[-1] for view in views}) > 1:  # maps of two sizes do not join
+                starts = range(0, len(features), self.copies)
+                return [Features.join(features[at : at + self.copies]) for at in starts]
             joined = Features.join(features)
         else:
             stack = torch.cat(list(views)).contiguous(memory_format=torch.channels_last)
@@ -192,73 +222,6 @@ class Mix:
 
     share: float
     batch: Batch
-
-
-def make_views(
-    tasks: Sequence[Task], images: Tensor, batch: Batch, generator: Generator
-) -> tuple[Tensor, dict[str, View]]:
-    """Let every task make its view of a batch; supervised ones, of its labelled pictures.
-
-    Returns:
-        The picture that all supervised heads see (corrupted, where a task takes the shared view),
-        and each task's view; a view without pictures is seen through that shared picture.
-    """
-    views: dict[str, View] = {}
-    for task in tasks:
-        if takes_shared_view(task):
-            shared = task.make_view(images, batch, generator)
-            views[task.name] = View(None, shared.target)
-            images = images if shared.images is None else shared.images
-    labelled = slice(0, batch.labelled)
-    for task in tasks:
-        if task.name not in views and task.supervised:
-            views[task.name] = task.make_view(images[labelled], batch.rows(labelled), generator)
-        elif task.name not in views:
-            views[task.name] = task.make_view(images, batch, generator)
-    return images, views
-
-
-def _shared_is_dealt(tasks: Sequence[Task]) -> bool:
-    """Say whether a task without labels sees the picture that the supervised heads see."""
-    own = own_views(tasks)
-    return any(not task.supervised and task not in own for task in tasks)
-
-
-def own_views(tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks that have a view of their own beside the intact picture."""
-    return [
-        task
-        for task in tasks
-        if isinstance(task.config, SelfSupervisedConfig) and task.config.view == "own"
-    ]
-
-
-def _supervised_on_corrupted(tasks: Sequence[Task]) -> list[str]:
-    return [
-        task.name for task in own_views(tasks) if task.config.supervise in ("corrupted", "both")
-    ]
-
-
-def intact_is_supervised(tasks: Sequence[Task]) -> bool:
-    """Say whether supervised heads learn from the first picture: unless every own view objects."""
-    modes = [task.config.supervise for task in own_views(tasks)]
-    return not modes or any(mode in ("intact", "both") for mode in modes)
-
-
-def intact_is_seen(tasks: Sequence[Task]) -> bool:
-    """Say whether any head sees the intact (or shared) picture."""
-    return _shared_is_dealt(tasks) or intact_is_supervised(tasks)
-
-
-def passes_a_picture(tasks: Sequence[Task], *, labelled: bool = True) -> int:
-    """Return how many times a training step shows each picture to the backbone.
-
-    Args:
-        tasks: The tasks.
-        labelled: Whether the picture is of the labelled data set; the others are not shown intact.
-    """
-    first = intact_is_seen(tasks) if labelled else _shared_is_dealt(tasks)
-    return len(own_views(tasks)) + first
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.bootstrap import paired_bootstrap
 from hybridface.evaluation.statistics import (
     Interval,
     PairedDifference,
-    paired_bootstrap,
     paired_difference,
 )
 from hybridface.report.cells import Arm, Cell
@@ -132,7 +132,13 @@ def compare(
     pictures = None
     if len(known) == len(marks):
         ours, theirs = ([pair[side] for pair in known] for side in (0, 1))
-        pictures = paired_bootstrap(ours, theirs, same_pictures=same_pictures)
+        groups = [one.details.test_groups for one in first]
+        pictures = paired_bootstrap(
+            ours,
+            theirs,
+            same_pictures=same_pictures,
+            groups=[np.array(each) for each in groups] if all(groups) else None,
+        )
     return Comparison(treated, control, difference, pictures, decide(difference, pictures))
 
 

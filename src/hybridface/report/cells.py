@@ -36,9 +36,11 @@ class StudyResult:
             training, views included. Accuracies are fractions of 1, of the checkpoint that did
             best on the validation set, except for ``test_accuracy_last``, which is of the last
             epoch.
-        details: For each cell: curve (epoch, training loss, validation accuracy), test_correct
-            and test_correct_last (hex of ``numpy.packbits``), test_count, confusion, classes,
-            ece, nll, ssl, recipe (the resolved recipe). A missing cell or entry leaves out what
+        details: For each cell: curve (epoch, training loss, validation accuracy), val_loss and
+            training_rows (accuracy and loss of the intact training rows) at the points of the
+            curve, test_correct and test_correct_last (hex of ``numpy.packbits``), test_count,
+            test_groups (whose picture each is), confusion, classes, ece, nll, ssl, recipe (the
+            resolved recipe). A missing cell or entry leaves out what
             is made of it.
         tuning: One mapping for each trial: arm, settings, val_accuracy, epochs, seconds, seed.
         headline: Name of the arm to put first; empty to choose by :func:`choose_headline`.
@@ -68,6 +70,9 @@ class Detail(BaseModel):
     test_correct: str | None = None
     test_correct_last: str | None = None
     test_count: int = 0
+    test_groups: list[int] | None = None
+    val_loss: list[float | None] = Field(default_factory=list)
+    training_rows: list[tuple[float | None, float | None]] = Field(default_factory=list)
     confusion: list[list[int]] | None = None
     classes: list[str] = Field(default_factory=list)
     ece: float | None = None
@@ -92,6 +97,7 @@ class Cell(BaseModel):
     arm: str
     method: str
     seed: int
+    labels: int = 0
     epochs: float
     steps: int
     batch: int
@@ -151,12 +157,14 @@ class Setting:
         arms: The baseline first, then the other supervised arms, then the hybrids.
         headline: The hybrid to put first; None where there is no hybrid.
         baseline: The supervised arm that the others are compared with; None where it is missing.
+        apart: What the setting is, by the keys that keep cells apart.
     """
 
     title: str
     arms: Sequence[Arm]
     headline: Arm | None
     baseline: Arm | None
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts_pictures(self) -> bool:
@@ -191,11 +199,13 @@ def settings(study: StudyResult) -> list[Setting]:
         groups.setdefault(key, []).append(_cell(row, study.details))
     found = []
     for key, cells in groups.items():
-        title = _setting_title(dict(zip(apart, key, strict=True)))
+        conditions = dict(zip(apart, key, strict=True))
+        title = _setting_title(conditions)
         arms = _arms(cells, study.baseline, title)
         named = next((arm for arm in arms if arm.name == study.headline), None)
         baseline = next((arm for arm in arms if arm.name == study.baseline), None)
-        found.append(Setting(title, arms, named or choose_headline(arms), baseline))
+        headline = named or choose_headline(arms)
+        found.append(Setting(title, arms, headline, baseline, conditions))
     return found
 
 

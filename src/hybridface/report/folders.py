@@ -78,7 +78,7 @@ class Result(_Record):
     """What ``result.json`` says of a finished run."""
 
     name: str
-    label: str
+    label: str | None
     classes: list[str] | None = None
     best_epoch: int | None = None
     epochs: int | None = None

@@ -90,6 +90,8 @@ def _lead(run: RunFolder) -> str:
     if run.result is None:
         return f"{counted(len(run.history), 'validation')} so far."
     source = f" on {run.data.source}" if run.data and run.data.source else ""
+    if run.result.label is None:
+        return f"Self-supervised tasks alone{source}, the weights of the last epoch."
     return f"{run.result.label}{source}, the checkpoint that did best on the validation set."
 
 

@@ -19,6 +19,7 @@ from hybridface.report.document import (
     render_html,
     render_markdown,
 )
+from hybridface.report.study_conditions import condition_sections
 from hybridface.report.study_figures import (
     accuracy_figure,
     compute_figure,
@@ -27,6 +28,7 @@ from hybridface.report.study_figures import (
     difference_figures,
 )
 from hybridface.report.study_findings import findings, notice, tiles
+from hybridface.report.study_fit import fit_table, gain_table, task_table
 from hybridface.report.study_settings import recipe_table, tuning_parts
 from hybridface.report.study_tables import (
     arm_table,
@@ -81,6 +83,7 @@ def _page(study: StudyResult) -> Page:
     if not found:
         raise HybridFaceError(f"study {study.name}: no cell has finished, there is nothing to show")
     parts = [section for setting in found for section in _setting_sections(study, setting, found)]
+    parts += condition_sections(found)
     tail: list[Section] = []
     if study.tuning:
         tail.append(Section("Tuning", tuning_parts(study)))
@@ -140,8 +143,8 @@ def _setting_sections(
 def _arm_parts(setting: Setting) -> list[Part]:
     compute = compute_figure(setting)
     drawn = [accuracy_figure(setting), *([compute] if compute else [])]
-    recipes = recipe_table(setting)
-    return [Gallery(drawn), arm_table(setting), *([recipes] if recipes else [])]
+    tables = [arm_table(setting), gain_table(setting), recipe_table(setting)]
+    return [Gallery(drawn), *(table for table in tables if table is not None)]
 
 
 def _difference_parts(study: StudyResult, setting: Setting) -> list[Part]:
@@ -169,7 +172,8 @@ def _training_parts(setting: Setting) -> list[Part]:
                 f"{percent(flat.high)}%: {flat.verdict}."
             )
         )
-    return parts
+    tables = [fit_table(setting), task_table(setting)]
+    return [*parts, *(table for table in tables if table is not None)]
 
 
 def _mistake_parts(setting: Setting) -> list[Part]:

@@ -15,11 +15,12 @@ TITLES = {
     "ece": "expected calibration error",
     "slot_accuracy": "slot accuracy",
     "hole_psnr": "PSNR inside the hole",
+    "mean_fill_psnr": "PSNR inside the hole, filled with the mean colour",
 }
 FRACTIONS = frozenset(
     {"accuracy", "mean_class_accuracy", "macro_f1", "ece", "slot_accuracy", "recall", "precision"}
 )
-UNITS = {"nll": "nats", "hole_psnr": "dB", "loss": "no unit"}
+UNITS = {"nll": "nats", "hole_psnr": "dB", "mean_fill_psnr": "dB", "loss": "no unit"}
 
 
 def is_fraction(measure: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -19,7 +20,7 @@ from hybridface.tasks import build_tasks
 Content = dict[str, Any]
 NOT_IN_KEY: Any = {
     "run": True,
-    "training": {"threads", "device", "checkpoint_minutes"},
+    "training": {"threads", "device", "checkpoint_minutes", "measure_training_rows"},
     "data": {"cache_limit_gib", "workers"},
 }
 # Raised whenever a change of the code, or of a default, makes the same recipe train another model.
@@ -36,12 +37,16 @@ class ArmConfig(Section):
         change: Recipe keys in which it differs from the study's recipe.
         tuned: Tuning groups whose best settings it takes, laid over one another in order.
         stretch: Factor of the schedule's length, after tuning.
+        arm: What its rows and the page call it; its key where null. Arms of one name are one
+            method under several conditions, such as fractions or initialisations, which the page
+            keeps apart.
     """
 
     method: str
     change: Content = Field(default_factory=dict)
     tuned: tuple[str, ...] = ()
     stretch: float = Field(1.0, gt=0)
+    arm: str | None = None
 
 
 class TuningGroup(Section):
@@ -88,6 +93,10 @@ class StudyConfig(Section):
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
 
+    def row_name(self, arm: str) -> str:
+        """Return what the rows of an arm call it."""
+        return self.arms[arm].arm or arm
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -122,10 +131,12 @@ class Cell:
             if chosen != former:
                 content[section][option] = chosen
         content = {section: options for section, options in content.items() if options != {}}
-        content["tasks"] = {
-            task.name: task.config.model_dump(mode="json", exclude_defaults=True)
-            for task in build_tasks(self.recipe.tasks)
-        }
+        content["tasks"] = _chosen(self.recipe.tasks)
+        if self.recipe.pretrain is not None:
+            content["pretrain"] = {
+                **content.get("pretrain", {}),
+                "tasks": _chosen(self.recipe.pretrain.tasks or {}),
+            }
         content["data"]["source"] = _elsewhere(self.recipe.data.source)
         if self.recipe.data.unlabelled:
             content["data"]["unlabelled"] = [
@@ -133,6 +144,14 @@ class Cell:
             ]
         content["version"] = TRAINING_VERSION
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _chosen(options: Mapping[str, Mapping[str, Any]]) -> Content:
+    """Return what each of some tasks is told other than its default."""
+    return {
+        task.name: task.config.model_dump(mode="json", exclude_defaults=True)
+        for task in build_tasks(options)
+    }
 
 
 def _elsewhere(source: str) -> list[str]:

@@ -9,9 +9,10 @@ from typing import Any
 from hybridface.config import Recipe
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.study.config import Cell
-from hybridface.study.progress import read_progress
+from hybridface.study.progress import cell_progress
 from hybridface.study.runner import Study
 from hybridface.tasks import build_tasks
+from hybridface.training.pretraining import first_stage
 from hybridface.training.timing import seconds_a_batch, training_batches
 
 # What takes no part in how long a step takes.
@@ -60,7 +61,7 @@ def plan(study: Study) -> list[PlannedCell]:
         if study.finished(cell):
             planned.append(PlannedCell(cell, finished=True, part=1.0, seconds=0.0))
             continue
-        part = read_progress(study.folder_of(cell), cell.recipe.training.epochs).part
+        part = cell_progress(study.folder_of(cell), cell.recipe).part
         planned.append(PlannedCell(cell, False, part, (1 - part) * clock.seconds(cell.recipe)))
     return planned
 
@@ -94,9 +95,13 @@ class _Clock:
         self._data: dict[str, PreparedData] = {}
 
     def seconds(self, recipe: Recipe) -> float:
-        """Return how long a training takes."""
-        data = self._read(recipe)
-        said = recipe.model_dump(mode="json", exclude={"run", "seed", "data"})
+        """Return how long a training takes, in both stages where it has two."""
+        data, first = self._read(recipe), first_stage(recipe)
+        seconds = self._stage(recipe, data)
+        return seconds if first is None else seconds + self._stage(first, data)
+
+    def _stage(self, recipe: Recipe, data: PreparedData) -> float:
+        said = recipe.model_dump(mode="json", exclude={"run", "seed", "data", "pretrain"})
         for option in FREE:
             del said["training"][option]
         kind = json.dumps([said, recipe.data.size, recipe.data.unlabelled])

@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridface.config import Recipe
+from hybridface.training.pretraining import FOLDER
+
 
 @dataclass(frozen=True)
 class CellProgress:
@@ -32,6 +35,25 @@ class CellProgress:
     def seconds_left(self) -> float | None:
         """Return how long the rest takes at the same speed; null before the first epoch."""
         return self.seconds * (self.epochs - self.epoch) / self.epoch if self.epoch else None
+
+
+def cell_progress(run: Path, recipe: Recipe) -> CellProgress:
+    """Read how far a cell is, its first stage counted where it has one.
+
+    Args:
+        run: The run folder.
+        recipe: The cell's recipe.
+    """
+    second = read_progress(run, recipe.training.epochs)
+    if recipe.pretrain is None:
+        return second
+    first = read_progress(run / FOLDER, recipe.pretrain.epochs)
+    return CellProgress(
+        first.epoch + second.epoch,
+        first.epochs + second.epochs,
+        first.seconds + second.seconds,
+        second.accuracy,
+    )
 
 
 def read_progress(run: Path, epochs: int) -> CellProgress:

@@ -75,7 +75,7 @@ class ResultStore:
                 rows=rows,
                 details=details,
                 tuning=tuning,
-                baseline=next(iter(study.arms)),
+                baseline=study.row_name(next(iter(study.arms))),
                 same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
                 command=f"hybridface study configs/studies/{study.name}.yaml",
             )
@@ -147,7 +147,9 @@ def _detail(run: Path, result: Mapping[str, Any]) -> Content:
         [line["epoch"], round(line["train"]["loss"], 4), round(line["val"]["accuracy"], 5)]
         for line in lines
     ]
-    last = lines[-1]["train"] if lines else {}
+    last: Content = {}
+    for line in lines:  # a task that was left out in the end has its last figures
+        last |= line["train"]
     label = result["label"]
     detail: Content = {
         "curve": curve,
@@ -155,6 +157,9 @@ def _detail(run: Path, result: Mapping[str, Any]) -> Content:
         "ssl": {k: round(v, 4) for k, v in last.items() if "/" in k and not k.startswith(label)},
         "val_loss": [round(line["val"]["nll"], 4) for line in lines],
     }
+    if any("training_rows" in line for line in lines):
+        known = [line.get("training_rows", {}) for line in lines]
+        detail["training_rows"] = [[each.get("accuracy"), each.get("nll")] for each in known]
     test = result["test"]
     if test is None:
         return detail
@@ -164,6 +169,9 @@ def _detail(run: Path, result: Mapping[str, Any]) -> Content:
         probabilities = array_of(arrays, f"test_probabilities{suffix}", run / RUN_FILE)
         correct = probabilities.argmax(1) == labels
         detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
+    if "test_groups" in arrays:
+        persons = array_of(arrays, "test_groups", run / RUN_FILE)
+        detail["test_groups"] = np.unique(persons, return_inverse=True)[1].tolist()
     return detail | {
         "test_count": len(labels),
         "confusion": test["confusion"]["counts"],

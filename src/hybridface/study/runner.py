@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from hybridface.config import (
     TrainingConfig,
@@ -23,9 +18,11 @@ from hybridface.config import (
     parse_override,
 )
 from hybridface.errors import HybridFaceError, UsageError
-from hybridface.files import cache_folder, write_atomically
+from hybridface.files import cache_folder
 from hybridface.study.config import Cell, Content, StudyConfig
-from hybridface.study.progress import CellProgress, read_progress
+from hybridface.study.jobs import Job, noticing_sigterm, start_process
+from hybridface.study.progress import CellProgress, cell_progress
+from hybridface.study.ray_cluster import RayCluster
 from hybridface.study.results import ResultStore
 from hybridface.tasks import resolve_tasks
 
@@ -33,20 +30,6 @@ TUNING = "tuning/"
 POLL_SECONDS = 0.5
 
 TRIAL_KEYS = ("val_accuracy", "epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
-
-
-@contextmanager
-def noticing_sigterm() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM sets, in place of what the signal does otherwise."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class Study:
@@ -59,6 +42,7 @@ class Study:
         say: Called with a line for each thing that happens.
         show: Called again and again with the cells that train, how far each is, and how many
             wait.
+        cluster: Where cells train, as many at once as it has room for; on this machine where null.
     """
 
     def __init__(
@@ -66,9 +50,12 @@ class Study:
         config: StudyConfig,
         overrides: Sequence[str] = (),
         jobs: int = 1,
+        *,
         say: Callable[[str], None] = print,
         show: Callable[[Sequence[tuple[Cell, CellProgress]], int], None] | None = None,
+        cluster: RayCluster | None = None,
     ) -> None:
+        self.cluster = cluster
         self.config, self.jobs, self.say, self.show = config, jobs, say, show
         self.shared: Content = override(config.recipe, overrides)
         self.folder = cache_folder() / "studies" / config.name
@@ -172,7 +159,8 @@ class Study:
     def rows(self) -> list[Content]:
         """Return the rows of the finished cells, seeds outermost."""
         return [
-            self.store.rows[cell.key] | {"arm": cell.arm, "method": cell.method}
+            self.store.rows[cell.key]
+            | {"arm": self.config.row_name(cell.arm), "method": cell.method}
             for cell in self._arm_cells()
             if self.finished(cell)
         ]
@@ -207,8 +195,11 @@ class Study:
         content.pop("run", None)
         if arm.startswith(TUNING):  # a trial is judged on validation alone
             content = merge(content, {"training": {"test": False}})
-        recipe = build_recipe(content, f"study {self.config.name}, arm {arm}")
-        return Cell(arm, method, seed, resolve_tasks(recipe)[0], settings)
+        where = f"study {self.config.name}, arm {arm}"
+        recipe, tasks = resolve_tasks(build_recipe(content, where))
+        if not any(task.supervised for task in tasks):
+            raise UsageError(f"{where}: none of its tasks is supervised, so nothing is compared")
+        return Cell(arm, method, seed, recipe, settings)
 
     def folder_of(self, cell: Cell) -> Path:
         """Return where a cell trains."""
@@ -240,10 +231,11 @@ class Study:
         """Train the unfinished of some cells, ``jobs`` at once, each in a process of its own."""
         # Cells of one recipe are one cell, and must not write to its folder at once.
         waiting = list({cell.key: cell for cell in cells if not self.finished(cell)}.values())
-        running: list[tuple[Cell, subprocess.Popen[bytes], float]] = []
+        running: list[tuple[Cell, Job, float]] = []
         try:
             while waiting or running:
-                while waiting and len(running) < self.jobs:
+                most = self.jobs if self.cluster is None else self.cluster.capacity()
+                while waiting and len(running) < most:
                     cell = waiting.pop(0)
                     running.append((cell, self._start(cell), time.monotonic()))
                     self.say(f"{cell.arm} seed {cell.seed}: started ({cell.key})")
@@ -253,7 +245,7 @@ class Study:
                 for entry in [entry for entry in running if entry[1].poll() is not None]:
                     running.remove(entry)
                     cell, process, started = entry
-                    self._ended(cell, process.returncode, time.monotonic() - started)
+                    self._ended(cell, time.monotonic() - started)
         finally:
             for _, process, _ in running:
                 process.terminate()
@@ -264,20 +256,16 @@ class Study:
         if self.show is None:
             return
         cells = [cell for cell, *_ in running]
-        epochs = [cell.recipe.training.epochs for cell in cells]
-        runs = [self.folder_of(cell) for cell in cells]
-        self.show(list(zip(cells, map(read_progress, runs, epochs), strict=True)), waiting)
+        progress = [cell_progress(self.folder_of(cell), cell.recipe) for cell in cells]
+        self.show(list(zip(cells, progress, strict=True)), waiting)
 
-    def _start(self, cell: Cell) -> subprocess.Popen[bytes]:
+    def _start(self, cell: Cell) -> Job:
         folder = self.folder_of(cell)
-        recipe = folder.with_suffix(".yaml")
         content = merge(cell.recipe.model_dump(mode="json"), {"run": str(folder)})
-        write_atomically(recipe, yaml.safe_dump(content, sort_keys=False))
-        command = [sys.executable, "-m", "hybridface", "train", str(recipe), "--resume", "--quiet"]
-        with folder.with_suffix(".log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        start = start_process if self.cluster is None else self.cluster.start
+        return start(content, folder)
 
-    def _ended(self, cell: Cell, code: int, seconds: float) -> None:
+    def _ended(self, cell: Cell, seconds: float) -> None:
         name = f"{cell.arm} seed {cell.seed}"
         if not self.finished(cell):
             log = self.folder_of(cell).with_suffix(".log")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -38,12 +38,25 @@ def task_types() -> dict[str, type[Task]]:
 def resolve_tasks(recipe: Recipe) -> tuple[Recipe, list[Task]]:
     """Build the tasks of a recipe, and return the recipe with every task option filled in."""
     tasks = build_tasks(recipe.tasks)
-    options = {task.name: task.config.model_dump(mode="json") for task in tasks}
-    return recipe.model_copy(update={"tasks": options}), tasks
+    filled: dict[str, Any] = {"tasks": _options(tasks)}
+    if recipe.pretrain is not None:
+        first = [task for task in tasks if not task.supervised]
+        if recipe.pretrain.tasks is not None:
+            first = build_tasks(recipe.pretrain.tasks, "pretrain.tasks")
+        filled["pretrain"] = recipe.pretrain.model_copy(update={"tasks": _options(first)})
+    return recipe.model_copy(update=filled), tasks
 
 
-def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
+def _options(tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
+    return {task.name: task.config.model_dump(mode="json") for task in tasks}
+
+
+def build_tasks(options: Mapping[str, Mapping[str, Any]], where: str = "tasks") -> list[Task]:
     """Build the tasks of a recipe, in its order.
+
+    Args:
+        options: The options of each, by name.
+        where: What errors call the place in the recipe.
 
     Raises:
         UsageError: A task or option is unknown, a name cannot be one, a class of the user's own
@@ -54,18 +67,18 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
     for name, given in options.items():
         if not NAME.fullmatch(name) or hasattr(ModuleDict, name):
             raise UsageError(
-                f"tasks.{name}: not a name that a task can have; take letters, digits and _, "
+                f"{where}.{name}: not a name that a task can have; take letters, digits and _, "
                 "and say the kind by type"
             )
         kind = str(given.get("type") or name)
         if re.search("[.:]", kind):
-            needs, where = {"Config": TaskConfig}, f"tasks.{name}.type"
-            chosen = load_class(kind, Task, needs, where)  # type: ignore[type-abstract]
+            needs, place = {"Config": TaskConfig}, f"{where}.{name}.type"
+            chosen = load_class(kind, Task, needs, place)  # type: ignore[type-abstract]
         elif kind in types:
             chosen = types[kind]
         else:
             raise unknown("task", kind, types)
-        tasks.append(chosen(name, validate(chosen.Config, given, f"tasks.{name}")))
+        tasks.append(chosen(name, validate(chosen.Config, given, f"{where}.{name}")))
     shared = [task.name for task in tasks if takes_shared_view(task)]
     if len(shared) > 1:
         raise UsageError(

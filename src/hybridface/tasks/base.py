@@ -47,10 +47,22 @@ class SelfSupervisedConfig(TaskConfig):
             cost. ``own``: the corrupted picture is a view of its own beside the intact one.
         supervise: Which views the supervised heads learn from; ``intact`` where null and the view
             is ``own``. A ``shared`` view leaves them only the ``corrupted`` picture.
+        part: Part of a batch's pictures that a view of its own is made of, spread evenly over
+            the batch; at least two pictures.
+        every: Of the batches every how manieth has the view, from the first on. Its loss then
+            counts so many times, so that the gradient stays the same in the mean.
+        view_size: Side in pixels of the pictures of the view, which are shrunk; ``data.size``
+            where null.
+        until: Part of all steps in which the view is made; after that it costs nothing. A
+            ``final_weight`` is reached there.
     """
 
     view: ViewName = "own"
     supervise: Supervise | None = None
+    part: float = Field(1.0, gt=0, le=1)
+    every: int = Field(1, ge=1)
+    view_size: int | None = Field(None, ge=16, le=1024)
+    until: float = Field(1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _supervise_what_is_there(self) -> Self:
@@ -62,6 +74,17 @@ class SelfSupervisedConfig(TaskConfig):
         if self.supervise is None:
             chosen = "corrupted" if self.view == "shared" else "intact"
             object.__setattr__(self, "supervise", chosen)
+        return self
+
+    @model_validator(mode="after")
+    def _only_own_views_are_cheaper(self) -> Self:
+        whole: dict[str, Any] = {"part": 1, "every": 1, "view_size": None, "until": 1}
+        cheaper = [name for name, value in whole.items() if getattr(self, name) != value]
+        if cheaper and (self.view, self.supervise) != ("own", "intact"):
+            raise ValueError(
+                f"{cheaper[0]} is for a view that the task alone sees; take view: own and "
+                "supervise: intact, or leave it out"
+            )
         return self
 
 
@@ -173,6 +196,12 @@ class Task(ABC):
     def label(self) -> str | None:
         """Return the label column that the task learns from, if any."""
         return None
+
+    def view_side(self, size: int) -> int:
+        """Return the side of the pictures that the task sees, where the data's is ``size``."""
+        config = self.config
+        smaller = config.view_size if isinstance(config, SelfSupervisedConfig) else None
+        return size if smaller is None else smaller
 
     def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:  # noqa: B027
         """Meet the data before the head is built; refuse what does not fit.

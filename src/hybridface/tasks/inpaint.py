@@ -171,6 +171,7 @@ class Inpaint(Task):
     summary = "in-painting of random holes, pixel and perceptual loss (arXiv:2105.06421)"
     reads_maps = True
     Config = InpaintConfig
+    _distance: Tensor | None = None  # of the loss that was taken last
 
     @cached_property
     def perceptual_distance(self) -> PerceptualDistance:
@@ -224,22 +225,39 @@ class Inpaint(Task):
             if network.mean.device != output.device:
                 network.to(output.device)
             distance = network(filled, truth[compared])
+            self._distance = distance.detach().mean()
             weight = output.new_tensor(len(distance))
             means.append(Mean(distance.mean(), weight, self.config.perceptual_weight))
         return means
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Return the peak signal-to-noise ratio inside the holes, in dB."""
+        """Return the peak signal-to-noise ratio inside the holes, in dB, and what is had for less.
+
+        ``mean_fill_psnr`` is that of holes filled with the mean colour of the rest of the picture;
+        the perceptual distance is given where the loss has taken it.
+        """
         truth, holes = target
-        error = masked_mean(((output - truth) ** 2).mean(1, keepdim=True), holes)
-        return {"hole_psnr": -10 * torch.log10(error.clamp(min=1e-10))}
+        seen = (~holes).to(truth.dtype)
+        count = seen.sum((2, 3), keepdim=True).clamp(min=1)
+        mean = (truth * seen).sum((2, 3), keepdim=True) / count
+        figures = {
+            name: -10 * torch.log10(_error(filled, truth, holes).clamp(min=1e-10))
+            for name, filled in (("hole_psnr", output), ("mean_fill_psnr", mean))
+        }
+        if self._distance is not None:
+            figures["perceptual_distance"] = self._distance
+        return figures
 
     def picture(self, images: Tensor, view: View, output: Tensor) -> dict[str, Tensor]:
         """Return the picture, the picture with holes, and the fill."""
         truth, holes = view.target
         dealt = truth if view.images is None else view.images
         return {"intact": truth, "dealt": dealt, "answered": torch.where(holes, output, truth)}
+
+
+def _error(filled: Tensor, truth: Tensor, holes: Tensor) -> Tensor:
+    return masked_mean(((filled - truth) ** 2).mean(1, keepdim=True), holes)
 
 
 class _WithoutMaps(nn.Module):

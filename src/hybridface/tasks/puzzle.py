@@ -85,12 +85,13 @@ class Puzzle(Task):
 
     def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
         """Refuse a size that the grid does not divide; see :meth:`Task.adopt`."""
-        grid = self.config.grid
-        if size % grid:
-            lower, upper = size // grid * grid, math.ceil(size / grid) * grid
+        grid, side = self.config.grid, self.view_side(size)
+        if side % grid:
+            lower, upper = side // grid * grid, math.ceil(side / grid) * grid
+            key = "data.size" if self.config.view_size is None else f"tasks.{self.name}.view_size"
             raise UsageError(
                 f"task {self.name}: a {grid}x{grid} puzzle needs a size divisible by {grid}, "
-                f"data.size is {size}; the nearest that fit are {lower} and {upper}"
+                f"{key} is {side}; the nearest that fit are {lower} and {upper}"
             )
 
     def build_head(self, shape: FeatureShape) -> nn.Module:

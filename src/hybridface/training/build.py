@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,10 +19,11 @@ from hybridface.network.model import HybridModel
 from hybridface.network.shared_batch_norm import check_batch_norm
 from hybridface.tasks.base import Task
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
+from hybridface.training.pretraining import load_backbone
 
 
 def build_module(
-    recipe: Recipe, tasks: Sequence[Task], data: PreparedData
+    recipe: Recipe, tasks: Sequence[Task], data: PreparedData, start: Path | None = None
 ) -> tuple[HybridModule, HybridModel]:
     """Make the model of a recipe, with random weights or ImageNet's, and what trains it.
 
@@ -29,6 +31,10 @@ def build_module(
         recipe: The recipe.
         tasks: Its tasks; they meet the data here.
         data: Its data.
+        start: Weights for the backbone; see :func:`hybridface.training.pretraining.load_backbone`.
+
+    Raises:
+        HybridFaceError: A task does not fit the data, or the weights the backbone.
     """
     for task in tasks:
         labels = None if task.label is None else data.labels[task.label]
@@ -36,6 +42,8 @@ def build_module(
         task.adopt(labels, ids, recipe.data.size)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
+    if start is not None:
+        load_backbone(model.backbone, start)
     model = model.to(memory_format=torch.channels_last)
     if recipe.training.processes > 1:
         check_batch_norm(model)

@@ -11,24 +11,20 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 import hybridface
 from hybridface.config import Recipe
-from hybridface.data.batches import Batch
 from hybridface.data.identity import Identity
 from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.errors import HybridFaceError
 from hybridface.files import write_atomically
-from hybridface.network.model import passes_a_picture
+from hybridface.network.views import passes_a_picture
 from hybridface.training.checkpoints import FORMAT, STATE
 from hybridface.training.module import HybridModule
 from hybridface.training.runs import RunFolder, save_weights
-from hybridface.training.samples import picture_tasks
 
 WATCH_EVERY = 50
-SHOWN_A_RUN = 10
 
 
 class RunKeeper(Callback):
@@ -55,7 +51,7 @@ class RunKeeper(Callback):
         self._started = time.monotonic()
         self._saved = time.monotonic()
         self._place = (0, 0)  # epoch and batch that a run goes on with
-        self._figures: tuple[dict[str, Tensor], int] | None = None  # of an epoch that goes on
+        self._epoch: dict[str, Any] | None = None  # state of an epoch that goes on
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know, as JSON text."""
@@ -80,6 +76,7 @@ class RunKeeper(Callback):
             "place": self._place,
             "figures": pl_module.train_figures,
             "batches": pl_module.train_batches,
+            "counts": pl_module.train_counts,
         }
 
     def on_load_checkpoint(
@@ -91,21 +88,22 @@ class RunKeeper(Callback):
         if self.order is not None:
             self.order.resume_at(epoch, batch)
         if batch:
-            self._figures = (state["figures"], state["batches"])
+            self._epoch = state
 
     def summary(self, module: HybridModule) -> dict[str, Any]:
         """Return what the finished run's result says of its training."""
         labelled = self.recipe.training.batch_size * self.recipe.augment.views
-        shown = labelled * passes_a_picture(module.tasks)
+        size = self.recipe.data.size
+        shown = labelled * passes_a_picture(module.tasks, size)
         if self.recipe.data.unlabelled:
             others = self.recipe.unlabelled_a_step
-            shown += others * passes_a_picture(module.tasks, labelled=False)
+            shown += others * passes_a_picture(module.tasks, size, labelled=False)
         return {
             "best_epoch": None if self.best is None else self.best["epoch"],
             "epochs": self.recipe.training.epochs,
             "steps": module.total_steps,
             "seconds": round(self._seconds(), 1),
-            "pictures": self.recipe.training.epochs * len(self.order or ()) * shown,
+            "pictures": round(self.recipe.training.epochs * len(self.order or ()) * shown),
         }
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -113,11 +111,13 @@ class RunKeeper(Callback):
         assert isinstance(pl_module, HybridModule)
         self.saved_step = trainer.global_step or None  # where a resumed run goes on
         self._started = self._saved = time.monotonic()
-        if self._figures is not None:  # Lightning does not start such an epoch a second time
+        if self._epoch is not None:  # Lightning does not start such an epoch a second time
             pl_module.on_train_epoch_start()
-            figures, pl_module.train_batches = self._figures
+            figures, pl_module.train_batches = self._epoch["figures"], self._epoch["batches"]
             pl_module.train_figures = {n: v.to(pl_module.device) for n, v in figures.items()}
-            self._figures = None
+            counted = dict.fromkeys(figures, pl_module.train_batches)  # as checkpoints once did
+            pl_module.train_counts = self._epoch.get("counts", counted)
+            self._epoch = None
         if trainer.is_global_zero:
             self._write_lines()
 
@@ -131,7 +131,7 @@ class RunKeeper(Callback):
         """Write down the epoch, keep the best weights, save a checkpoint where it is time."""
         assert isinstance(pl_module, HybridModule)
         averages = pl_module.training_averages()
-        if pl_module.validation and trainer.is_global_zero:
+        if (pl_module.validation or not pl_module.supervised) and trainer.is_global_zero:
             self._note(trainer, pl_module, averages)
         self._log(trainer, pl_module, averages)
         due = time.monotonic() - self._saved >= 60 * self.recipe.training.checkpoint_minutes
@@ -165,9 +165,14 @@ class RunKeeper(Callback):
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "train": dict(averages),
             "val": module.validation,
+            **({"training_rows": module.training_rows} if module.training_rows else {}),
         }
         self.lines.append(line)
         self._write_lines()
+        if module.validation:
+            self._keep_best(module, line["epoch"])
+
+    def _keep_best(self, module: HybridModule, epoch: int) -> None:
         select = self.recipe.training.select
         value = module.validation[select]
         better = (
@@ -175,7 +180,7 @@ class RunKeeper(Callback):
             or (value < self.best["value"] if select == "nll" else value > self.best["value"])
         )  # fmt: skip
         if better:
-            self.best = {"epoch": line["epoch"], "value": value}
+            self.best = {"epoch": epoch, "value": value}
             save_weights(module.evaluated_model(), self.folder.best)
 
     def _log(
@@ -267,33 +272,3 @@ class LossWatch(Callback):
             f"{keeper.recipe.run}: {what}; {kept}. Try a lower training.learning_rate, a smaller "
             "task weight, or precision 32-true"
         )
-
-
-class TaskPictures(Callback):
-    """Shows in TensorBoard, a few times a run, what the self-supervised tasks deal and answer.
-
-    Args:
-        batch: The validation pictures shown, always the same.
-        seed: Decides what is dealt, always the same.
-    """
-
-    def __init__(self, batch: Batch, seed: int) -> None:
-        self.batch, self.seed = batch, seed
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw them after the validations that begin another tenth of the run, and the last."""
-        assert isinstance(pl_module, HybridModule)
-        epochs = trainer.max_epochs or 1
-        every = trainer.check_val_every_n_epoch or 1
-        done = trainer.current_epoch + 1
-        begins = done * SHOWN_A_RUN // epochs > (done - every) * SHOWN_A_RUN // epochs
-        if not trainer.is_global_zero or not (begins or done == epochs):
-            return
-        batch = trainer.strategy.batch_to_device(self.batch)
-        pictures = picture_tasks(pl_module.evaluated_model(), pl_module.tasks, batch, self.seed)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                for name, shown in pictures.items():
-                    logger.experiment.add_images(
-                        name, shown, global_step=trainer.global_step, dataformats="NHWC"
-                    )

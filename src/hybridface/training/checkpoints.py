@@ -97,6 +97,7 @@ def _is_whole(state: dict[str, Any]) -> bool:
         and isinstance(figures, dict)
         and all(isinstance(each, Tensor) for each in figures.values())
         and isinstance(state.get("batches"), int)
+        and all(isinstance(each, int) for each in state.get("counts", {}).values())
     )
 
 

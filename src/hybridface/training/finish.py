@@ -73,6 +73,8 @@ def finish_run(
                 predictions |= {f"{split}_probabilities{suffix}": probabilities}
                 predictions |= {f"{split}_rows": rows, f"{split}_labels": labels}
                 predictions[f"{split}_keys"] = np.array([data.keys[row] for row in rows])
+                if data.groups is not None:
+                    predictions[f"{split}_groups"] = data.groups[rows]
                 figures = _figures(probabilities, labels, first)
             result[split + suffix] = figures
     write_arrays(folder.predictions, predictions)

@@ -78,8 +78,10 @@ class HybridModule(pl.LightningModule):
         self.supervised = [task for task in tasks if task.supervised]
         self.train_figures: dict[str, Tensor] = {}
         self.last_figures: dict[str, Tensor] = {}
+        self.train_counts: dict[str, int] = {}  # of how many batches each figure is the sum
         self.train_batches = 0
         self.validation: dict[str, float] = {}
+        self.training_rows: dict[str, float] = {}
         self._averaged = 0  # the step that the average has seen last
         self._outputs: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._evaluated: HybridModel | None = None
@@ -117,10 +119,11 @@ class HybridModule(pl.LightningModule):
             images = augment(batch.images, self.recipe.augment.level, generator)
         loss: Tensor
         progress = self.global_step / max(1, self.total_steps - 1)
-        loss, figures = self.step(images, batch, generator, progress)
+        loss, figures = self.step(images, batch, generator, progress, number)
         self.last_figures = figures
         for name, value in figures.items():
             self.train_figures[name] = self.train_figures.get(name, 0) + value
+            self.train_counts[name] = self.train_counts.get(name, 0) + 1
         self.train_batches += 1
         return loss
 
@@ -154,6 +157,7 @@ class HybridModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Validate after the last epoch, whatever ``validate_every``; start new averages."""
         self.train_figures, self.train_batches, self.validation = {}, 0, {}
+        self.train_counts, self.training_rows = {}, {}
         if self.current_epoch == self.recipe.training.epochs - 1:
             self.trainer.check_val_every_n_epoch = 1
 
@@ -163,7 +167,7 @@ class HybridModule(pl.LightningModule):
         if not names:
             return {}
         values = torch.stack([self.train_figures[name].float() for name in names])
-        values = values / self.train_batches
+        values = values / values.new_tensor([self.train_counts[name] for name in names])
         if self.recipe.training.processes > 1:
             dist.all_reduce(values)
             values = values / self.recipe.training.processes
@@ -177,7 +181,7 @@ class HybridModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep the logits and labels of the supervised tasks."""
-        if self._evaluated is None or not len(batch.images):
+        if self._evaluated is None or not self.supervised or not len(batch.images):
             return
         features = self._evaluated.features(batch.images.float() / 255)
         for task in self.supervised:

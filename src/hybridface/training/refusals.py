@@ -9,9 +9,10 @@ import torch
 from hybridface.config import Recipe
 from hybridface.errors import UsageError
 from hybridface.network.backbones import check_backbone
-from hybridface.network.model import intact_is_supervised
-from hybridface.tasks import takes_shared_view
-from hybridface.tasks.base import Task
+from hybridface.network.views import FEWEST, intact_is_supervised, own_views, part_of_steps
+from hybridface.tasks import build_tasks, takes_shared_view
+from hybridface.tasks.base import SelfSupervisedConfig, Task
+from hybridface.training.pretraining import first_stage
 from hybridface.training.processes import refuse_unequal_shares
 
 
@@ -21,12 +22,13 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     Raises:
         UsageError: Names the key, and what it could be.
     """
-    if not any(task.supervised for task in tasks):
-        raise UsageError("tasks: none of them is supervised; add one, such as expression")
+    if not any(task.supervised for task in tasks) and recipe.training.sampling == "balanced":
+        raise UsageError("training.sampling: balanced needs a supervised task, for its classes")
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     check_backbone(recipe.backbone)
     refuse_unequal_shares(recipe)
+    _refuse_cheaper_views(recipe, tasks)
     for task in tasks:
         if not task.supervised:
             task.adopt(None, None, recipe.data.size)
@@ -39,9 +41,79 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         raise UsageError(
             "augment.views: several views of a picture cannot go with data.unlabelled; take 1"
         )
+    _refuse_first_stage(recipe)
     shared = [task.name for task in tasks if takes_shared_view(task)]
     if recipe.augment.mixup and (shared or not intact_is_supervised(tasks)):
         raise UsageError(
             "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
             f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
         )
+
+
+def _refuse_first_stage(recipe: Recipe) -> None:
+    """Refuse a first stage that learns from labels, from nothing, or in several processes."""
+    first = first_stage(recipe)
+    if first is None:
+        return
+    tasks = build_tasks(first.tasks, "pretrain.tasks")
+    if not tasks:
+        raise UsageError(
+            "pretrain.tasks: none of the recipe's tasks is self-supervised; name some here, such "
+            "as puzzle"
+        )
+    for task in tasks:
+        if task.supervised:
+            raise UsageError(
+                f"pretrain.tasks.{task.name}: it learns from labels, which the first stage does "
+                "without; leave it to tasks"
+            )
+    if recipe.training.processes > 1:
+        raise UsageError(
+            "pretrain: the two stages cannot be trained by several processes; train the first as "
+            "a run of its own, and start from it by backbone.checkpoint"
+        )
+    refuse_early(first, tasks)
+
+
+def _refuse_cheaper_views(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse cheaper views that cannot be had, or that leave a step nothing to learn."""
+    training, size = recipe.training, recipe.data.size
+    for task in own_views(tasks):
+        config, where = task.config, f"tasks.{task.name}"
+        if config.view_size is not None and config.view_size > size:
+            raise UsageError(
+                f"{where}.view_size: {config.view_size} is more than data.size, {size}"
+            )
+        if task.view_side(size) != size and training.batch_norm != "split":
+            raise UsageError(
+                f"{where}.view_size: pictures of two sizes do not pass through the backbone "
+                f"together, as training.batch_norm {training.batch_norm} has it; take split"
+            )
+        if config.every > 1 and training.loss_balance == "geometric":
+            raise UsageError(
+                f"{where}.every: training.loss_balance geometric needs every loss at every step; "
+                "take another of them"
+            )
+        _refuse_unequal_parts(recipe, where, config)
+    if all(part_of_steps(task) < 1 for task in tasks):
+        raise UsageError(
+            "tasks: at some steps there would be nothing to learn; give a task every: 1 and "
+            "until: 1"
+        )
+
+
+def _refuse_unequal_parts(recipe: Recipe, where: str, config: SelfSupervisedConfig) -> None:
+    """Refuse parts of a batch that several processes would take other pictures for than one."""
+    count = recipe.training.processes
+    if count == 1 or config.part == 1:
+        return
+    sizes = [recipe.training.batch_size]
+    sizes += [recipe.unlabelled_a_step] if recipe.data.unlabelled else []
+    for size in sizes:
+        share = size // count * config.part
+        if share < FEWEST or abs(share - round(share)) > 1e-9:
+            raise UsageError(
+                f"{where}.part: of the {size // count} pictures that each of {count} processes "
+                f"has in a step, {config.part:g} is {share:g}; it must be a whole number, at "
+                f"least {FEWEST}"
+            )

@@ -27,7 +27,7 @@ from hybridface.data.source import Labels
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.files import cannot_write, remove_unfinished, write_atomically
 from hybridface.network.model import HybridModel
-from hybridface.tasks import build_tasks
+from hybridface.tasks import build_tasks, resolve_tasks
 from hybridface.tasks.base import Task
 
 FORMAT = 1
@@ -35,7 +35,7 @@ LOCK = ".lock"
 # Recipe keys that may change where a run is gone on with: they do not change what is trained.
 FREE_KEYS = (
     "run", "training.threads", "training.device", "training.checkpoint_minutes",
-    "data.cache_limit_gib", "data.workers",
+    "training.measure_training_rows", "data.cache_limit_gib", "data.workers",
 )  # fmt: skip
 PACKAGES = ("hybridface", "torch", "timm", "pytorch-lightning", "torchmetrics", "numpy", "onnx")
 
@@ -128,7 +128,8 @@ class RunFolder:
         if there and not self.recipe.exists():
             raise UsageError(f"{self.path} holds files but no run; name another with run=FOLDER")
         if there:
-            before = build_recipe(read_yaml(self.recipe), str(self.recipe))
+            # Options that came since that run was begun are filled in, at their defaults.
+            before, _ = resolve_tasks(build_recipe(read_yaml(self.recipe), str(self.recipe)))
             ours, theirs = (each.model_dump(mode="json") for each in (recipe, before))
             changed = [
                 f"{key} ({one!r} there, {other!r} now)"

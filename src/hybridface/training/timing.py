@@ -11,6 +11,7 @@ import torch
 from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.prepare import PreparedData
+from hybridface.network.views import part_of_steps
 from hybridface.tasks.base import Task
 from hybridface.training.build import build_module, training_order
 
@@ -18,15 +19,26 @@ WARM_UP, TIMED = 2, 4
 
 
 def seconds_a_batch(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> float:
-    """Return the least seconds of a few training batches, with a step of the optimizer each.
+    """Return how long a training batch takes, with a step of the optimizer each.
 
-    The run is not touched, and nothing is kept of what is trained.
+    It is the least of a few. What a task costs that takes part in some of the batches only counts
+    by that part. The run is not touched, and nothing is kept of what is trained.
 
     Args:
         recipe: The recipe.
         tasks: Its tasks.
         data: Its data.
     """
+    always = [task for task in tasks if part_of_steps(task) == 1]
+    least = _timed(recipe, always, data)
+    some = [task for task in tasks if task not in always]
+    more = [_timed(recipe, [*always, task], data) - least for task in some]
+    return least + sum(
+        part_of_steps(task) * max(0.0, seconds) for task, seconds in zip(some, more, strict=True)
+    )
+
+
+def _timed(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> float:
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     use_cuda = recipe.training.device != "cpu" and torch.cuda.is_available()

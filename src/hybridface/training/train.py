@@ -23,19 +23,26 @@ from hybridface.data.identity import identify
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.errors import HybridFaceError, StoppedError, UsageError
 from hybridface.files import DISK_FULL, cannot_write
-from hybridface.tasks import resolve_tasks
+from hybridface.tasks import build_tasks, resolve_tasks
 from hybridface.tasks.base import Task
 from hybridface.training.build import build_module, make_loaders
-from hybridface.training.callbacks import LossWatch, RunKeeper, TaskPictures
+from hybridface.training.callbacks import LossWatch, RunKeeper
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
 from hybridface.training.finish import finish_run
 from hybridface.training.launch import train_in_processes
 from hybridface.training.module import HybridModule
+from hybridface.training.pretraining import (
+    finish_without_labels,
+    first_stage,
+    weights_file,
+    with_first_stage,
+)
 from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined
 from hybridface.training.refusals import refuse_early
 from hybridface.training.runs import RunFolder, architecture, save_weights
-from hybridface.training.samples import first_batch
+from hybridface.training.samples import TaskPictures, first_batch
 from hybridface.training.stopping import Stopper
+from hybridface.training.training_rows import TrainingRows
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ def train(
         if resume and folder.result.exists():
             with folder.locked():
                 return TrainedRun(folder.path, _finished(folder))
-        _prepare(recipe, tasks, progress)  # what is wrong with the data is said here, once
+        columns = _columns(tasks)
+        _prepare(recipe, columns, progress)  # what is wrong with the data is said here, once
         train_in_processes(recipe, resume=resume, show_progress=show_progress)
         return TrainedRun(folder.path, folder.read_result())
     with ExitStack() as held:
@@ -106,6 +114,7 @@ def train(
             folder,
             processes,
             go_on=go_on,
+            columns=_columns(tasks),
             progress=progress,
             show_progress=show_progress,
         )
@@ -118,9 +127,12 @@ def _finished(folder: RunFolder) -> dict[str, Any]:
     return folder.read_result()
 
 
+def _columns(tasks: Sequence[Task]) -> list[str]:
+    return list(dict.fromkeys(task.label for task in tasks if task.label is not None))
+
+
 @killed_workers_named()
-def _prepare(recipe: Recipe, tasks: Sequence[Task], progress: Progress | None) -> PreparedData:
-    columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
+def _prepare(recipe: Recipe, columns: Sequence[str], progress: Progress | None) -> PreparedData:
     processes = recipe.training.devices
     data = prepare_data(recipe.data, columns, recipe.seed, progress, processes=processes)
     step = min(recipe.training.batch_size, len(data.splits["train"]))
@@ -141,19 +153,33 @@ def _train(
     processes: Processes,
     *,
     go_on: bool,
+    columns: Sequence[str],
     progress: Progress | None,
     show_progress: bool,
 ) -> TrainedRun:
+    """Train a run whose folder is this process's; ``columns`` are what its rows are cut by."""
+    first, before = first_stage(recipe), None
+    start = None if go_on or recipe.backbone.checkpoint is None else recipe.backbone.checkpoint
+    if start is not None:
+        start = weights_file(start)
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
+    if first is not None:
+        folder.open(recipe)  # whatever ends the first stage, this run is known by its recipe
+        inner = RunFolder(first.run)
+        before = _finished(inner) if inner.result.exists() else _train(
+            first, build_tasks(first.tasks), inner, processes, go_on=inner.checkpoint.exists(),
+            columns=columns, progress=progress, show_progress=show_progress,
+        ).result  # fmt: skip
+        start = None if go_on else inner.last
     if processes.count > 1:  # those of a machine find the pictures decoded
-        processes.first_on_each_machine_does(lambda: _prepare(recipe, tasks, progress))
-    data = _prepare(recipe, tasks, progress)
+        processes.first_on_each_machine_does(lambda: _prepare(recipe, columns, progress))
+    data = _prepare(recipe, columns, progress)
     identity = identify(data)
     checkpoint = folder.checkpoint if go_on else None
     if checkpoint is not None:
         check_checkpoint(checkpoint, identity)
-    module, model = build_module(recipe, tasks, data)
+    module, model = build_module(recipe, tasks, data, start)
 
     def open_folder() -> None:
         folder.open(recipe)
@@ -163,7 +189,9 @@ def _train(
     processes.first_does(open_folder)
     keeper = RunKeeper(recipe, folder, identity)
     pictures = TaskPictures(first_batch(data), recipe.seed)
-    watchers = [LossWatch(keeper), keeper, pictures]
+    watchers: list[Callback] = [LossWatch(keeper), keeper, pictures]
+    if recipe.training.measure_training_rows:
+        watchers.append(TrainingRows(data))
     watchers.append(Stopper(keeper) if processes.count == 1 else EndAtOnce())
     trainer = _trainer(recipe, folder, processes, watchers, show_progress)
     keeper.order, training, validation = make_loaders(recipe, data, trainer)
@@ -171,7 +199,9 @@ def _train(
     if not processes.first:
         return TrainedRun(folder.path, {})
     save_weights(module.evaluated_model(), folder.last)
-    result = finish_run(recipe, folder, model, tasks, data, summary=keeper.summary(module))
+    summary = with_first_stage(keeper.summary(module), before)
+    finish = finish_run if any(task.supervised for task in tasks) else finish_without_labels
+    result = finish(recipe, folder, model, tasks, data, summary=summary)
     return TrainedRun(folder.path, result)
 
 

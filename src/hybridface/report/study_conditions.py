@@ -1,0 +1,145 @@
+"""What a study found over its settings: gain against labels, error against augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hybridface.evaluation.statistics import Interval, t_interval
+from hybridface.report.analysis import compare
+from hybridface.report.cells import Arm, Setting
+from hybridface.report.document import Figure, Gallery, Section, Table
+from hybridface.report.interval_lines import Points, interval_lines
+from hybridface.report.text import MISSING, percent, percent_range, points, points_range
+
+LEVELS = ("none", "weak", "strong")
+Group = tuple[str, list[Setting]]
+
+
+def condition_sections(found: Sequence[Setting]) -> list[Section]:
+    """Return the sections over several settings; none where there is but one."""
+    sections = [labels_section(group) for group in _groups(found, "fraction")]
+    sections += [augmentation_section(group) for group in _groups(found, "augment")]
+    return [section for section in sections if section is not None]
+
+
+def labels_section(group: Group) -> Section | None:
+    """Show what each arm gains on the baseline over how many labels there were."""
+    title, settings = group
+    lines: dict[str, list[tuple[float, Interval, str, int]]] = {}
+    for setting in sorted(settings, key=lambda each: float(each.apart["fraction"])):
+        baseline = setting.baseline
+        for arm in setting.arms:
+            found = None if baseline is None or arm is baseline else compare(arm, baseline)
+            if found is None or baseline is None:
+                continue
+            gain = found.difference
+            share = percent(float(setting.apart["fraction"]), 0)
+            interval = Interval(gain.mean, gain.low, gain.high)
+            labels = float(np.mean([cell.labels for cell in baseline.cells.values()]))
+            lines.setdefault(arm.name, []).append((labels, interval, share, gain.count))
+    if not any(len(points) > 1 for points in lines.values()):
+        return None
+    drawn = [
+        Points(name, [each[0] for each in points], [each[1] for each in points], style)
+        for style, (name, points) in enumerate(lines.items())
+        if all(each[0] > 0 for each in points)
+    ]
+    svg = interval_lines(
+        drawn, "Labelled training pictures", "Points above the baseline",
+        f"gain in test accuracy over the number of labels, {title}", reference=0,
+    )  # fmt: skip
+    caption = (
+        "Gain in test accuracy on the baseline of the same labels, in percentage points, with its "
+        "95% interval over seeds."
+    )
+    table = Table(
+        caption,
+        ["Arm", "Labels (%)", "Labels", "Difference", "95% interval over seeds", "Seeds"],
+        [
+            [name, share, f"{labels:,.0f}", points(gain.mean), points_range(gain.low, gain.high),
+             str(count)]
+            for name, each in lines.items()
+            for labels, gain, share, count in each
+        ],
+        text_columns=1,
+    )  # fmt: skip
+    gallery = [Gallery([Figure(svg, caption)])] if drawn else []
+    return Section(_title("Gain against labels", title), [*gallery, table])
+
+
+def augmentation_section(group: Group) -> Section | None:
+    """Show the test error of each arm and initialisation over the level of augmentation."""
+    title, settings = group
+    lines: dict[str, dict[str, Arm]] = {}
+    for setting in settings:
+        for arm in setting.arms:
+            init = setting.apart.get("init")
+            name = arm.name if init is None else f"{arm.name}, {init} weights"
+            lines.setdefault(name, {})[setting.apart["augment"]] = arm
+    known = {level for arms in lines.values() for level in arms}
+    levels = [level for level in LEVELS if level in known] + sorted(known - {*LEVELS})
+    errors = {
+        name: {level: _error(arm) for level, arm in arms.items()} for name, arms in lines.items()
+    }
+    drawn = [
+        Points(
+            name,
+            [float(levels.index(level)) for level in levels if level in of],
+            [of[level] for level in levels if level in of],
+            style,
+        )
+        for style, (name, of) in enumerate(errors.items())
+    ]
+    alt = f"test error of each arm over the level of augmentation, {title}"
+    svg = interval_lines(drawn, "Augmentation", "Test error (%)", alt, names=levels)
+    caption = (
+        "Test error at the validation checkpoint, in percent, with its 95% interval over seeds. "
+        "Lower is better."
+    )
+    table = Table(
+        caption,
+        ["Arm", *levels],
+        [[name, *(_shown(of.get(level)) for level in levels)] for name, of in errors.items()],
+    )
+    return Section(
+        _title("Error against augmentation", title), [Gallery([Figure(svg, caption)]), table]
+    )
+
+
+def _error(arm: Arm) -> Interval:
+    return t_interval([1 - accuracy for accuracy in arm.values("test_accuracy")])
+
+
+def _shown(error: Interval | None) -> str:
+    if error is None:
+        return MISSING
+    bounds = percent_range(error)
+    return percent(error.mean) + (f" ({bounds})" if bounds != MISSING else "")
+
+
+def _title(what: str, group: str) -> str:
+    return f"{what}: {group}" if group else what
+
+
+def _groups(found: Sequence[Setting], key: str) -> list[Group]:
+    """Return the settings that differ in one key, by what else they are.
+
+    Initialisations belong together where augmentation is what differs.
+    """
+    free = {key, "init"} if key == "augment" else {key}
+    groups: dict[str, list[Setting]] = {}
+    for setting in found:
+        if key in setting.apart:
+            groups.setdefault(_others(setting.apart, free), []).append(setting)
+    several = {
+        name: group
+        for name, group in groups.items()
+        if len({setting.apart[key] for setting in group}) > 1
+    }
+    return [(name if len(several) > 1 else "", group) for name, group in several.items()]
+
+
+def _others(apart: Mapping[str, str], free: set[str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in apart.items() if name not in free)

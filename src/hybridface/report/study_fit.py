@@ -1,0 +1,213 @@
+"""How far arms over-fit, how well they solve their other tasks, and what a gain costs: tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from hybridface.evaluation.statistics import Interval, t_interval
+from hybridface.report.analysis import compare, relative_compute
+from hybridface.report.cells import Arm, Cell, Setting
+from hybridface.report.document import Table
+from hybridface.report.study_tables import seeds_note
+from hybridface.report.text import (
+    MISSING,
+    measure_title,
+    measured,
+    number,
+    percent,
+    points,
+    points_range,
+)
+
+
+def gain_table(setting: Setting) -> Table | None:
+    """Lay out what every other arm gains on the baseline beside what it costs."""
+    baseline, views = setting.baseline, setting.counts_pictures
+    if baseline is None:
+        return None
+    rows = []
+    for arm in setting.arms:
+        found = None if arm is baseline else compare(arm, baseline)
+        if found is None:
+            continue
+        seeds = arm.cells.keys() & baseline.cells.keys()
+        seconds, pictures = relative_compute(arm.over(seeds), baseline.over(seeds), views)
+        gain = found.difference
+        rows.append(
+            [
+                arm.name,
+                number(pictures) if views else MISSING,
+                number(seconds),
+                points(gain.mean),
+                points_range(gain.low, gain.high),
+                str(gain.count),
+            ]
+        )
+    if not rows:
+        return None
+    return Table(
+        f"Gain in test accuracy on {baseline.name} beside its compute, which is 1 for "
+        f"{baseline.name}: pictures through the backbone, views included (smaller ones by their "
+        "pixels), and seconds of training. The gain is in percentage points, with its 95% "
+        "interval over seeds.",
+        ["Arm", "Pictures", "Seconds", "Gain", "95% interval over seeds", "Seeds"],
+        sorted(rows, key=lambda row: (row[1] == MISSING, _value(row[1]), _value(row[2]))),
+    )
+
+
+def fit_table(setting: Setting) -> Table | None:
+    """Lay out how far the arms over-fit, where it was recorded."""
+    arms = setting.shared
+    tops = [_top(cell) for arm in arms for cell in arm.cells.values()]
+    level = min((top for top in tops if top is not None), default=None)
+    rows = []
+    for arm in arms:
+        cells = list(arm.cells.values())
+        known = [cell for cell in cells if _top(cell) is not None]
+        last = [_fit(cell)[-1] for cell in known]
+        at_level = [] if level is None else [_gap_at(cell, level) for cell in known]
+        rows.append(
+            [
+                arm.name,
+                _mean([train for train, _ in last]),
+                _signed(_over([train - val for train, val in last])),
+                _signed(_over([gap for gap in at_level if gap is not None])),
+                _rise(_over([rise for cell in cells if (rise := _loss_rise(cell)) is not None])),
+            ]
+        )
+    if all(value == MISSING for row in rows for value in row[1:]):
+        return None
+    reached = "" if level is None else f", {percent(level)}%, which every arm reached"
+    return Table(
+        "Over-fitting: accuracy on the intact training pictures in evaluation mode, how many "
+        "percentage points validation is below it at the last epoch and at equal training "
+        f"accuracy{reached}, and how far the validation loss rose from its minimum to the last "
+        f"epoch. Means over seeds, with 95% intervals.{seeds_note(setting)}",
+        [
+            "Arm",
+            "Training accuracy, last epoch (%)",
+            "Gap, last epoch (points)",
+            "Gap at equal training accuracy (points)",
+            "Rise of the validation loss (nats)",
+        ],
+        rows,
+    )
+
+
+def task_table(setting: Setting) -> Table | None:
+    """Lay out how well each arm solves its self-supervised tasks, beside what is had for nothing.
+
+    That is chance for a puzzle and for rotation, and the mean colour of what is seen for holes.
+    """
+    rows = []
+    for arm in setting.shared:
+        names = dict.fromkeys(name for cell in arm.cells.values() for name in cell.details.ssl)
+        for name in names:
+            task, _, measure = name.rpartition("/")
+            if measure in ("loss", "mean_fill_psnr"):
+                continue
+            values = _figures(arm, name)
+            if not values:
+                continue
+            free = _for_nothing(arm, task, measure)
+            rows.append([
+                arm.name, task, measure_title(measure), measured(measure, float(np.mean(values))),
+                MISSING if free is None else measured(measure, free),
+            ])  # fmt: skip
+    if not rows:
+        return None
+    return Table(
+        "How well the self-supervised tasks are solved in the last epoch that trained them, on "
+        "training pictures, and what is had for nothing: chance, or holes filled with the mean "
+        f"colour of the rest of the picture. Means over seeds.{seeds_note(setting)}",
+        ["Arm", "Task", "Figure", "Reached", "For nothing"],
+        rows,
+        text_columns=3,
+    )
+
+
+def _for_nothing(arm: Arm, task: str, measure: str) -> float | None:
+    if measure == "hole_psnr":
+        values = _figures(arm, f"{task}/mean_fill_psnr")
+        return float(np.mean(values)) if values else None
+    kinds = [_options(cell, task) for cell in arm.cells.values()]
+    if measure == "slot_accuracy":
+        grids = {options.get("grid") for options in kinds}
+        grid = grids.pop() if len(grids) == 1 else None
+        return 1 / grid**2 if isinstance(grid, int) and grid > 0 else None
+    rotates = all((options.get("type") or task) == "rotation" for options in kinds)
+    return 0.25 if rotates and measure == "accuracy" else None
+
+
+def _options(cell: Cell, task: str) -> dict[str, object]:
+    tasks = cell.details.recipe.get("tasks")
+    options = tasks.get(task) if isinstance(tasks, dict) else None
+    return options if isinstance(options, dict) else {}
+
+
+def _figures(arm: Arm, name: str) -> list[float]:
+    found = [cell.details.ssl.get(name) for cell in arm.cells.values()]
+    return [value for value in found if value is not None]
+
+
+def _fit(cell: Cell) -> list[tuple[float, float]]:
+    """Return training and validation accuracy at each point of the curve that has both."""
+    both = zip(cell.details.training_rows, cell.details.curve, strict=False)
+    return [
+        (train, point[2])
+        for (train, _), point in both
+        if train is not None and point[2] is not None
+    ]
+
+
+def _top(cell: Cell) -> float | None:
+    """Return the best training accuracy; None where it was not recorded."""
+    return max((train for train, _ in _fit(cell)), default=None)
+
+
+def _gap_at(cell: Cell, level: float) -> float | None:
+    """Return how far validation is below training where training first reaches an accuracy."""
+    fit = _fit(cell)
+    if fit and fit[0][0] >= level:
+        return fit[0][0] - fit[0][1]
+    for (before, val_before), (after, val_after) in pairwise(fit):
+        if before < level <= after:
+            part = (level - before) / (after - before)
+            return level - (val_before + part * (val_after - val_before))
+    return None
+
+
+def _loss_rise(cell: Cell) -> float | None:
+    losses = [loss for loss in cell.details.val_loss if loss is not None]
+    return losses[-1] - min(losses) if losses else None
+
+
+def _over(values: Sequence[float]) -> Interval | None:
+    return t_interval(values) if values else None
+
+
+def _mean(values: Sequence[float]) -> str:
+    return percent(float(np.mean(values))) if values else MISSING
+
+
+def _signed(interval: Interval | None) -> str:
+    if interval is None:
+        return MISSING
+    bounds = points_range(interval.low, interval.high)
+    return points(interval.mean) + (f" ({bounds})" if bounds != MISSING else "")
+
+
+def _rise(interval: Interval | None) -> str:
+    if interval is None:
+        return MISSING
+    known = not math.isnan(interval.low)
+    bounds = f" ({number(interval.low, 3)} to {number(interval.high, 3)})" if known else ""
+    return number(interval.mean, 3) + bounds
+
+
+def _value(text: str) -> float:
+    return math.inf if text == MISSING else float(text.replace(",", ""))

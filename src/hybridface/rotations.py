@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 ANGLES = ("yaw", "pitch", "roll")
+FURTHEST = 99.0
+"""Pictures with an angle beyond this are left out of figures, as is usual on AFLW2000."""
 LOCK = 1e-6
 
 Floats = NDArray[np.float64]
@@ -47,7 +49,8 @@ def to_matrices(angles: Given) -> Floats:
         [cp * sr + sp * sy * cr, cp * cr - sp * sy * sr, -sp * cy],
         [sp * sr - cp * sy * cr, sp * cr + cp * sy * sr, cp * cy],
     ]
-    return np.moveaxis(np.array(rows), -1, 0)
+    matrices: Floats = np.moveaxis(np.array(rows), -1, 0)
+    return matrices
 
 
 def to_angles(matrices: Given) -> Floats:
@@ -111,5 +114,5 @@ def geodesic(a: Given, b: Given) -> Floats:
 
 def difference(a: Given, b: Given) -> Floats:
     """Return ``a - b`` in degrees the short way round the circle, from -180 up to 180."""
-    turned = np.asarray(a, dtype=np.float64) - b
-    return (turned + 180) % 360 - 180
+    turned: Floats = (np.asarray(a, dtype=np.float64) - b + 180) % 360 - 180
+    return turned

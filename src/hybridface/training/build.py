@@ -13,6 +13,7 @@ from hybridface.config import Recipe
 from hybridface.data.batches import Batch, make_loader
 from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData
+from hybridface.data.source import NumericLabels
 from hybridface.data.workers import WorkerLoader
 from hybridface.network.model import HybridModel
 from hybridface.network.shared_batch_norm import check_batch_norm
@@ -31,9 +32,13 @@ def build_module(
         data: Its data.
     """
     for task in tasks:
-        labels = None if task.label is None else data.labels[task.label]
-        ids = None if labels is None else torch.from_numpy(labels.ids[data.splits["train"]])
-        task.adopt(labels, ids, recipe.data.size)
+        labels = None if task.label is None else data.column(task.label)
+        rows = data.splits["train"]
+        if isinstance(labels, NumericLabels):
+            task.adopt_numbers(labels, torch.from_numpy(labels.values[rows]), recipe.data.size)
+        else:
+            ids = None if labels is None else torch.from_numpy(labels.ids[rows])
+            task.adopt(labels, ids, recipe.data.size)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
     model = model.to(memory_format=torch.channels_last)

@@ -70,7 +70,8 @@ def to_angles(matrices: Given) -> Floats:
     roll = np.arctan2(side * m[:, 0, 1], side * m[:, 0, 0])
     locked = level < LOCK
     pitch = np.where(locked, -np.arctan2(m[:, 2, 1], m[:, 1, 1]), pitch)
-    return np.degrees(np.stack([yaw, pitch, np.where(locked, 0.0, roll)], axis=1))
+    angles: Floats = np.degrees(np.stack([yaw, pitch, np.where(locked, 0.0, roll)], axis=1))
+    return angles
 
 
 def mirror(angles: Given) -> Floats:
@@ -109,7 +110,8 @@ def geodesic(a: Given, b: Given) -> Floats:
     one, other = to_matrices(a), to_matrices(b)
     sine = np.square(one - other).sum((1, 2))  # 8 sin^2 of half the angle
     cosine = np.square(one + other).sum((1, 2)) - 4  # 8 cos^2 of it
-    return np.degrees(2 * np.arctan2(np.sqrt(sine), np.sqrt(np.maximum(cosine, 0))))
+    angle: Floats = np.degrees(2 * np.arctan2(np.sqrt(sine), np.sqrt(np.maximum(cosine, 0))))
+    return angle
 
 
 def difference(a: Given, b: Given) -> Floats:

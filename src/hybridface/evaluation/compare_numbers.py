@@ -42,12 +42,12 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
             f"{who} were measured on different pictures that go by the same names: the content of "
             f"their data sets ({a.data}; {b.data}) differs; {AGAIN}"
         )
-    same = np.isclose(ours.targets, theirs.targets, atol=1e-3, equal_nan=True).all(axis=1)
-    if not same.all():
-        first = int(np.flatnonzero(~same)[0])
+    close = np.isclose(ours.targets, theirs.targets, atol=1e-3, equal_nan=True)
+    other = np.flatnonzero(~np.all(close, axis=1))
+    if len(other):
         raise UsageError(
-            f"{who} were measured against different labels: {int((~same).sum())} of {len(same)} "
-            f"pictures, first '{shown(ours.keys[first])}'; {AGAIN}"
+            f"{who} were measured against different labels: {len(other)} of {len(close)} "
+            f"pictures, first '{shown(ours.keys[other[0]])}'; {AGAIN}"
         )
     counted = countable(ours.kind, ours.targets)
     if not counted.any():

@@ -48,7 +48,8 @@ class Match:
     @property
     def unlabelled(self) -> Mask:
         """The rows ``(N,)`` without a label."""
-        return self.targets == MISSING
+        unlabelled: Mask = self.targets == MISSING
+        return unlabelled
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from hybridface.report.folders import Metrics
 from hybridface.report.sections import score_text
 from hybridface.report.text import number
 
-EDGES_OF_ANGLES = (-100, -60, -30, -15, 0, 15, 30, 60, 100)
+EDGES_OF_ANGLES = (-100.0, -60.0, -30.0, -15.0, 0.0, 15.0, 30.0, 60.0, 100.0)
 
 
 def yaw_table(metrics: Metrics, where: str) -> Table:
@@ -89,8 +89,10 @@ def _ranges(
 ) -> Sequence[tuple[float, float, NDArray[np.bool_]]]:
     """Return the parts of a number's range that hold any: fixed for angles, else of equal size."""
     if kind == "pose":
-        pairs = itertools.pairwise(EDGES_OF_ANGLES)
-        parts = [(low, high, (true >= low) & (true < high)) for low, high in pairs]
+        parts = [
+            (low, high, np.logical_and(true >= low, true < high))
+            for low, high in itertools.pairwise(EDGES_OF_ANGLES)
+        ]
     else:
         bins = quantile_bins(true[:, None], 8)
         masks = [bins == place for place in range(8) if (bins == place).any()]

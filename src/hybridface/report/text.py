@@ -33,7 +33,7 @@ FRACTIONS = frozenset(
         "recall",
         "precision",
         "coverage",
-    }  # fmt: skip
+    }
 )
 UNITS = {
     "nll": "nats",

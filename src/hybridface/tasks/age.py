@@ -24,6 +24,7 @@ from hybridface.data.source import Labels, NumericLabels
 from hybridface.errors import UsageError
 from hybridface.tasks.base import FeatureShape, Task, TaskConfig, View, masked_mean
 from hybridface.tasks.expression import ClassifierHead
+from hybridface.tasks.turns import widened
 
 NARROWEST, WIDEST = -6.0, 4.0
 
@@ -142,7 +143,7 @@ class Age(Task):
         return scaled
 
     def _middle_and_width(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        middle, width = output.float().unbind(1)
+        middle, width = widened(output).unbind(1)
         return middle, width.clamp(NARROWEST, WIDEST)
 
     def _nll(self, output: Tensor, numbers: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class Pose(Task):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the mean angle over the pictures with a pose, in radians."""
-        found, true = turns.from_six(output.float()), turns.to_matrices(target.nan_to_num())
+        found, true = turns.from_six(turns.widened(output)), turns.to_matrices(target.nan_to_num())
         known = target.isfinite()
         parts = (_parts(found, target.nan_to_num()) * known).sum(1) / known.sum(1).clamp(min=1)
         nose = turns.angle_between(found[:, :, 2], true[:, :, 2])
@@ -126,7 +126,7 @@ class Pose(Task):
 
     def decode(self, output: Tensor) -> Tensor:
         """Return ``(B, 3)`` yaw, pitch and roll in degrees."""
-        return turns.to_angles(turns.from_six(output.float()))
+        return turns.to_angles(turns.from_six(turns.widened(output)))
 
     def describe(self) -> dict[str, Any]:
         """Return the unit."""

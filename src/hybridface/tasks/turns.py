@@ -15,6 +15,11 @@ from hybridface.augment import Geometry
 SMALL = 1e-12
 
 
+def widened(values: Tensor) -> Tensor:
+    """Return values in single precision where they are in half."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def to_matrices(angles: Tensor) -> Tensor:
     """Return the rotation matrices ``(B, 3, 3)`` of poses ``(B, 3)`` in degrees."""
     yaw, pitch, roll = torch.deg2rad(angles).unbind(1)

@@ -19,6 +19,7 @@ from hybridface.network.model import HybridModel
 from hybridface.network.shared_batch_norm import check_batch_norm
 from hybridface.tasks.base import Task
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
+from hybridface.training.refusals import refuse_lost_labels
 
 
 def build_module(
@@ -35,7 +36,9 @@ def build_module(
         labels = None if task.label is None else data.column(task.label)
         rows = data.splits["train"]
         if isinstance(labels, NumericLabels):
-            task.adopt_numbers(labels, torch.from_numpy(labels.values[rows]), recipe.data.size)
+            numbers = torch.from_numpy(labels.values[rows])
+            task.adopt_numbers(labels, numbers, recipe.data.size)
+            refuse_lost_labels(recipe, task, numbers)
         else:
             ids = None if labels is None else torch.from_numpy(labels.ids[rows])
             task.adopt(labels, ids, recipe.data.size)

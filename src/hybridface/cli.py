@@ -359,14 +359,16 @@ def decoding_progress(what: str = "decoding pictures") -> Callable[[int, int], N
 def _say_result(folder: Path, result: dict[str, Any]) -> None:
     for split in ("val", "test"):
         if figures := result.get(split):
-            accuracy = figures["accuracy"]
+            accuracy = figures.get("accuracy", figures.get("mae"))
             interval = accuracy["ci95"]
             within = f" (95 % {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
-            print(
-                f"{split}: accuracy {accuracy['value']:.4f}{within}, "
-                f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
-                f"{figures['count']} pictures"
-            )
+            said = f"{split}: mean absolute error {accuracy['value']:.4f}{within}, "
+            if "accuracy" in figures:
+                said = (
+                    f"{split}: accuracy {accuracy['value']:.4f}{within}, "
+                    f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
+                )
+            print(f"{said}{figures['count']} pictures")
     if result["label"] is None:
         print(f"no supervised task, so no model.onnx; start from it: backbone.checkpoint={folder}")
     else:

@@ -175,9 +175,10 @@ class RunKeeper(Callback):
     def _keep_best(self, module: HybridModule, epoch: int) -> None:
         select = self.recipe.training.select
         value = module.validation[select]
+        higher = module.supervised[0].selects[select]
         better = (
             self.best is None
-            or (value < self.best["value"] if select == "nll" else value > self.best["value"])
+            or (value > self.best["value"] if higher else value < self.best["value"])
         )  # fmt: skip
         if better:
             self.best = {"epoch": epoch, "value": value}
@@ -240,10 +241,11 @@ class LossWatch(Callback):
         """Look once more before the epoch is kept, at the validation figures too."""
         self._stop_if_broken(trainer)
         assert isinstance(pl_module, HybridModule)
-        nll = pl_module.validation.get("nll")
-        if nll is not None and not math.isfinite(nll):
+        figures = pl_module.validation
+        name, what = ("nll", "loss") if "nll" in figures else ("mae", "error")
+        if not math.isfinite(value := figures.get(name, 0.0)):
             raise self._error(
-                f"the validation loss is {nll} after epoch {trainer.current_epoch + 1}"
+                f"the validation {what} is {value} after epoch {trainer.current_epoch + 1}"
             )
 
     def _stop_if_broken(self, trainer: pl.Trainer) -> None:

@@ -43,6 +43,9 @@ def test_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     assert {name for name in sizes if ".dist-info/" not in name} == ours
     assert {"hybridface/py.typed", "hybridface/report/templates/page.html.j2"} <= ours
     assert f"{NAME}.dist-info/licenses/LICENSE" in sizes
+    detection = "src/hybridface/inference/detection"
+    assert f"{NAME}.dist-info/licenses/{detection}/LICENSE.centerface" in sizes
+    assert "hybridface/inference/detection/centerface.onnx" in sizes
     assert max(sizes.values()) < LARGEST
 
 
@@ -58,7 +61,10 @@ def test_metadata_says_what_is_needed_and_under_which_terms(built: Path) -> None
     assert "hybridface = hybridface.cli:main" in entry_points
     needed = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
     plain = {re.split(r"[^\w-]", line)[0] for line in needed}
-    assert plain == {"numpy", "onnxruntime", "pillow", "pydantic", "pyyaml", "rich", "typer"}
+    assert plain == {
+        "numpy", "onnxruntime", "opencv-python-headless", "pillow", "pydantic", "pyyaml", "rich",
+        "typer",
+    }  # fmt: skip
     assert {"train", "docs", "dev"} <= set(metadata.get_all("Provides-Extra") or [])
 
 

@@ -213,6 +213,7 @@ CLASSES = {"kind": "classification", "classes": list(EXPRESSIONS)}
         ("[]", "expected a JSON object"),
         ("{}", "whole number 'format'"),
         (metadata_of(TASKS, format=2, version="9.0"), "written by hybridface 9.0, is newer"),
+        (metadata_of(TASKS, crop={"scale": -1}), "'crop' is .*expected"),
         (metadata_of(TASKS, size="48"), "'size' is '48'"),
         (metadata_of(TASKS, size=48), r"expected one input 'images'.*48, 48"),
         (metadata_of(TASKS, channels="BGR"), "'channels' is 'BGR', expected 'RGB'"),

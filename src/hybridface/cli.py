@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridface.errors import HybridFaceError, UsageError
+from hybridface import cli_models
+from hybridface.errors import HybridFaceError
+from hybridface.extras import training_extra
 from hybridface.files import CACHE_LIMIT_GIB, DISK_FULL
 
 app = typer.Typer(
@@ -141,54 +143,8 @@ def compare(
     raise typer.Exit(code)
 
 
-@app.command()
-def predict(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(help="Photos, folders, patterns, videos, or webcam (webcam:1)."),
-    ],
-    model: Annotated[
-        Path | None, typer.Option(help="A run folder or an ONNX file; default the one that ships.")
-    ] = None,
-    *,
-    detect: Annotated[
-        bool, typer.Option("--detect/--no-detect", help="Find faces, or take each picture as one.")
-    ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a picture, each on a line.")
-    ] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table, a row a face.")] = False,
-    form: Annotated[
-        str | None, typer.Option("--format", help="table, jsonl, csv or parquet; default by --out.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The file that the result goes to.")] = None,
-    draw: Annotated[
-        Path | None, typer.Option(help="A folder for pictures and videos with the faces drawn in.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least score of a face, 0 to 1; default the detector's.")
-    ] = None,
-    longest_side: Annotated[
-        int | None, typer.Option(help="Pixels that photos are reduced to for the detector.")
-    ] = None,
-    detector: Annotated[
-        str, typer.Option(help="centerface, or pkg.module:Class for one of your own.")
-    ] = "centerface",
-    every: Annotated[int, typer.Option(min=1, help="Of a video every so many frames.")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures and faces at once.")] = 16,
-    quiet: Quiet = False,
-) -> None:
-    """Find the faces in photos and videos and say what a model sees in each."""
-    from hybridface.inference.predict import run_predict
-
-    if as_json + as_csv + (form is not None) > 1:
-        raise UsageError("--json, --csv and --format say the same thing; give one of them")
-    code = run_predict(
-        inputs, model, detect=detect, detector=detector, threshold=threshold,
-        longest=longest_side, form="jsonl" if as_json else "csv" if as_csv else form, out=out,
-        draw=draw, every=every, batch_size=batch_size, quiet=quiet,
-    )  # fmt: skip
-    raise typer.Exit(code)
+app.command()(cli_models.predict)
+app.command()(cli_models.export)
 
 
 @app.command()
@@ -296,21 +252,6 @@ def config(
     with training_extra():
         from hybridface.tasks import resolve_tasks
     print(resolve_tasks(loaded)[0].to_yaml(), end="")
-
-
-class training_extra:  # noqa: N801
-    """Turns a missing training library into an error that says what to install."""
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Replace an ImportError of a training library."""
-        if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("hybridface"):
-            raise UsageError(
-                f"this needs the training libraries ({error.name} is missing): "
-                'pip install "hybridface[train]"'
-            ) from error
 
 
 def decoding_progress() -> Callable[[int, int], None]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.errors import HybridFaceError, UsageError
+from hybridface.errors import HybridFaceError, UsageError, unknown
 from hybridface.images import check, resize
 from hybridface.inference.crops import Crop
 from hybridface.inference.metadata import (
@@ -44,6 +44,8 @@ class FaceModel:
         size: Side in pixels of the pictures that the model takes.
         tasks: The outputs by name.
         crop: What part of a photo around a detected face the model is to be shown.
+        self_supervised: Self-supervised heads that were kept in the file, by name, with what it
+            takes to deal their pictures; :meth:`answer` runs them.
         metadata: Everything that the file says about itself, as read from its JSON.
     """
 
@@ -56,6 +58,7 @@ class FaceModel:
             self.crop = Crop.from_metadata(metadata.get("crop"))
         except ValueError as error:
             raise unfit(path, str(error)) from error
+        self.self_supervised: dict[str, Any] = metadata.get("self_supervised", {})
         check_graph(session, self.size, self.tasks, path)
 
     @classmethod
@@ -102,6 +105,28 @@ class FaceModel:
             UsageError: The shape or type is another, or values lie far outside [0, 1].
             HybridFaceError: ONNX Runtime failed.
         """
+        return self._run(self._checked(images))
+
+    def answer(self, name: str, images: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Run one self-supervised head on pictures that were dealt to it.
+
+        Args:
+            name: One of :attr:`self_supervised`.
+            images: As in a call: a shuffled puzzle, pictures with holes.
+
+        Returns:
+            ``(B, slots, tiles)`` probabilities for a puzzle, ``(B, 3, size, size)`` in [0, 1] for
+            in-painting, ``(B, 4)`` probabilities for a rotation.
+
+        Raises:
+            UsageError: There is no such head, or as in a call.
+            HybridFaceError: ONNX Runtime failed.
+        """
+        if name not in self.self_supervised:
+            raise unknown(f"self-supervised head of {self.path}", name, self.self_supervised)
+        return self._run(self._checked(images), [name])[name]
+
+    def _checked(self, images: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         expected = f"float (B, 3, {self.size}, {self.size}) in [0, 1]"
         if images.shape[1:] != (3, self.size, self.size) or images.dtype.kind != "f":
             raise UsageError(
@@ -113,7 +138,7 @@ class FaceModel:
                 f"images: expected {expected}, got values from {images.min():g} to "
                 f"{images.max():g}; divide by 255, and leave mean and deviation to the model"
             )
-        return self._run(images.astype(np.float32, copy=False))
+        return images.astype(np.float32, copy=False)
 
     def predict(
         self, pictures: Iterable[NDArray[np.uint8]], batch_size: int = 64
@@ -167,8 +192,10 @@ class FaceModel:
         if waiting:
             yield np.stack(waiting)
 
-    def _run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        names = list(self.tasks)
+    def _run(
+        self, images: NDArray[np.float32], names: Sequence[str] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        names = list(self.tasks if names is None else names)
         try:
             outputs = self._session.run(names, {"images": images})
         except Exception as error:  # ONNX Runtime's errors share no class of their own

@@ -106,7 +106,8 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Measure a model on a data set; classes are matched by name."""
-    from hybridface.evaluation.evaluate import run_evaluate
+    with training_extra():
+        from hybridface.evaluation.evaluate import run_evaluate
 
     progress = None if as_json else decoding_progress()
     code = run_evaluate(
@@ -133,7 +134,8 @@ def compare(
     workers: Workers = None,
 ) -> None:
     """Compare two models picture by picture: is B better than A, and how sure is that."""
-    from hybridface.evaluation.compare import run_compare
+    with training_extra():
+        from hybridface.evaluation.compare import run_compare
 
     progress = None if as_json else decoding_progress()
     code = run_compare(

@@ -162,8 +162,8 @@ def study(
     ] = False,
 ) -> None:
     """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
-    from hybridface.study import Study, load_study
-
+    with training_extra():
+        from hybridface.study import Study, load_study
     config = load_study(study_file)
     if results is not None:
         config = config.model_copy(update={"results": results})

@@ -34,7 +34,7 @@ wheel: $(STAMP)
 	build/light/bin/python -m pip install --quiet dist/*.whl
 	build/light/bin/hybridface --version
 	build/light/bin/hybridface --help >/dev/null
-	build/light/bin/hybridface predict docs/pictures --model dist/tiny.onnx
+	build/light/bin/hybridface predict docs/pictures --no-detect --model dist/tiny.onnx
 	! build/light/bin/python -c 'import torch' 2>/dev/null
 	build/light/bin/hybridface train configs/drawn.yaml 2>&1 | grep -F 'hybridface[train]'
 

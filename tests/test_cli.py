@@ -282,22 +282,32 @@ def test_compare_refuses_in_one_message(
         assert said in one_message(ran)
 
 
-@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+@pytest.mark.parametrize("form", [["--no-detect"], ["--json"], ["--csv", "--no-detect"]])
 def test_predict_never_loads_torch(
     form: list[str], tiny_run: TrainedRun, tmp_path: Path, write_picture: Write
 ) -> None:
     pictures = [write_picture(tmp_path / f"{seed}.png", seed) for seed in range(3)]
     ran = spawn("predict", *pictures, "--model", tiny_run.folder, *form, code=TELL_MODULES)
     assert ran.returncode == 0, ran.stderr
-    assert set(ran.stderr.split()) == {"numpy", "onnxruntime", "PIL"}
+    faces = 0 if form == ["--json"] else 3
+    without = "" if faces else ", 3 without one"
+    said, modules = ran.stderr.splitlines()
+    assert said == f"{faces} faces in 3 pictures{without}"
+    assert set(modules.split()) == {"numpy", "onnxruntime", "PIL"}
     assert all(picture.name in ran.stdout for picture in pictures)
     if form == ["--json"]:
-        said = json.loads(ran.stdout)
-        assert len(said["predictions"]) == 3
-        for prediction in said["predictions"]:
-            probabilities = prediction["tasks"]["expression"]["probabilities"]
-            assert list(probabilities) == tiny_run.result["classes"]
-            assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        lines = [json.loads(line) for line in ran.stdout.splitlines()]
+        assert [line["faces"] for line in lines] == [[], [], []]
+
+
+def test_predict_takes_one_form_and_a_model(tmp_path: Path, write_picture: Write) -> None:
+    picture = write_picture(tmp_path / "1.png")
+    ran = spawn("predict", picture, "--json", "--csv")
+    assert ran.returncode == 2
+    assert "give one of them" in one_message(ran)
+    ran = spawn("predict", picture)
+    assert ran.returncode == 2
+    assert "no model ships with this version yet" in one_message(ran)
 
 
 def test_a_reader_that_leaves_early_is_no_traceback() -> None:

@@ -21,16 +21,6 @@ LARGEST = 20 * 1024 * 1024
 NAME = f"hybridface-{hybridface.__version__}"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the wheel and the source archive, built with what is installed."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 def test_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     with zipfile.ZipFile(built / f"{NAME}-py3-none-any.whl") as wheel:
         sizes = {entry.filename: entry.file_size for entry in wheel.infolist()}
@@ -43,6 +33,9 @@ def test_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     assert {name for name in sizes if ".dist-info/" not in name} == ours
     assert {"hybridface/py.typed", "hybridface/report/templates/page.html.j2"} <= ours
     assert f"{NAME}.dist-info/licenses/LICENSE" in sizes
+    detection = "src/hybridface/inference/detection"
+    assert f"{NAME}.dist-info/licenses/{detection}/LICENSE.centerface" in sizes
+    assert "hybridface/inference/detection/centerface.onnx" in sizes
     assert max(sizes.values()) < LARGEST
 
 
@@ -58,7 +51,10 @@ def test_metadata_says_what_is_needed_and_under_which_terms(built: Path) -> None
     assert "hybridface = hybridface.cli:main" in entry_points
     needed = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
     plain = {re.split(r"[^\w-]", line)[0] for line in needed}
-    assert plain == {"numpy", "onnxruntime", "pillow", "pydantic", "pyyaml", "rich", "typer"}
+    assert plain == {
+        "numpy", "onnxruntime", "opencv-python-headless", "pillow", "pydantic", "pyyaml", "rich",
+        "typer",
+    }  # fmt: skip
     assert {"train", "docs", "dev"} <= set(metadata.get_all("Provides-Extra") or [])
 
 

@@ -126,7 +126,7 @@ def test_tutorial_runs_from_300_pictures_to_answers(
     study = Study(load_study(Path("faces-study.yaml")))
     assert len({study.cell(arm, seed).key for arm in study.config.arms for seed in range(5)}) == 10
     assert "60 pictures" in said[1]
-    assert len(said[-2].splitlines()) == 3
+    assert len(said[-2].splitlines()) == 4
     assert len(said[-1].splitlines()) == 4
     example = re.search(BLOCK.format("python: tutorial"), TUTORIAL, re.DOTALL)
     assert example

@@ -12,11 +12,13 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "FaceModel": "hybridface.inference.runtime",
+    "FaceReader": "hybridface.inference.photos",
     "HybridFaceError": "hybridface.errors",
     "Recipe": "hybridface.config",
     "build_recipe": "hybridface.config",
     "compare": "hybridface.evaluation.compare",
     "evaluate": "hybridface.evaluation.evaluate",
+    "load": "hybridface.inference.runtime",
     "load_recipe": "hybridface.config",
     "train": "hybridface.training.train",
 }
@@ -26,17 +28,20 @@ if TYPE_CHECKING:
     from hybridface.errors import HybridFaceError
     from hybridface.evaluation.compare import compare
     from hybridface.evaluation.evaluate import evaluate
-    from hybridface.inference.runtime import FaceModel
+    from hybridface.inference.photos import FaceReader
+    from hybridface.inference.runtime import FaceModel, load
     from hybridface.training.train import train
 
 __all__ = [
     "FaceModel",
+    "FaceReader",
     "HybridFaceError",
     "Recipe",
     "__version__",
     "build_recipe",
     "compare",
     "evaluate",
+    "load",
     "load_recipe",
     "train",
 ]

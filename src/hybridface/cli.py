@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from hybridface import cli_models
 from hybridface.errors import HybridFaceError
+from hybridface.extras import training_extra
 from hybridface.files import CACHE_LIMIT_GIB, DISK_FULL
 
 app = typer.Typer(
@@ -104,7 +106,8 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Measure a model on a data set; classes are matched by name."""
-    from hybridface.evaluation.evaluate import run_evaluate
+    with training_extra():
+        from hybridface.evaluation.evaluate import run_evaluate
 
     progress = None if as_json else decoding_progress()
     code = run_evaluate(
@@ -131,7 +134,8 @@ def compare(
     workers: Workers = None,
 ) -> None:
     """Compare two models picture by picture: is B better than A, and how sure is that."""
-    from hybridface.evaluation.compare import run_compare
+    with training_extra():
+        from hybridface.evaluation.compare import run_compare
 
     progress = None if as_json else decoding_progress()
     code = run_compare(
@@ -141,19 +145,8 @@ def compare(
     raise typer.Exit(code)
 
 
-@app.command()
-def predict(
-    images: Annotated[list[str], typer.Argument(help="Face crops, or folders of them.")],
-    model: Annotated[Path, typer.Option("--model", help="A run folder or an ONNX file.")],
-    as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table, a row a picture.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 64,
-) -> None:
-    """Say what a model sees in pictures of faces."""
-    from hybridface.inference.predict import run_predict
-
-    output: Literal["text", "json", "csv"] = "json" if as_json else "csv" if as_csv else "text"
-    raise typer.Exit(run_predict(images, model, output, batch_size))
+app.command()(cli_models.predict)
+app.command()(cli_models.export)
 
 
 @app.command()
@@ -176,8 +169,8 @@ def study(
     ] = False,
 ) -> None:
     """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
-    from hybridface.study import Study, load_study
-
+    with training_extra():
+        from hybridface.study import Study, load_study
     config = load_study(study_file)
     if results is not None:
         config = config.model_copy(update={"results": results})
@@ -328,21 +321,6 @@ def config(
     with training_extra():
         from hybridface.tasks import resolve_tasks
     print(resolve_tasks(loaded)[0].to_yaml(), end="")
-
-
-class training_extra:  # noqa: N801
-    """Turns a missing training library into an error that says what to install."""
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Replace an ImportError of a training library."""
-        if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("hybridface"):
-            raise HybridFaceError(
-                f"this needs the training libraries ({error.name} is missing): "
-                'pip install "hybridface[train]"'
-            ) from error
 
 
 def decoding_progress(what: str = "decoding pictures") -> Callable[[int, int], None]:

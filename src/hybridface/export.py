@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,12 +26,20 @@ TOLERANCE = 1e-4
 
 
 class ExportedModel(nn.Module):
-    """The part of a model that is used: pictures in, one decoded output a kept task."""
+    """The part of a model that is used: pictures in, one decoded output a kept task.
 
-    def __init__(self, model: HybridModel, tasks: Sequence[Task]) -> None:
+    Args:
+        model: The model.
+        tasks: Its tasks.
+        keep_ssl_heads: Whether the self-supervised tasks are kept as well.
+    """
+
+    def __init__(
+        self, model: HybridModel, tasks: Sequence[Task], *, keep_ssl_heads: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
-        self.kept = [task for task in tasks if task.kept_at_inference]
+        self.kept = [task for task in tasks if task.kept_at_inference or keep_ssl_heads]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the decoded outputs for ``(B, 3, H, W)`` in [0, 1]."""
@@ -39,7 +48,14 @@ class ExportedModel(nn.Module):
 
 
 def export_onnx(
-    model: HybridModel, tasks: Sequence[Task], examples: Tensor, path: Path, *, trained_on: str
+    model: HybridModel,
+    tasks: Sequence[Task],
+    examples: Tensor,
+    path: Path,
+    *,
+    trained_on: str,
+    keep_ssl_heads: bool = False,
+    about: Mapping[str, Any] = {},
 ) -> float:
     """Write a model for use and check it against torch.
 
@@ -49,6 +65,9 @@ def export_onnx(
         examples: ``(B, 3, size, size)`` pictures in [0, 1] of the kind that the model is for.
         path: Where to write.
         trained_on: The data, for the metadata.
+        keep_ssl_heads: Whether the self-supervised heads are kept; the metadata names them under
+            ``self_supervised``, with what it takes to deal their pictures.
+        about: More entries of the metadata.
 
     Returns:
         The largest difference between an ONNX Runtime output and torch's on the examples, of
@@ -58,8 +77,8 @@ def export_onnx(
         HybridFaceError: The export fails, cannot be written, or the outputs differ by more than
             1e-4.
     """
-    model.backbone.with_maps = False
-    module = ExportedModel(model.eval(), tasks).cpu()
+    module = ExportedModel(model.eval(), tasks, keep_ssl_heads=keep_ssl_heads).cpu()
+    model.backbone.with_maps = any(task.reads_maps for task in module.kept)
     names = [task.name for task in module.kept]
     temporary = path.with_name(f".{path.stem}.new.onnx")
     size = examples.shape[-1]
@@ -81,7 +100,8 @@ def export_onnx(
     except Exception as error:  # the exporter raises nearly anything
         raise HybridFaceError(f"{path}: the model cannot be exported: {error}") from error
     entry = proto.metadata_props.add()
-    entry.key, entry.value = "hybridface", json.dumps(_metadata(model, tasks, size, trained_on))
+    metadata = _metadata(model, module.kept, size, trained_on) | dict(about)
+    entry.key, entry.value = "hybridface", json.dumps(metadata)
     try:
         onnx.save(proto, temporary)
         difference = _check(module, temporary, examples)
@@ -94,8 +114,9 @@ def export_onnx(
 
 
 def _metadata(
-    model: HybridModel, tasks: Sequence[Task], size: int, trained_on: str
+    model: HybridModel, kept: Sequence[Task], size: int, trained_on: str
 ) -> dict[str, object]:
+    ssl = {task.name: task.describe() for task in kept if not task.kept_at_inference}
     return {
         "format": FORMAT,
         "version": hybridface.__version__,
@@ -107,7 +128,8 @@ def _metadata(
         "normalised_in_graph": True,
         "backbone": model.backbone.name,
         "trained_on": trained_on,
-        "tasks": {task.name: task.describe() for task in tasks if task.kept_at_inference},
+        "tasks": {task.name: task.describe() for task in kept if task.kept_at_inference},
+        **({"self_supervised": ssl} if ssl else {}),
     }
 
 
@@ -119,7 +141,10 @@ def _check(module: ExportedModel, path: Path, examples: Tensor) -> float:
     """
     with torch.no_grad():
         outputs = module(examples.contiguous())
-    found = FaceModel.load(path)(examples.contiguous().numpy())
+    pictures = examples.contiguous().numpy()
+    loaded = FaceModel.load(path)
+    found = loaded(pictures)
+    found |= {name: loaded.answer(name, pictures) for name in loaded.self_supervised}
     worst = max(
         float(np.abs(task.comparable(found[task.name]) - task.comparable(out.numpy())).max())
         for task, out in zip(module.kept, outputs, strict=True)

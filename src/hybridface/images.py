@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hybridface.errors import DataError
+from hybridface.errors import DataError, UsageError
 
 MAX_PIXELS = 100_000_000
 LARGE_PIXELS = 16_000_000
@@ -140,3 +140,21 @@ def crop(
         (0, 0),
     )
     return np.pad(inside, beyond, mode="edge") if any(map(any, beyond)) else inside
+
+
+def check(picture: NDArray[np.uint8], number: int) -> None:
+    """Refuse what is no picture in memory.
+
+    Args:
+        picture: RGB, uint8 ``(H, W, 3)``.
+        number: Its place among others, for the error.
+
+    Raises:
+        UsageError: It has another shape or type.
+    """
+    shape, dtype = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+        raise UsageError(
+            f"picture {number}: expected uint8 (H, W, 3), got {dtype} {shape}; "
+            "a single picture goes into a list"
+        )

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from hybridface import images
 from hybridface.errors import HybridFaceError, UsageError
@@ -213,6 +216,7 @@ CLASSES = {"kind": "classification", "classes": list(EXPRESSIONS)}
         ("[]", "expected a JSON object"),
         ("{}", "whole number 'format'"),
         (metadata_of(TASKS, format=2, version="9.0"), "written by hybridface 9.0, is newer"),
+        (metadata_of(TASKS, crop={"scale": -1}), "'crop' is .*expected"),
         (metadata_of(TASKS, size="48"), "'size' is '48'"),
         (metadata_of(TASKS, size=48), r"expected one input 'images'.*48, 48"),
         (metadata_of(TASKS, channels="BGR"), "'channels' is 'BGR', expected 'RGB'"),
@@ -260,3 +264,40 @@ def test_columns_of_each_kind(tmp_path: Path) -> None:
     assert {name: output.shape for name, output in outputs.items()} == {
         "expression": (3, 7), "pose": (3, 3), "age": (3, 2)
     }  # fmt: skip
+
+
+def test_the_plain_lines_of_the_documents_say_the_same(
+    model: FaceModel, tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "use.md").read_text()
+    found = re.search(r"<!-- python: plain -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert found
+    assert len([line for line in found[1].splitlines() if line.strip()]) == 12
+    paths = [
+        write_picture(tmp_path / f"{seed}.png", seed=seed, size=20 + seed) for seed in range(3)
+    ]
+    printed = subprocess.run(
+        [sys.executable, "-c", found[1], str(model.path), *map(str, paths)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    outputs = model.predict([images.read(path) for path in paths])
+    for line, (name, rows) in zip(printed.splitlines(), outputs.items(), strict=True):
+        said = ast.literal_eval(line.removeprefix(name))
+        assert [list(each) for each in said] == [list(model.tasks[name].columns)] * 3
+        np.testing.assert_allclose([list(each.values()) for each in said], rows, atol=1e-6)
+
+
+def test_reader_lines_of_the_documents_run(
+    model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    page = (Path(__file__).parents[2] / "docs" / "use.md").read_text()
+    found = re.search(r"<!-- python: reader -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert found
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "faces.onnx").write_bytes(model.path.read_bytes())
+    astronaut = pytest.importorskip("skimage.data").astronaut()
+    Image.fromarray(astronaut).save(tmp_path / "photos" / "a.png")
+    exec(compile(found[1], "use.md", "exec"), {})
+    assert "'probabilities'" in capsys.readouterr().out

@@ -29,13 +29,13 @@ def require_training_extra() -> None:
     """Check that what measuring needs beyond the plain install is there.
 
     Raises:
-        HybridFaceError: torch, torchmetrics or scipy is missing; says how to install them.
+        UsageError: torch, torchmetrics or scipy is missing; says how to install them.
     """
     for name in ("torch", "torchmetrics", "scipy"):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise HybridFaceError(
+            raise UsageError(
                 f"measuring a model needs {error.name}, which is not installed: "
                 'pip install "hybridface[train]"'
             ) from error

@@ -122,6 +122,10 @@ class Drloc(Task):
         error = (output - self._distances(target)).abs().mean()
         return {"places_off": error * self.side}
 
+    def describe(self) -> dict[str, Any]:
+        """Return the kind: exported, it gives the distance of every place from the first."""
+        return {"kind": "drloc"}
+
     def _distances(self, places: Tensor) -> Tensor:
         """Return ``(B, pairs, 2)`` true distances down and across, as parts of the side."""
         row, column = places // self.side, places % self.side

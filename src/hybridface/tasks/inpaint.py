@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -248,6 +248,16 @@ class Inpaint(Task):
         if self._distance is not None:
             figures["perceptual_distance"] = self._distance
         return figures
+
+    def describe(self) -> dict[str, Any]:
+        """Return how holes are made: their value in [0, 1], number, and sides as parts."""
+        config = self.config
+        return {
+            "kind": "inpaint",
+            "blank": BLANK,
+            "holes": config.holes,
+            "hole_side": list(config.hole_side),
+        }
 
     def picture(self, images: Tensor, view: View, output: Tensor) -> dict[str, Tensor]:
         """Return the picture, the picture with holes, and the fill."""

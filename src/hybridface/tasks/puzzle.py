@@ -7,6 +7,7 @@ tiles, the picture put together again and seen by the same backbone, one softmax
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -111,6 +112,14 @@ class Puzzle(Task):
     def measure(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the part of the slots that is right; chance is 1 / slots."""
         return {"slot_accuracy": (output.argmax(-1) == target).float().mean()}
+
+    def decode(self, output: Tensor) -> Tensor:
+        """Return for each slot the probability of each tile, ``(B, slots, tiles)``."""
+        return output.softmax(2)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the grid: slots and tiles are counted row by row."""
+        return {"kind": "puzzle", "grid": self.config.grid}
 
     def picture(self, images: Tensor, view: View, output: Tensor) -> dict[str, Tensor]:
         """Return the picture, the puzzle dealt, and the puzzle laid as the head answered.

@@ -7,6 +7,8 @@ that a view costs one pass.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -57,6 +59,14 @@ class Rotation(Task):
     def measure(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the part of the pictures that is right; chance is a quarter."""
         return {"accuracy": (output.argmax(1) == target).float().mean()}
+
+    def decode(self, output: Tensor) -> Tensor:
+        """Return ``(B, 4)`` probabilities."""
+        return output.softmax(1)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the turns to the left, in degrees, in the order of the probabilities."""
+        return {"kind": "rotation", "turns": [0, 90, 180, 270]}
 
     def picture(self, images: Tensor, view: View, output: Tensor) -> dict[str, Tensor]:
         """Return the picture, how it was dealt, and the same turned back as the head answered."""

@@ -1,0 +1,105 @@
+"""The commands on finished models: predict and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybridface.errors import UsageError
+from hybridface.extras import training_extra
+
+
+def predict(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Photos, folders, patterns, videos, or webcam (webcam:1)."),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="A run folder or an ONNX file; default the one that ships.")
+    ] = None,
+    *,
+    no_detect: Annotated[
+        bool, typer.Option("--no-detect", help="The pictures are face crops; look for none.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a picture, each on a line.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table, a row a face.")] = False,
+    form: Annotated[
+        str | None, typer.Option("--format", help="table, jsonl, csv or parquet; default by --out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file that the result goes to.")] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="A folder for pictures and videos with the faces drawn in.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least score of a face, 0 to 1; default the detector's.")
+    ] = None,
+    longest_side: Annotated[
+        int | None, typer.Option(help="Pixels that photos are reduced to for the detector.")
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(help="centerface, or pkg.module:Class for one of your own.")
+    ] = "centerface",
+    every: Annotated[int, typer.Option(min=1, help="Of a video every so many frames.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures and faces at once.")] = 16,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Find the faces in photos and videos and say what a model sees in each."""
+    from hybridface.inference.predict import run_predict
+
+    if as_json + as_csv + (form is not None) > 1:
+        raise UsageError("--json, --csv and --format say the same thing; give one of them")
+    code = run_predict(
+        inputs, model, detect=not no_detect, detector=detector, threshold=threshold,
+        longest=longest_side, form="jsonl" if as_json else "csv" if as_csv else form, out=out,
+        draw=draw, every=every, batch_size=batch_size, quiet=quiet,
+    )  # fmt: skip
+    raise typer.Exit(code)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    data: Annotated[
+        str | None,
+        typer.Option(help="KIND:PATH to calibrate and compare on; default the run's validation."),
+    ] = None,
+    *,
+    keep_ssl_heads: Annotated[
+        bool, typer.Option("--keep-ssl-heads", help="Keep the self-supervised heads too.")
+    ] = False,
+    weights: Annotated[str, typer.Option(help="best or last.")] = "best",
+    licence: Annotated[
+        str | None, typer.Option(help="The model's terms, for the file's metadata.")
+    ] = None,
+    trained_on: Annotated[
+        str | None, typer.Option(help="The training data in words; default its kind.")
+    ] = None,
+    least_agreement: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Refuse below this; default 1, 0.98, 0.9 by precision."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=8, help="How many pictures at most.")] = 512,
+) -> None:
+    """Write a run as one ONNX file for use, compared with torch on real pictures."""
+    with training_extra():
+        from hybridface.export_run import LICENCE, export_run
+    found, crop = export_run(
+        run, out, precision=precision, weights=weights, data=data,  # type: ignore[arg-type]
+        keep_ssl_heads=keep_ssl_heads, licence=licence or LICENCE, trained_on=trained_on,
+        least_agreement=least_agreement, count=pictures,
+    )  # fmt: skip
+    for name, each in found.items():
+        print(
+            f"{name}: largest difference from torch {each.largest:.2g}, "
+            f"agreement {each.agreement:.1%} of {each.count} pictures"
+        )
+    if crop is None:
+        print("crop: the default, as too few faces were found in the pictures to measure it")
+    else:
+        print(f"crop: {crop.scale:.2f} of the detector's box, measured on the pictures")
+    print(f"model: {out} ({out.stat().st_size / 1e6:.1f} MB, {precision})")

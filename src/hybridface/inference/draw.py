@@ -1,0 +1,212 @@
+"""What was found, drawn into pictures and videos: box, bars of a classification, axes of a pose."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from hybridface.errors import HybridFaceError
+from hybridface.files import cannot_write
+from hybridface.inference.detection.base import Picture
+from hybridface.inference.metadata import ModelTask
+from hybridface.inference.photos import Face, Photo
+from hybridface.inference.readings import Reading, in_words
+
+BOX, TEXT, SHADE, BAR = (64, 200, 120), (255, 255, 255), (20, 20, 20), (90, 140, 230)
+AXES = {"right": (220, 60, 60), "down": (70, 190, 70), "nose": (70, 110, 230)}
+MOST_BARS = 3
+RATE = 25.0
+
+
+def annotate(photo: Photo, tasks: Mapping[str, ModelTask]) -> Picture:
+    """Draw the faces of a photo into a copy of it.
+
+    Args:
+        photo: The photo, with its pixels.
+        tasks: The model's tasks.
+
+    Returns:
+        RGB uint8 ``(H, W, 3)``.
+    """
+    image = Image.fromarray(np.ascontiguousarray(photo.pixels))
+    pen = ImageDraw.Draw(image, "RGBA")
+    for face in photo.faces:
+        _draw_face(pen, face, tasks, image.size)
+    return np.asarray(image)
+
+
+def _draw_face(
+    pen: ImageDraw.ImageDraw, face: Face, tasks: Mapping[str, ModelTask], size: tuple[int, int]
+) -> None:
+    left, top, _, bottom = face.box
+    letter = min(max(10, round((bottom - top) / 11)), max(10, size[1] // 24))
+    font = ImageFont.load_default(letter)
+    pen.rectangle(face.box, outline=BOX, width=max(1, letter // 6))
+    if face.track is not None:
+        pen.text((left + 3, top + 1), f"#{face.track}", fill=BOX, font=font)
+    lines: list[tuple[str, float | None]] = []
+    for name, task in tasks.items():
+        reading = face.readings[name]
+        if task.kind == "pose":
+            _draw_axes(pen, face, reading, max(2, letter // 5))
+        if task.kind == "classification":
+            chances = reading["probabilities"]
+            ranked = sorted(chances, key=lambda each, of=chances: -of[each])  # type: ignore[misc]
+            lines += [(f"{each} {chances[each]:.0%}", chances[each]) for each in ranked[:MOST_BARS]]
+        else:
+            lines.append((f"{name}: {in_words(task, reading)}", None))
+    _draw_lines(pen, lines, (left, bottom), font, size)
+
+
+def _draw_lines(
+    pen: ImageDraw.ImageDraw,
+    lines: list[tuple[str, float | None]],
+    place: tuple[float, float],
+    font: Any,
+    size: tuple[int, int],
+) -> None:
+    """Write lines below a place, or as near as the picture has room; bars behind probabilities."""
+    if not lines:
+        return
+    tall = round(font.size * 1.25)
+    wide = max(round(pen.textlength(text, font=font)) for text, _ in lines) + font.size
+    left = max(0, min(place[0], size[0] - wide))
+    top = max(0, min(place[1] + 2, size[1] - tall * len(lines)))
+    pen.rectangle((left, top, left + wide, top + tall * len(lines)), fill=(*SHADE, 150))
+    for number, (text, part) in enumerate(lines):
+        y = top + number * tall
+        if part is not None:
+            pen.rectangle((left, y, left + wide * part, y + tall - 1), fill=(*BAR, 200))
+        pen.text((left + font.size // 3, y), text, fill=TEXT, font=font)
+
+
+def pose_axes(yaw: float, pitch: float, roll: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return where a head's own axes point in the picture.
+
+    Angles are in degrees: positive yaw turns the nose to the right of the picture, positive pitch
+    turns it up, positive roll tilts the top of the head to the right. The head rolls first, then
+    turns, then nods, each about the picture's axis.
+
+    Returns:
+        ``(3, 2)``, right and down, of the head's side on the right of the picture, its chin and
+        its nose; 1 is the length of an axis that lies in the picture.
+    """
+    y, p, r = np.radians([yaw, pitch, roll])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    turned = about_x @ about_y @ about_z
+    return np.asarray(turned.T[:, :2])
+
+
+def _draw_axes(pen: ImageDraw.ImageDraw, face: Face, reading: Reading, width: int) -> None:
+    left, top, right, bottom = face.box
+    if face.landmarks:
+        x, y = face.landmarks[2]
+    else:
+        x, y = (left + right) / 2, (top + bottom) / 2
+    length = (right - left + bottom - top) / 4
+    axes = pose_axes(reading["yaw"], reading["pitch"], reading["roll"]) * length
+    for (across, down), colour in zip(axes, AXES.values(), strict=True):
+        pen.line((x, y, x + across, y + down), fill=colour, width=width)
+
+
+class Painter:
+    """Writes annotated pictures and videos into a folder; a context that closes its videos.
+
+    A picture becomes ``NAME.jpg``, a video ``NAME.mp4``; a name that is taken gets a number.
+
+    Args:
+        folder: Where to; made if it is not there.
+        tasks: The model's tasks.
+
+    Raises:
+        HybridFaceError: The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, tasks: Mapping[str, ModelTask]) -> None:
+        self.folder, self.tasks = folder, tasks
+        self._taken: set[str] = set()
+        self._video: Any = None
+        self._of: tuple[str, tuple[int, int]] | None = None
+        self._waiting: Photo | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the video that is being written."""
+        self._end_video()
+
+    def paint(self, photo: Photo) -> None:
+        """Write a picture, or the next frame of a video; nothing where it could not be read.
+
+        Raises:
+            HybridFaceError: The file cannot be written.
+        """
+        if photo.pixels is None:
+            return
+        pixels = annotate(photo, self.tasks)
+        if photo.frame is not None:
+            self._add_frame(photo, pixels)
+            return
+        place = self._place(photo.name, ".jpg")
+        try:
+            Image.fromarray(pixels).save(place, quality=90)
+        except OSError as error:
+            raise cannot_write(place, error) from error
+
+    def _place(self, name: str, suffix: str) -> Path:
+        stem = Path(name).stem.replace(":", "-") or "picture"
+        free = f"{stem}{suffix}"
+        number = 2
+        while free in self._taken:
+            free, number = f"{stem}-{number}{suffix}", number + 1
+        self._taken.add(free)
+        return self.folder / free
+
+    def _add_frame(self, photo: Photo, pixels: Picture) -> None:
+        of = (photo.name, photo.size)
+        if self._of != of:  # another video, or frames of another size
+            self._end_video()
+            self._of, self._waiting = of, photo
+            self._first = pixels
+            return
+        if self._video is None:
+            self._start_video(photo)
+        self._video.write(pixels[:, :, ::-1])
+
+    def _start_video(self, second: Photo | None) -> None:
+        """Open the file: the time between the first two frames says how many a second there are."""
+        assert self._of is not None and self._waiting is not None
+        cv2: Any = importlib.import_module("cv2")
+        step = 0.0 if second is None else (second.time or 0.0) - (self._waiting.time or 0.0)
+        rate = 1 / step if step > 0 else RATE
+        place = self._place(self._of[0], ".mp4")
+        code = cv2.VideoWriter_fourcc(*"mp4v")
+        self._video = cv2.VideoWriter(str(place), code, rate, self._of[1])
+        if not self._video.isOpened():
+            raise HybridFaceError(f"{place}: cannot be written as a video (mp4v)")
+        self._video.write(self._first[:, :, ::-1])
+
+    def _end_video(self) -> None:
+        if self._of is not None and self._video is None:
+            self._start_video(None)
+        if self._video is not None:
+            self._video.release()
+        self._video = self._of = self._waiting = None

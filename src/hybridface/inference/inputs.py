@@ -1,0 +1,97 @@
+"""What a person names to be looked at: pictures, folders, patterns, video, a camera."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hybridface import images
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv", ".flv"}
+)
+_CAMERA = re.compile(r"webcam(?::(\d+))?")
+Kind = Literal["picture", "video", "camera"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing to look at.
+
+    Attributes:
+        path: The file; for a camera what was given.
+        kind: What it is taken for, by its name alone.
+        camera: The number of the camera.
+    """
+
+    path: Path
+    kind: Kind
+    camera: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the path as text that any stream can take, whatever bytes are in it."""
+        return os.fsencode(self.path).decode("utf-8", "replace")
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is a sequence of frames."""
+        return self.kind != "picture"
+
+
+def find_inputs(given: Iterable[str | Path]) -> list[Input]:
+    """Expand folders and patterns to the pictures and videos in them, each file once.
+
+    Files are taken as they are, whatever their suffix. What is in a folder, at any depth, comes
+    sorted, hidden files and folders left out. What leads to nothing is kept as a picture, so that
+    it is reported like a broken file.
+
+    Args:
+        given: Files, folders, patterns such as ``photos/**/*.jpg``, and ``webcam`` or
+            ``webcam:1``.
+    """
+    found: dict[Path, Input] = {}
+    for each in given:
+        path, text = Path(each), os.fspath(each)
+        camera = _CAMERA.fullmatch(text)
+        if camera and not _exists(path):
+            found[path] = Input(path, "camera", int(camera[1] or 0))
+            continue
+        for inner in _files_at(path, text) or [path]:
+            kind: Kind = "video" if inner.suffix.lower() in VIDEO_SUFFIXES else "picture"
+            found.setdefault(inner, Input(inner, kind))
+    return list(found.values())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long a name, a folder that may not be entered
+        return False
+
+
+def _files_at(path: Path, text: str) -> list[Path]:
+    """Return the file itself, what is in the folder, what fits the pattern, or nothing."""
+    if not _exists(path):
+        if not glob.has_magic(text):
+            return []
+        # Path.glob takes no absolute pattern.
+        fitting = map(Path, sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
+        return [file for each in fitting for file in _files_at(each, str(each))]
+    try:
+        if not path.is_dir():
+            return [path]
+        return sorted(
+            inner
+            for inner in path.rglob("*")
+            if inner.suffix.lower() in images.SUFFIXES | VIDEO_SUFFIXES
+            and inner.is_file()
+            and not any(part.startswith(".") for part in inner.relative_to(path).parts)
+        )
+    except OSError:
+        return []

@@ -1,0 +1,36 @@
+"""JSON Lines: one object a picture or frame."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hybridface.inference.output.base import TextWriter
+from hybridface.inference.photos import Face, Photo
+
+
+class JsonLinesWriter(TextWriter):
+    """Writes ``{"image": …, "faces": [{"box": […], TASK: {…}}]}``, with ``error`` on failure."""
+
+    def add(self, photo: Photo) -> None:
+        """Write one line."""
+        said: dict[str, Any] = {"image": photo.name}
+        if photo.frame is not None:
+            said |= {"frame": photo.frame, "time": photo.time}
+        if photo.size != (0, 0):
+            said |= {"width": photo.size[0], "height": photo.size[1]}
+        said["faces"] = [_face(face) for face in photo.faces]
+        if photo.error is not None:
+            said["error"] = photo.error
+        self.stream.write(json.dumps(said, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _face(face: Face) -> dict[str, Any]:
+    said: dict[str, Any] = {"box": face.box}
+    if face.score is not None:
+        said["score"] = face.score
+    if face.landmarks:
+        said["landmarks"] = face.landmarks
+    if face.track is not None:
+        said["track"] = face.track
+    return said | dict(face.readings)

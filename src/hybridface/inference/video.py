@@ -1,0 +1,148 @@
+"""Videos and cameras as a stream of frames, with faces followed from frame to frame."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.inference.detection.base import Picture, overlaps
+from hybridface.inference.inputs import Input
+from hybridface.inference.photos import FaceReader, Photo
+
+FRAMES = 8
+
+
+class Tracker:
+    """Numbers faces through the frames of one video by how much their boxes overlap.
+
+    Args:
+        least_overlap: A face goes on where its box overlaps the last one by this at least.
+        patience: Frames that a face may be missing and still keep its number.
+    """
+
+    def __init__(self, least_overlap: float = 0.3, patience: int = 15) -> None:
+        self.least_overlap, self.patience = least_overlap, patience
+        self._next = 0
+        self._boxes: dict[int, NDArray[np.float32]] = {}
+        self._missing: dict[int, int] = {}
+
+    def update(self, boxes: NDArray[np.float32]) -> list[int]:
+        """Take the boxes ``(N, 4)`` of the next frame; return the number of each face."""
+        known = list(self._boxes)
+        before = np.array([self._boxes[each] for each in known], np.float32).reshape(-1, 4)
+        shared = overlaps(boxes, before)
+        numbers = [-1] * len(boxes)
+        while shared.size and shared.max() >= self.least_overlap:
+            ours, theirs = np.unravel_index(int(shared.argmax()), shared.shape)
+            numbers[int(ours)] = known[int(theirs)]
+            shared[ours, :] = -1
+            shared[:, theirs] = -1
+        for place, number in enumerate(numbers):
+            if number < 0:
+                numbers[place], self._next = self._next, self._next + 1
+        self._remember(dict(zip(numbers, boxes, strict=True)))
+        return numbers
+
+    def _remember(self, seen: dict[int, NDArray[np.float32]]) -> None:
+        missing = {each: self._missing[each] + 1 for each in self._boxes if each not in seen}
+        kept = {each for each, count in missing.items() if count <= self.patience}
+        self._boxes = {each: self._boxes[each] for each in kept} | seen
+        self._missing = {each: missing.get(each, 0) for each in self._boxes}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture of a video: its number from 0, its time in seconds, RGB uint8 pixels."""
+
+    number: int
+    time: float
+    pixels: Picture
+
+
+@contextmanager
+def _opened(source: Input) -> Iterator[Any]:
+    """Open a video or a camera; gives None where that fails."""
+    cv2: Any = importlib.import_module("cv2")  # only here: importing it is slow
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(2)  # errors are said by us
+    capture = cv2.VideoCapture(source.camera if source.kind == "camera" else source.name)
+    try:
+        yield capture if capture.isOpened() else None
+    finally:
+        capture.release()
+
+
+def count_frames(source: Input, every: int = 1) -> int | None:
+    """Return about how many frames will be read; None for a camera or where nobody knows."""
+    if source.kind == "camera":
+        return None
+    cv2: Any = importlib.import_module("cv2")
+    with _opened(source) as capture:
+        frames = 0 if capture is None else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return -(-frames // every) if frames > 0 else None
+
+
+def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
+    """Read the frames of a video or camera, one at a time; none where it cannot be read.
+
+    Args:
+        source: The video or camera.
+        every: 1 for all frames, 2 for every second.
+    """
+    cv2: Any = importlib.import_module("cv2")
+    with _opened(source) as capture:
+        if capture is None:
+            return
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        number = 0
+        while capture.grab():
+            if number % every == 0:
+                whole, picture = capture.retrieve()
+                if whole and picture is not None:
+                    pixels = np.ascontiguousarray(picture[:, :, ::-1])
+                    yield Frame(number, round(number / rate, 3), pixels)
+            number += 1
+
+
+def read_video(reader: FaceReader, source: Input, every: int = 1) -> Iterator[Photo]:
+    """Read the faces of a video or camera, a :class:`Photo` a frame, in constant memory.
+
+    Args:
+        reader: What reads a picture.
+        source: The video or camera.
+        every: 1 for all frames, 2 for every second.
+
+    Returns:
+        An iterator; a source without a single frame gives one photo with an error.
+    """
+    most = 1 if source.kind == "camera" else min(FRAMES, reader.batch_size)
+    tracker, waiting, count = Tracker(), list[Frame](), 0
+    for frame in read_frames(source, every):
+        waiting.append(frame)
+        count += 1
+        if len(waiting) == most:
+            yield from _read_batch(reader, tracker, source, waiting)
+            waiting = []
+    yield from _read_batch(reader, tracker, source, waiting)
+    if not count:
+        what = "no such camera" if source.kind == "camera" else "not a video that can be read"
+        yield Photo(source.name, error=what)
+
+
+def _read_batch(
+    reader: FaceReader, tracker: Tracker, source: Input, frames: list[Frame]
+) -> Iterator[Photo]:
+    photos = reader.read([frame.pixels for frame in frames], [source.name] * len(frames))
+    for frame, photo in zip(frames, photos, strict=True):
+        boxes = np.array([face.box for face in photo.faces], np.float32).reshape(-1, 4)
+        numbers = tracker.update(boxes)
+        faces = [
+            replace(face, track=number) for face, number in zip(photo.faces, numbers, strict=True)
+        ]
+        yield replace(photo, faces=faces, frame=frame.number, time=frame.time)

@@ -1,0 +1,88 @@
+"""Smaller copies of an exported model: half precision, and whole numbers of eight bits."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from hybridface.errors import HybridFaceError
+
+Precision = Literal["fp32", "fp16", "int8"]
+BATCH = 16
+QUANTIZED = ["Conv", "Gemm", "MatMul"]
+
+
+def convert(model: Path, out: Path, precision: Precision, pictures: NDArray[np.float32]) -> None:
+    """Write a copy of a float32 model in another precision; metadata, input and outputs stay.
+
+    Args:
+        model: The float32 model.
+        out: Where to write.
+        precision: ``fp16``, weights and arithmetic in half precision; ``int8``, weights by
+            channel and activations in eight bits (static, QDQ), their ranges taken from the
+            pictures; what decodes the outputs stays float32.
+        pictures: ``(N, 3, size, size)`` float32 in [0, 1] of the kind that the model is for.
+
+    Raises:
+        HybridFaceError: ONNX Runtime's tools fail.
+    """
+    said = io.StringIO()
+    level = logging.getLogger().level
+    try:
+        logging.getLogger().setLevel(logging.ERROR)  # they advise on what is done already
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            (_to_half if precision == "fp16" else _to_eight_bits)(model, out, pictures)
+    except Exception as error:  # the tools raise nearly anything
+        raise HybridFaceError(f"{out}: cannot be converted to {precision}: {error}") from error
+    finally:
+        logging.getLogger().setLevel(level)
+    converted = onnx.load(out)
+    properties = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    onnx.helper.set_model_props(converted, properties)
+    onnx.save(converted, out)
+
+
+def _to_half(model: Path, out: Path, pictures: NDArray[np.float32]) -> None:
+    tools: Any = importlib.import_module("onnxruntime.transformers.float16")
+    # Shares and angles are small numbers and differences of them: they are decoded in float32.
+    kept = ["Softmax", "Atan", "Acos", "Asin", "Sqrt", "ReduceSum", "Div", "Softplus"]
+    half = tools.convert_float_to_float16(onnx.load(model), keep_io_types=True, op_block_list=kept)
+    onnx.save(half, out)
+
+
+def _to_eight_bits(model: Path, out: Path, pictures: NDArray[np.float32]) -> None:
+    tools: Any = importlib.import_module("onnxruntime.quantization")
+    shapes: Any = importlib.import_module("onnxruntime.quantization.shape_inference")
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.onnx"
+        shapes.quant_pre_process(model, ready, skip_symbolic_shape=True)
+        tools.quantize_static(
+            ready,
+            out,
+            _Batches(pictures),
+            op_types_to_quantize=QUANTIZED,
+            per_channel=True,
+            activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
+        )
+
+
+class _Batches:
+    """Gives pictures a batch at a time, as ONNX Runtime's calibration asks for them."""
+
+    def __init__(self, pictures: NDArray[np.float32]) -> None:
+        self.pictures = pictures
+        self.starts = iter(range(0, len(pictures), BATCH))
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        start = next(self.starts, None)
+        return None if start is None else {"images": self.pictures[start : start + BATCH]}

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridface.inference.inputs import find_inputs
+
+Write = Callable[..., Path]
+
+
+def paths(*given: str | Path) -> list[Path]:
+    return [each.path for each in find_inputs(given)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_picture: Write) -> Path:
+    for name in ("c/1.png", "a/2.PNG", "b.png", "a/10.png", ".hidden/3.png", "a/._2.png"):
+        write_picture(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "a" / "clip.MP4").touch()
+    return tmp_path
+
+
+def test_folders_are_expanded_sorted_without_what_is_hidden(folder: Path) -> None:
+    names = ["a/10.png", "a/2.PNG", "a/clip.MP4", "b.png", "c/1.png"]
+    assert paths(folder) == [folder / name for name in names]
+
+
+def test_each_file_comes_once_at_its_first_place(folder: Path) -> None:
+    found = paths(folder / "b.png", str(folder), folder / "notes.txt")
+    assert found[0] == folder / "b.png"
+    assert found[-1] == folder / "notes.txt"
+    assert len(found) == len(set(found)) == 6
+
+
+def test_patterns_are_expanded(folder: Path) -> None:
+    assert paths(f"{folder}/a/*.png") == [folder / "a/10.png"]
+    assert paths(f"{folder}/**/1*.png") == [folder / "a/10.png", folder / "c/1.png"]
+    assert paths(f"{folder}/[ac]") == [
+        folder / name for name in ("a/10.png", "a/2.PNG", "a/clip.MP4", "c/1.png")
+    ]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(
+    tmp_path: Path, write_picture: Write
+) -> None:
+    place = write_picture(tmp_path / "face[1].png")
+    assert paths(place) == [place]
+
+
+def test_what_leads_nowhere_is_kept_to_be_reported(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    given = [tmp_path / "absent.png", tmp_path / "empty", Path("l" * 300), Path("none-*.png")]
+    assert paths(*given) == given
+
+
+def test_kinds_are_told_by_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, write_picture: Write
+) -> None:
+    monkeypatch.chdir(folder)
+    found = find_inputs(["a/clip.MP4", "b.png", "webcam", "webcam:2"])
+    assert [each.kind for each in found] == ["video", "picture", "camera", "camera"]
+    assert [each.camera for each in found[2:]] == [0, 2]
+    (folder / "webcam").mkdir()
+    write_picture(folder / "webcam" / "1.png")
+    assert [each.kind for each in find_inputs(["webcam"])] == ["picture"]

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridface.inference.inputs import find_inputs
+from hybridface.inference.predict import run_predict
+from hybridface.inference.video import Tracker, count_frames, read_frames
+from tiny_models import EXPRESSIONS, write_model
+
+cv2 = pytest.importorskip("cv2")
+RATE, FRAMES = 10, 12
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A face that moves to the left, 12 frames at 10 a second."""
+    astronaut = pytest.importorskip("skimage.data").astronaut()[:, :, ::-1]
+    place = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(place), cv2.VideoWriter_fourcc(*"mp4v"), RATE, (256, 224))
+    for number in range(FRAMES):
+        start = 100 + 4 * number
+        writer.write(np.ascontiguousarray(astronaut[:224, start : start + 256]))
+    writer.release()
+    return place
+
+
+def boxes(*lefts: float) -> np.ndarray:
+    return np.array([(left, 0, left + 10, 10) for left in lefts], np.float32).reshape(-1, 4)
+
+
+def test_faces_keep_their_numbers_while_they_move() -> None:
+    tracker = Tracker()
+    assert tracker.update(boxes(0, 100)) == [0, 1]
+    assert tracker.update(boxes(103, 2)) == [1, 0]
+    assert tracker.update(boxes(4, 50, 105)) == [0, 2, 1]
+
+
+def test_the_nearest_box_gets_the_number() -> None:
+    tracker = Tracker()
+    tracker.update(boxes(0))
+    assert tracker.update(boxes(4, 1)) == [1, 0]
+
+
+def test_a_missing_face_keeps_its_number_for_a_while() -> None:
+    tracker = Tracker(patience=2)
+    tracker.update(boxes(0))
+    for _ in range(2):
+        assert tracker.update(boxes()) == []
+    assert tracker.update(boxes(1)) == [0]
+    for _ in range(3):
+        tracker.update(boxes())
+    assert tracker.update(boxes(1)) == [1]
+
+
+def test_frames_come_with_their_time(clip: Path) -> None:
+    (source,) = find_inputs([clip])
+    frames = list(read_frames(source))
+    assert [each.number for each in frames] == list(range(FRAMES))
+    assert [each.time for each in frames] == [pytest.approx(n / RATE) for n in range(FRAMES)]
+    assert {each.pixels.shape for each in frames} == {(224, 256, 3)}
+    astronaut = pytest.importorskip("skimage.data").astronaut()
+    np.testing.assert_allclose(
+        frames[0].pixels.mean((0, 1)), astronaut[:224, 100:356].mean((0, 1)), atol=4
+    )
+    assert [each.number for each in read_frames(source, every=5)] == [0, 5, 10]
+    assert (count_frames(source), count_frames(source, every=5)) == (FRAMES, 3)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_video_gives_a_row_a_face_a_frame(
+    clip: Path, tmp_path: Path, batch_size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "model.onnx", {"expression": EXPRESSIONS})
+    out = tmp_path / "faces.csv"
+    drawn = tmp_path / "drawn"
+    given = [clip, tmp_path / "absent.png"]
+    assert run_predict(given, model, out=out, draw=drawn, batch_size=batch_size) == 0
+    rows = list(csv.DictReader(out.open()))
+    assert [(int(row["frame"]), row["track"]) for row in rows] == [(n, "0") for n in range(FRAMES)]
+    assert [float(row["time"]) for row in rows] == [pytest.approx(n / RATE) for n in range(FRAMES)]
+    lefts = [float(row["left"]) for row in rows]
+    assert lefts[0] - lefts[-1] == pytest.approx(4 * (FRAMES - 1), abs=8)
+    assert "12 faces in 12 pictures, 1 not read" in capsys.readouterr().err
+    (made,) = drawn.iterdir()
+    (source,) = find_inputs([made])
+    assert made.name == "clip.mp4"
+    annotated, plain = list(read_frames(source)), list(read_frames(find_inputs([clip])[0]))
+    assert [each.time for each in annotated] == [each.time for each in plain]
+    changed = np.abs(annotated[5].pixels.astype(int) - plain[5].pixels).max(2) > 80
+    assert changed.mean() > 0.005
+    assert run_predict([clip], model, every=6, form="jsonl") == 0
+    assert capsys.readouterr().out.count('"frame": ') == 2
+
+
+def test_a_camera_that_is_not_there_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "model.onnx", {"expression": EXPRESSIONS})
+    assert run_predict(["webcam:97"], model, form="jsonl") == 1
+    assert "webcam:97: no such camera" in capsys.readouterr().err

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import hybridface
+from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.export import ExportedModel
+from hybridface.export_run import Comparison, compare_with_torch, export_run, load_pictures
+from hybridface.inference.runtime import FaceModel
+from hybridface.precision import convert
+from hybridface.training.runs import load_model
+from hybridface.training.train import TrainedRun
+from tiny_runs import SIZE, labelled_batch
+
+pytestmark = pytest.mark.usefixtures("drawn_cache")
+DATA = "drawn:24?pixels=32&seed=1"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_every_precision_runs_and_is_compared(
+    precision: str, tiny_run: TrainedRun, tmp_path: Path
+) -> None:
+    out = tmp_path / "deeper" / "out.onnx"
+    found, _ = export_run(
+        tiny_run.folder, out, precision=precision, data=DATA, least_agreement=0.0, count=24
+    )  # type: ignore[arg-type]
+    assert found["expression"].count == (12 if precision == "int8" else 24)
+    model, exact = hybridface.load(out), FaceModel.load(tiny_run.folder)
+    pictures = load_pictures(tiny_run.folder, DATA, SIZE, 24)
+    near = model.predict(pictures)["expression"]
+    wanted = exact.predict(pictures)["expression"]
+    bound = {"fp32": 1e-5, "fp16": 0.01, "int8": 0.3}[precision]
+    assert np.abs(near - wanted).max() <= bound
+    np.testing.assert_allclose(near.sum(1), 1, atol=1e-3)
+    assert near.dtype == np.float32
+    kinds = {each.data_type for each in onnx.load(out).graph.initializer}
+    assert (onnx.TensorProto.FLOAT16 in kinds) == (precision == "fp16")
+    assert (onnx.TensorProto.INT8 in kinds) == (precision == "int8")
+    assert [path.name for path in out.parent.iterdir()] == ["out.onnx"]
+
+
+def test_metadata_holds_what_a_user_must_know(tiny_run: TrainedRun, tmp_path: Path) -> None:
+    for precision in ("fp32", "int8"):
+        out = tmp_path / f"{precision}.onnx"
+        export_run(
+            tiny_run.folder, out, precision=precision, data=DATA, licence="MIT", count=16,
+            trained_on="drawn faces", least_agreement=0.0,
+        )  # type: ignore[arg-type]  # fmt: skip
+        properties = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+        said = json.loads(properties["hybridface"])
+        assert said["licence"] == "MIT"
+        assert said["trained_on"] == "drawn faces"
+        assert said["version"] == hybridface.__version__
+        assert (said["size"], said["channels"], said["range"]) == (SIZE, "RGB", [0, 1])
+        assert len(said["mean"]) == len(said["std"]) == 3
+        assert said["tasks"]["expression"]["classes"] == tiny_run.result["classes"]
+        assert "self_supervised" not in said
+
+
+def test_self_supervised_heads_can_be_kept(tiny_run: TrainedRun, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    export_run(tiny_run.folder, out, data=DATA, keep_ssl_heads=True, count=8)
+    model = hybridface.load(out)
+    assert list(model.tasks) == ["expression"]
+    about = model.self_supervised
+    assert about["puzzle"] == {"kind": "puzzle", "grid": 2}
+    assert about["inpaint"]["blank"] == 0.5
+    images = labelled_batch(5, SIZE, seed=3).images.float().contiguous() / 255
+    torch_model, tasks = load_model(tiny_run.folder)
+    module = ExportedModel(torch_model, tasks, keep_ssl_heads=True)
+    with torch.no_grad():
+        wanted = dict(zip([task.name for task in module.kept], module(images), strict=True))
+    for name, shape in (("puzzle", (5, 4, 4)), ("inpaint", (5, 3, SIZE, SIZE))):
+        found = model.answer(name, images.numpy())
+        assert found.shape == shape
+        np.testing.assert_allclose(found, wanted[name].numpy(), atol=1e-4)
+    np.testing.assert_allclose(model.answer("puzzle", images.numpy()).sum(2), 1, atol=1e-5)
+    assert set(model.predict([np.zeros((9, 9, 3), np.uint8)])) == {"expression"}
+    with pytest.raises(UsageError, match="did you mean 'puzzle'"):
+        model.answer("puzle", images.numpy())
+
+
+def test_a_file_that_disagrees_is_refused_and_not_written(
+    tiny_run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poor = {"expression": Comparison(0.4, 0.85, 100)}
+    monkeypatch.setattr("hybridface.export_run.compare_with_torch", lambda *_: poor)
+    out = tmp_path / "out.onnx"
+    with pytest.raises(HybridFaceError, match=r"agrees with torch on only 85\.0% of 100 pictures"):
+        export_run(tiny_run.folder, out, precision="int8", data=DATA, count=8)
+    assert list(tmp_path.iterdir()) == []
+    export_run(tiny_run.folder, out, precision="int8", data=DATA, count=8, least_agreement=0.8)
+    assert out.is_file()
+
+
+def test_differences_are_seen(tiny_run: TrainedRun) -> None:
+    """Torch after a change of its weights no longer agrees with the file."""
+    model, tasks = load_model(tiny_run.folder)
+    pictures = load_pictures(tiny_run.folder, DATA, SIZE, 24)
+    file = FaceModel.load(tiny_run.folder)
+    same = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
+    assert same.agreement == 1
+    assert same.largest < 1e-4
+    with torch.no_grad():
+        for value in model.heads["expression"].parameters():
+            value.neg_()
+    other = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
+    assert other.agreement < 0.7
+    assert other.largest > 0.05
+
+
+def test_a_run_brings_its_own_validation_pictures(tiny_run: TrainedRun) -> None:
+    pictures = load_pictures(tiny_run.folder, None, SIZE, 8)
+    assert pictures.shape == (8, SIZE, SIZE, 3)
+    assert len(np.unique(pictures.reshape(8, -1), axis=0)) == 8
+
+
+def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    for options, said in (
+        ({"precision": "fp8"}, "did you mean 'fp16'|known are"),
+        ({"weights": "first"}, "unknown weights 'first'"),
+        ({"count": 3}, "expected 8 or more"),
+        ({"data": "drwn:9"}, "did you mean 'drawn'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            export_run(tiny_run.folder, out, **({"data": DATA} | options))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="5 pictures that can be used"):
+        export_run(tiny_run.folder, out, data="drawn:5?pixels=32")
+    with pytest.raises(DataError, match=r"is .* a run"):
+        export_run(tmp_path, out)
+    assert not out.exists()
+
+
+def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
+    (tmp_path / "in.onnx").write_bytes(b"no model")
+    with pytest.raises(HybridFaceError, match="cannot be converted to fp16"):
+        convert(tmp_path / "in.onnx", tmp_path / "out.onnx", "fp16", np.zeros((1, 3, 8, 8), "f4"))

@@ -124,7 +124,7 @@ def configuration_page() -> str:
     """Return every key of a recipe, of each task, of each kind of data, and of a study."""
     sections = [
         config.Recipe, config.DataConfig, config.FoldConfig, config.BackboneConfig,
-        config.AugmentConfig, config.TrainingConfig,
+        config.AugmentConfig, config.TrainingConfig, config.PretrainConfig,
     ]  # fmt: skip
     lines = [
         "# Configuration\n",

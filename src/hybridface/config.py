@@ -213,12 +213,12 @@ class PretrainConfig(Section):
 
     Attributes:
         epochs: Its passes over the training rows.
-        tasks: Its self-supervised tasks, as in ``tasks``; those of the recipe where null.
+        tasks: Its self-supervised tasks, as in ``tasks``; those of the recipe where none is named.
         learning_rate: Peak of its schedule; that of ``training`` where null.
     """
 
     epochs: int = Field(60, ge=1)
-    tasks: dict[str, dict[str, Any]] | None = None
+    tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     learning_rate: float | None = Field(None, gt=0)
 
 

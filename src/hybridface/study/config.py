@@ -135,7 +135,7 @@ class Cell:
         if self.recipe.pretrain is not None:
             content["pretrain"] = {
                 **content.get("pretrain", {}),
-                "tasks": _chosen(self.recipe.pretrain.tasks or {}),
+                "tasks": _chosen(self.recipe.pretrain.tasks),
             }
         content["data"]["source"] = _elsewhere(self.recipe.data.source)
         if self.recipe.data.unlabelled:

@@ -41,7 +41,7 @@ def resolve_tasks(recipe: Recipe) -> tuple[Recipe, list[Task]]:
     filled: dict[str, Any] = {"tasks": _options(tasks)}
     if recipe.pretrain is not None:
         first = [task for task in tasks if not task.supervised]
-        if recipe.pretrain.tasks is not None:
+        if recipe.pretrain.tasks:
             first = build_tasks(recipe.pretrain.tasks, "pretrain.tasks")
         filled["pretrain"] = recipe.pretrain.model_copy(update={"tasks": _options(first)})
     recipe = recipe.model_copy(update=filled)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class Case:
     unlabelled: int = 0
     labels: tuple[int, ...] = (0, 1, 2, 0, MISSING, MISSING, 1, MISSING)
     votes: bool = False
+    numbers: bool = False
 
 
 HYBRID = {
@@ -78,6 +80,7 @@ HYBRID = {
     "puzzle": {"grid": 2},
     "inpaint": {"decoder_channels": 8},
 }
+NUMBERS: dict[str, Any] = {"pose": {}, "age": {"weight": 0.5}, "puzzle": {"grid": 2}}
 CASES = {
     "hybrid": Case(HYBRID),
     "joined": Case(HYBRID, {"batch_norm": "joined"}),
@@ -89,6 +92,7 @@ CASES = {
     "mixed copies": Case(HYBRID, {"copies": 2, "mixup": 0.5}),
     "unlabelled": Case(HYBRID, {"mixup": 0.5}, unlabelled=4),
     "votes": Case({"expression": {"dropout": 0.0, "label_smoothing": 0.1}}, votes=True),
+    "numbers": Case(NUMBERS, {"mixup": 0.5}, unlabelled=4, numbers=True),
     "plain": Case({"plain": {}}),
     "one side": Case(HYBRID, labels=(0, 1, 2, 0, *[MISSING] * 4)),
     "no labels": Case(HYBRID, labels=(MISSING,) * 8),
@@ -104,7 +108,14 @@ def whole_batch(case: Case) -> Batch:
         votes = torch.rand(COUNT, len(CLASSES), generator=Generator().manual_seed(1)).double()
         votes[2], votes[6] = 0, 0
         soft = {"expression": votes}
-    return Batch(batch.images, {"expression": labels}, soft, COUNT if case.unlabelled else None)
+    numbers = {}
+    if case.numbers:
+        drawn = 30 * torch.randn(len(labels), 3, generator=Generator().manual_seed(2)).double()
+        drawn[[1, *range(COUNT, len(labels))]] = math.nan  # the others have no labels
+        drawn[4:6, 2], drawn[6, 1:] = math.nan, math.nan
+        numbers = {"pose": drawn, "age": drawn[:, 1:2]}
+    labelled = COUNT if case.unlabelled else None
+    return Batch(batch.images, {"expression": labels}, soft, labelled, numbers)
 
 
 def part_of(batch: Batch, rank: int) -> Batch:
@@ -118,8 +129,7 @@ def part_of(batch: Batch, rank: int) -> Batch:
             labelled + torch.arange(rank * more, (rank + 1) * more),
         ]
     )
-    part = batch.rows(rows)
-    return Batch(part.images, part.labels, part.soft, own if others else None)
+    return replace(batch.rows(rows), labelled=own if others else None)
 
 
 def take_step(case: Case, rank: int | None) -> Parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from conftest import picture_pixels
 from hybridface import Recipe, build_recipe
 from hybridface.config import BackboneConfig, drop_tasks, merge
 from hybridface.data.batches import Batch
-from hybridface.data.source import Labels
+from hybridface.data.source import Labels, NumericLabels
+from hybridface.errors import UsageError
 from hybridface.network.model import HybridModel
+from hybridface.rotations import ANGLES
 from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
 from hybridface.training.module import HybridModule
@@ -126,12 +129,37 @@ def labelled_batch(
     return Batch(images, labels, {})
 
 
+def numbers_of(task: Task, count: int = 7) -> NumericLabels:
+    """Return made-up numbers of the parts that a task of numbers takes."""
+    values = 30 * np.random.default_rng(0).standard_normal((count, 3)).astype(np.float32)
+    for names in (ANGLES, ("number",)):
+        labels = NumericLabels(names, values[:, : len(names)])
+        try:
+            task.adopt_numbers(labels, torch.from_numpy(labels.values), SIZE)
+        except UsageError:
+            continue
+        return labels
+    raise AssertionError(f"{task.name} takes neither poses nor single numbers")
+
+
+def batch_for(task: Task, count: int = 6, size: int = SIZE) -> Batch:
+    """Return smooth random pictures with labels of the kind that a task takes."""
+    if not task.numeric:
+        return labelled_batch(count, size, task.label)
+    values = torch.from_numpy(numbers_of(task, count).values)
+    batch = labelled_batch(count, size, None)
+    return replace(batch, numeric={task.label or "": values})
+
+
 def tiny_model(
     options: dict[str, dict[str, Any]], size: int = SIZE, *, drop_path: float = 0.0
 ) -> tuple[HybridModel, list[Task]]:
     """Return a model with random weights, the same each time, and its tasks."""
     tasks = build_tasks(options)
     for task in tasks:
+        if task.numeric:
+            numbers_of(task)
+            continue
         ids = torch.arange(7) % len(CLASSES)
         labels = None if task.label is None else Labels(CLASSES, ids.numpy())
         task.adopt(labels, None if labels is None else ids, size)

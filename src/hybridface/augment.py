@@ -67,8 +67,31 @@ STRENGTHS: dict[AugmentLevel, Strength] = {
 }
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """What augmentation did to the geometry of each picture, for labels that follow it.
+
+    A picture is turned first, then flipped. How far it was zoomed and shifted is not said: a crop
+    changes neither what a face is nor, but for perspective, how its head is posed.
+
+    Attributes:
+        turned: ``(B,)`` degrees by which it was turned in its plane, positive to the right.
+        flipped: ``(B,)`` bool, whether it was flipped left to right.
+    """
+
+    turned: Tensor
+    flipped: Tensor
+
+
 def augment(images: Tensor, level: AugmentLevel, generator: Generator) -> Tensor:
-    """Augment a batch.
+    """Augment a batch; see :func:`augment_and_tell`, which gives the same pictures."""
+    return augment_and_tell(images, level, generator)[0]
+
+
+def augment_and_tell(
+    images: Tensor, level: AugmentLevel, generator: Generator
+) -> tuple[Tensor, Geometry]:
+    """Augment a batch, and tell what was done to the geometry of each picture.
 
     Args:
         images: ``(B, 3, H, W)`` uint8 RGB.
@@ -76,17 +99,17 @@ def augment(images: Tensor, level: AugmentLevel, generator: Generator) -> Tensor
         generator: Source of every random number, on the CPU or on the images' device.
 
     Returns:
-        ``(B, 3, H, W)`` float32 in [0, 1], ``channels_last``.
+        ``(B, 3, H, W)`` float32 in [0, 1], ``channels_last``; and their geometry.
     """
     strength = STRENGTHS[level]
     pixels = images.float().div_(255)
     draw = _Draw(len(images), images.device, generator)
-    pixels = _move(pixels, strength, draw)
+    pixels, geometry = _move(pixels, strength, draw)
     pixels = _recolour(pixels, strength, draw)
     pixels = _degrade(pixels, strength, draw)
     if strength.cutout:
         pixels = _cut_out(pixels, strength.cutout, draw)
-    return pixels.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
+    return pixels.clamp_(0, 1).contiguous(memory_format=torch.channels_last), geometry
 
 
 class _Draw:
@@ -111,11 +134,13 @@ class _Draw:
         return values.to(self.device, non_blocking=True)
 
 
-def _move(images: Tensor, strength: Strength, draw: _Draw) -> Tensor:
+def _move(images: Tensor, strength: Strength, draw: _Draw) -> tuple[Tensor, Geometry]:
     """Flip, rotate, zoom and shift in one resampling."""
     flip = 1 - 2 * draw.chance(0.5).float()
+    flipped = flip.flatten() < 0
     if not strength.rotation and not strength.shift and strength.zoom == (1.0, 1.0):
-        return torch.where(flip < 0, images.flip(-1), images)
+        still = torch.zeros_like(flip).flatten()
+        return torch.where(flip < 0, images.flip(-1), images), Geometry(still, flipped)
     angle = draw.uniform(-strength.rotation, strength.rotation) * (math.pi / 180)
     zoom = draw.uniform(*strength.zoom)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
@@ -123,7 +148,9 @@ def _move(images: Tensor, strength: Strength, draw: _Draw) -> Tensor:
     down = draw.uniform(-2 * strength.shift, 2 * strength.shift)
     matrix = torch.cat([cos * flip, -sin, right, sin * flip, cos, down], dim=-1).view(-1, 2, 3)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    # The grid says where a pixel comes from, so the picture turns the other way.
+    return moved, Geometry(-angle.flatten() * (180 / math.pi), flipped)
 
 
 def _recolour(images: Tensor, strength: Strength, draw: _Draw) -> Tensor:

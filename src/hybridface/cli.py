@@ -292,14 +292,16 @@ def decoding_progress() -> Callable[[int, int], None]:
 def _say_result(folder: Path, result: dict[str, Any]) -> None:
     for split in ("val", "test"):
         if figures := result.get(split):
-            accuracy = figures["accuracy"]
+            accuracy = figures.get("accuracy", figures.get("mae"))
             interval = accuracy["ci95"]
             within = f" (95 % {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
-            print(
-                f"{split}: accuracy {accuracy['value']:.4f}{within}, "
-                f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
-                f"{figures['count']} pictures"
-            )
+            said = f"{split}: mean absolute error {accuracy['value']:.4f}{within}, "
+            if "accuracy" in figures:
+                said = (
+                    f"{split}: accuracy {accuracy['value']:.4f}{within}, "
+                    f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
+                )
+            print(f"{said}{figures['count']} pictures")
     print(f"model: {folder / 'model.onnx'}")
 
 

@@ -144,7 +144,9 @@ class TrainingConfig(Section):
         sampling: ``natural``: every labelled row once an epoch. ``balanced``: every class of the
             first supervised task equally often, in an epoch of the same length.
         validate_every: Epochs between two looks at the validation split.
-        select: Validation metric that chooses the best checkpoint; the loss where ``nll``.
+        select: Validation metric of the first supervised task that chooses the best checkpoint;
+            the loss where ``nll``. Where that task has no accuracy, the default is its mean
+            absolute error, ``mae``; ``geodesic`` is the angle between poses.
         test: Whether to read the test split, once, at the end; off where settings are tried out.
         checkpoint_minutes: Least time between two resumable checkpoints.
         threads: CPU threads of the process; PyTorch's own choice where null. Several trainings on
@@ -172,7 +174,7 @@ class TrainingConfig(Section):
     loss_balance: Literal["fixed", "uncertainty", "geometric"] = "fixed"
     sampling: Literal["natural", "balanced"] = "natural"
     validate_every: int = Field(1, ge=1)
-    select: Literal["accuracy", "mean_class_accuracy", "nll"] = "accuracy"
+    select: Literal["accuracy", "mean_class_accuracy", "nll", "mae", "geodesic"] = "accuracy"
     test: bool = True
     checkpoint_minutes: float = Field(1.0, ge=0)
     threads: int | None = Field(None, ge=1)

@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 ANGLES = ("yaw", "pitch", "roll")
+FURTHEST = 99.0
+"""Pictures with an angle beyond this are left out of figures, as is usual on AFLW2000."""
 LOCK = 1e-6
 
 Floats = NDArray[np.float64]
@@ -47,7 +49,8 @@ def to_matrices(angles: Given) -> Floats:
         [cp * sr + sp * sy * cr, cp * cr - sp * sy * sr, -sp * cy],
         [sp * sr - cp * sy * cr, sp * cr + cp * sy * sr, cp * cy],
     ]
-    return np.moveaxis(np.array(rows), -1, 0)
+    matrices: Floats = np.moveaxis(np.array(rows), -1, 0)
+    return matrices
 
 
 def to_angles(matrices: Given) -> Floats:
@@ -67,7 +70,8 @@ def to_angles(matrices: Given) -> Floats:
     roll = np.arctan2(side * m[:, 0, 1], side * m[:, 0, 0])
     locked = level < LOCK
     pitch = np.where(locked, -np.arctan2(m[:, 2, 1], m[:, 1, 1]), pitch)
-    return np.degrees(np.stack([yaw, pitch, np.where(locked, 0.0, roll)], axis=1))
+    angles: Floats = np.degrees(np.stack([yaw, pitch, np.where(locked, 0.0, roll)], axis=1))
+    return angles
 
 
 def mirror(angles: Given) -> Floats:
@@ -106,10 +110,11 @@ def geodesic(a: Given, b: Given) -> Floats:
     one, other = to_matrices(a), to_matrices(b)
     sine = np.square(one - other).sum((1, 2))  # 8 sin^2 of half the angle
     cosine = np.square(one + other).sum((1, 2)) - 4  # 8 cos^2 of it
-    return np.degrees(2 * np.arctan2(np.sqrt(sine), np.sqrt(np.maximum(cosine, 0))))
+    angle: Floats = np.degrees(2 * np.arctan2(np.sqrt(sine), np.sqrt(np.maximum(cosine, 0))))
+    return angle
 
 
 def difference(a: Given, b: Given) -> Floats:
     """Return ``a - b`` in degrees the short way round the circle, from -180 up to 180."""
-    turned = np.asarray(a, dtype=np.float64) - b
-    return (turned + 180) % 360 - 180
+    turned: Floats = (np.asarray(a, dtype=np.float64) - b + 180) % 360 - 180
+    return turned

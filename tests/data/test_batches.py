@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hybridface.data.batches import Batch, PictureBatches, make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
-from hybridface.data.source import Labels
+from hybridface.data.source import Labels, NumericLabels
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -23,7 +25,12 @@ def data() -> PreparedData:
     votes = np.random.default_rng(0).dirichlet(np.ones(3), 10).astype(np.float32)
     labels = {"expression": Labels(("a", "b", "c"), ids, votes), "sex": Labels(("f", "m"), ids % 2)}
     splits = {"train": np.array([0, 2, 4, 6, 8, 9]), "val": np.array([1, 3]), "test": np.array([5])}
-    return PreparedData("made:up", images, labels, [str(n) for n in range(10)], splits, [], [])
+    poses = np.arange(20, dtype=np.float32).reshape(10, 2)
+    poses[4] = np.nan
+    return PreparedData(
+        "made:up", images, labels, [str(n) for n in range(10)], splits, [], [],
+        numeric={"pose": NumericLabels(("yaw", "pitch"), poses, "degrees")},
+    )  # fmt: skip
 
 
 def test_a_batch_is_the_rows_asked_for(data: PreparedData) -> None:
@@ -36,6 +43,7 @@ def test_a_batch_is_the_rows_asked_for(data: PreparedData) -> None:
     assert torch.equal(
         batch.soft["expression"][0], torch.from_numpy(data.labels["expression"].soft[9])
     )
+    assert batch.numeric["pose"].tolist() == [[18, 19], [4, 5], [0, 1]]
     assert "sex" in batch.labels
     assert "sex" not in batch.soft
 
@@ -104,3 +112,24 @@ def test_repeating_a_batch_once_is_the_batch() -> None:
     thrice = batch.repeat(3)
     assert thrice.images.shape == (6, 3, 4, 4)
     assert torch.equal(thrice.soft["a"], torch.cat([batch.soft["a"]] * 3))
+
+
+def test_numbers_go_with_their_pictures(data: PreparedData) -> None:
+    batch = PictureBatches(data, data.splits["train"])[np.array([2, 1])]
+    assert batch.numeric["pose"].dtype == torch.float32
+    assert batch.numeric["pose"][0].isnan().all()
+    twice = batch.repeat(2)
+    assert twice.numeric["pose"][[1, 3]].tolist() == [[4, 5], [4, 5]]
+    assert batch.rows(slice(1, 2)).numeric["pose"].tolist() == [[4, 5]]
+
+
+def test_unlabelled_pictures_have_no_numbers(data: PreparedData) -> None:
+    class Others:
+        def read(self, index: np.ndarray) -> np.ndarray:
+            return np.zeros((len(index), 4, 4, 3), np.uint8)
+
+    mixed = dataclasses.replace(data, unlabelled=Others())  # type: ignore[arg-type]
+    batch = PictureBatches(mixed, data.splits["train"])[np.array([1, 5]), np.arange(3)]
+    assert batch.labelled == 2
+    assert batch.numeric["pose"].shape == (5, 2)
+    assert batch.numeric["pose"].isfinite().all(1).tolist() == [True, True, False, False, False]

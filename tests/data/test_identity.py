@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hybridface.config import DataConfig
 from hybridface.data.identity import Identity, changes, identify
 from hybridface.data.prepare import prepare_data
+from hybridface.data.source import NumericLabels
+from hybridface.rotations import ANGLES as PARTS
 
 Write = Callable[..., Path]
+BOTH = ["expression", "pose"]
 
 
 @pytest.fixture
@@ -98,3 +103,20 @@ def test_other_rows_for_training_are_said(faces: Path) -> None:
 
 def test_parts_that_come_and_go_are_said() -> None:
     assert changes({"a": "3 x"}, {"b": "4 y"}) == ["a (3 then, 0 now)", "b (0 then, 4 now)"]
+
+
+def test_numbers_are_part_of_it_and_leave_the_rest_alone(hybridface_cache: Path) -> None:
+    config = DataConfig(source="drawn:60", size=16)
+    alone, both = (identify(prepare_data(config, c, 0)) for c in (["expression"], BOTH))
+    assert set(both) - set(alone) == {"the numbers 'pose'"}
+    assert {name: both[name] for name in alone} == alone
+    data = prepare_data(config, BOTH, 0)
+    values = data.numeric["pose"].values.copy()
+    values[3, 0] += 1e-5  # as far as machines differ
+    assert (
+        identify(replace(data, numeric={"pose": NumericLabels(PARTS, values, "degrees")})) == both
+    )
+    for change in (0.5, np.nan):
+        values[3, 0] += change
+        other = replace(data, numeric={"pose": NumericLabels(PARTS, values, "degrees")})
+        assert changes(both, identify(other)) == ["the numbers 'pose' (as many, others)"]

@@ -281,3 +281,34 @@ def test_the_source_is_left_alone(faces: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in faces.rglob("*")}
     prepare(f"folder:{faces}")
     assert {path: path.stat().st_mtime_ns for path in faces.rglob("*")} == before
+
+
+def test_numbers_are_columns_too() -> None:
+    both = prepare("drawn:120?pixels=16", ["expression", "pose"])
+    assert list(both.labels) == ["expression"]
+    assert both.numeric["pose"].values.shape == (120, 3)
+    assert both.column("pose") is both.numeric["pose"]
+    assert both.group is not None
+    alone = prepare("drawn:120?pixels=16", ["expression"])
+    for split in ("train", "val", "test"):
+        assert np.array_equal(both.splits[split], alone.splits[split])
+    said = json.loads(json.dumps(both.report()))["numbers"]["pose"]
+    assert said["names"] == ["yaw", "pitch", "roll"]
+    yaw = both.numeric["pose"].values[both.splits["train"], 0]
+    assert said["train"]["count"] == [len(yaw)] * 3
+    assert said["train"]["mean"][0] == pytest.approx(yaw.mean(), rel=1e-4)
+    assert said["train"]["least"][0] == pytest.approx(yaw.min())
+
+
+def test_a_fraction_of_numbers_is_spread_over_their_range_and_nested() -> None:
+    whole, some, few = (prepare("drawn:500?pixels=16", ["pose"], fraction=f) for f in (1.0, 0.3, 0.1))
+    rows = [set(data.splits["train"].tolist()) for data in (whole, some, few)]
+    assert rows[2] < rows[1] < rows[0]
+    assert len(rows[2]) == pytest.approx(len(rows[0]) / 10, abs=6)
+    yaw = whole.numeric["pose"].values[:, 0]
+    edges = np.quantile(yaw[whole.splits["train"]], [0.2, 0.4, 0.6, 0.8])
+    parts = np.bincount(np.digitize(yaw[few.splits["train"]], edges), minlength=5)
+    assert parts.min() >= 0.4 * parts.max()
+    for data in (some, few):
+        for split in ("val", "test"):
+            assert np.array_equal(data.splits[split], whole.splits[split])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked
+from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked, quantile_bins
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -169,3 +169,24 @@ def test_leaked_is_what_pairs_say(seed: int, kinds: int) -> None:
     train, held_out = random.random((2, 20)) < 0.5
     expected = [train[row] and content[row] in content[held_out] for row in range(20)]
     assert leaked(digests.view("V16").ravel(), train, held_out).tolist() == expected
+
+
+@given(
+    st.lists(st.one_of(st.just(np.nan), st.floats(-90, 90)), min_size=1, max_size=200),
+    st.integers(2, 12),
+)
+def test_bins_of_numbers_are_in_order_and_about_equal(numbers: list[float], count: int) -> None:
+    values = np.array(numbers)[:, None]
+    bins = quantile_bins(np.concatenate([values, np.full_like(values, np.nan)], 1), count)
+    known = np.isfinite(values[:, 0])
+    assert (bins[~known] == -1).all()
+    assert ((bins[known] >= 0) & (bins[known] < count)).all()
+    order = np.argsort(values[known, 0], kind="stable")
+    assert (np.diff(bins[known][order]) >= 0).all()
+    if len(np.unique(values[known])) == known.sum():
+        assert np.bincount(bins[known], minlength=count).max() <= known.sum() / count + 2
+
+
+def test_rows_without_the_first_number_share_a_bin() -> None:
+    values = np.array([[1.0, 2], [np.nan, 3], [5, np.nan], [np.nan, np.nan]])
+    assert quantile_bins(values, 2).tolist() == [0, 2, 1, -1]

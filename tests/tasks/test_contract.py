@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from torch import Generator, Tensor
 
 from hybridface.data.batches import Batch
+from hybridface.data.source import Labels, NumericLabels
 from hybridface.errors import UsageError
 from hybridface.export import export_onnx
+from hybridface.inference.runtime import COLUMNS
+from hybridface.inference.runtime import KINDS as KINDS_OF_OUTPUT
 from hybridface.network.model import HybridModel, HybridStep
 from hybridface.tasks import build_tasks, task_types
 from hybridface.tasks.base import SelfSupervisedConfig, Task
-from tiny_runs import CLASSES, labelled_batch, tiny_model
+from tiny_runs import CLASSES, batch_for, labelled_batch, tiny_model
 
 SIZE = 48  # many grids divide it
 KINDS = list(task_types())
@@ -25,12 +30,23 @@ SUPERVISED = [name for name, kind in task_types().items() if kind.supervised]
 CORRUPTING = [
     name for name, kind in task_types().items() if issubclass(kind.Config, SelfSupervisedConfig)
 ]
+PEACEFUL = [name for name, kind in task_types().items() if not kind.fights]
+FIGHTING = ["expression", *(name for name in KINDS if name not in PEACEFUL)]
 Built = tuple[HybridModel, Task, Batch]
 
 
 def build(kind: str, **options: Any) -> Built:
     model, (task,) = tiny_model({kind: options}, SIZE)
-    return model, task, labelled_batch(size=SIZE, column=task.label)
+    return model, task, batch_for(task, size=SIZE)
+
+
+def unlabel(batch: Batch, task: Task, rows: Any) -> None:
+    column = task.label or ""
+    if task.numeric:
+        batch.numeric[column] = batch.numeric[column].clone()
+        batch.numeric[column][rows] = math.nan
+    else:
+        batch.labels[column][rows] = -1
 
 
 def intact(batch: Batch) -> Tensor:
@@ -94,11 +110,11 @@ def test_a_sample_without_label_does_not_count(kind: str) -> None:
     model, task, batch = build(kind)
     assert task.label is not None
     known = torch.tensor([0, 2, 3, 5])
-    batch.labels[task.label][[1, 4]] = -1
+    unlabel(batch, task, [1, 4])
     loss, gradients = loss_and_gradient(model, task, batch)
     others = replace(batch, images=batch.images.clone())
     others.images[[1, 4]] = 255 - others.images[[1, 4]]
-    alone = Batch(batch.images[known], {task.label: batch.labels[task.label][known]}, {})
+    alone = batch.rows(known)
     for variant in (others, alone):
         same_loss, same_gradients = loss_and_gradient(model, task, variant)
         torch.testing.assert_close(same_loss, loss)
@@ -109,7 +125,7 @@ def test_a_sample_without_label_does_not_count(kind: str) -> None:
 def test_without_any_label_nothing_is_learned(kind: str) -> None:
     model, task, batch = build(kind)
     assert task.label is not None
-    batch.labels[task.label][:] = -1
+    unlabel(batch, task, slice(None))
     loss, gradients = loss_and_gradient(model, task, batch)
     assert loss == 0
     assert gradients
@@ -140,11 +156,12 @@ def test_the_seed_decides(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_picture_given_is_left_alone(kind: str) -> None:
     _, task, batch = build(kind)
-    images, labels = intact(batch), {name: ids.clone() for name, ids in batch.labels.items()}
+    columns = {**batch.labels, **batch.numeric}
+    images, labels = intact(batch), {name: values.clone() for name, values in columns.items()}
     before = images.clone()
     task.make_view(images, batch, Generator().manual_seed(0))
     assert torch.equal(images, before)
-    assert all(torch.equal(ids, labels[name]) for name, ids in batch.labels.items())
+    assert all(torch.equal(values, labels[name]) for name, values in columns.items())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -177,7 +194,7 @@ def test_unknown_options_are_refused(kind: str, near: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_task_may_go_by_another_name(kind: str) -> None:
     model, (task,) = tiny_model({"mine": {"type": kind}}, SIZE)
-    batch = labelled_batch(size=SIZE, column=task.label)
+    batch = batch_for(task, size=SIZE)
     _, figures = HybridStep(model, [task], "joined")(intact(batch), batch, Generator())
     assert task.name == "mine"
     assert set(model.heads) == {"mine"}
@@ -204,18 +221,22 @@ def test_views_of_its_own_and_shared(kind: str, mode: Any, options: dict[str, st
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
-    """A model with a task of every kind, as it is used."""
-    model, tasks = tiny_model({kind: {} for kind in KINDS}, SIZE)
-    path = tmp_path_factory.mktemp("exported") / "model.onnx"
-    examples = intact(labelled_batch(2, SIZE))
-    export_onnx(model, tasks, examples, path, trained_on="test")
-    return onnx.load(path)
+def every_model(tmp_path_factory: pytest.TempPathFactory) -> list[onnx.ModelProto]:
+    """Two models, as they are used, that together have a task of every kind."""
+    folder = tmp_path_factory.mktemp("exported")
+    models = []
+    for number, kinds in enumerate((PEACEFUL, FIGHTING)):
+        model, tasks = tiny_model({kind: {} for kind in kinds}, SIZE)
+        path = folder / f"model-{number}.onnx"
+        export_onnx(model, tasks, intact(labelled_batch(2, SIZE)), path, trained_on="test")
+        models.append(onnx.load(path))
+    return models
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_heads_survive_export_as_they_say(kind: str, exported: onnx.ModelProto) -> None:
+def test_heads_survive_export_as_they_say(kind: str, every_model: list[onnx.ModelProto]) -> None:
     kept = task_types()[kind].kept_at_inference
+    exported = every_model[kind not in PEACEFUL]
     assert (kind in [output.name for output in exported.graph.output]) == kept
     weights = [value.name for value in exported.graph.initializer]
     assert any(f"heads.{kind}." in name for name in weights) == kept
@@ -223,8 +244,10 @@ def test_heads_survive_export_as_they_say(kind: str, exported: onnx.ModelProto) 
     assert (kind in json.loads(metadata)["tasks"]) == kept
 
 
-def test_nothing_else_is_exported(exported: onnx.ModelProto) -> None:
-    model, tasks = tiny_model({kind: {} for kind in KINDS if task_types()[kind].kept_at_inference})
+def test_nothing_else_is_exported(every_model: list[onnx.ModelProto]) -> None:
+    exported = every_model[0]
+    kinds = [kind for kind in PEACEFUL if task_types()[kind].kept_at_inference]
+    model, tasks = tiny_model({kind: {} for kind in kinds})
     assert len(exported.graph.output) == len(tasks)
     counts = [torch.Size(value.dims).numel() for value in exported.graph.initializer]
     assert sum(counts) <= sum(value.numel() for value in model.state_dict().values())
@@ -242,6 +265,55 @@ def test_decoded_outputs_can_be_read(kind: str) -> None:
         assert decoded.shape == (6, len(CLASSES))
         torch.testing.assert_close(decoded.sum(1), torch.ones(6))
         assert torch.equal(decoded.argmax(1), output.argmax(1))
+    assert said["kind"] in KINDS_OF_OUTPUT
+    if said["kind"] in COLUMNS:
+        assert decoded.shape == (6, len(COLUMNS[said["kind"]]))
+        assert decoded.isfinite().all()
+        assert said["unit"]
+    if said["kind"] == "regression":
+        assert (decoded[:, 1] > 0).all()
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
+def test_a_run_can_choose_by_the_figures_of_a_split(kind: str) -> None:
+    model, task, batch = build(kind)
+    _, output, _ = answer(model.eval(), task, batch)
+    figures = task.figures(output.detach(), task.truth(batch))
+    assert list(task.selects) == [name for name in task.selects if name in figures]
+    assert all(value.isfinite() for value in figures.values())
+    unlabel(batch, task, [1, 4])
+    rows = torch.tensor([0, 2, 3, 5])
+    alone = task.figures(output[rows].detach(), task.truth(batch)[rows])
+    for name, value in task.figures(output.detach(), task.truth(batch)).items():
+        torch.testing.assert_close(value, alone[name])
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
+def test_labels_of_the_wrong_kind_are_refused(kind: str) -> None:
+    (task,) = build_tasks({kind: {}})
+    with pytest.raises(UsageError, match=f"task {kind}: label column '{task.label}'"):
+        if task.numeric:
+            task.adopt(Labels(("a", "b"), np.zeros(3, np.int64)), torch.zeros(3).long(), SIZE)
+        else:
+            numbers = NumericLabels(("years",), np.zeros((3, 1), np.float32))
+            task.adopt_numbers(numbers, torch.zeros(3, 1), SIZE)
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
+def test_a_task_is_restored_from_what_it_says(kind: str) -> None:
+    model, task, batch = build(kind)
+    (again,) = build_tasks({kind: {}})
+    again.restore(json.loads(json.dumps(task.describe())), SIZE)
+    _, output, _ = answer(model.eval(), task, batch)
+    assert again.describe() == task.describe()
+    assert torch.equal(again.decode(output), task.decode(output))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tasks_that_fight_are_refused_with_the_reason(kind: str) -> None:
+    for other, why in task_types()[kind].fights.items():
+        with pytest.raises(UsageError, match=f"mine and yours fight each other: {why}"):
+            build_tasks({"mine": {"type": kind}, "yours": {"type": other}})
 
 
 def test_unknown_tasks_are_refused_with_the_nearest_name() -> None:

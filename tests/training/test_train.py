@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hybridface.data.batches import Batch
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.training.module import HybridModule, step_seed, validation_figures
+from hybridface.tasks.figures import classification_figures
+from hybridface.training.module import HybridModule, step_seed
 from hybridface.training.runs import LOCK, RunFolder
 from hybridface.training.train import TrainedRun, train
 from tiny_runs import (
@@ -250,7 +251,7 @@ def test_step_seeds_never_meet() -> None:
 def test_validation_figures_by_hand() -> None:
     logits = torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 2.0, 0], [2.0, 0, 0], [0, 0, 2.0]])
     labels = torch.tensor([0, 0, 1, 0, -1])
-    figures = validation_figures(logits, labels)
+    figures = classification_figures(logits, labels)
     assert figures["accuracy"].item() == pytest.approx(3 / 4)
     assert figures["mean_class_accuracy"].item() == pytest.approx((2 / 3 + 1) / 2)
     right, wrong = -np.log(np.exp(2) / (np.exp(2) + 2)), -np.log(1 / (np.exp(2) + 2))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -27,12 +28,14 @@ class Batch:
         soft: ``(B, K)`` float32 class probabilities by label column, where the data has votes.
         labelled: How many of the pictures come from the labelled data set; they stand first, and
             only they are shown to the supervised heads. All where null.
+        numeric: ``(B, K)`` float32 numbers by label column, NaN where missing.
     """
 
     images: Tensor
     labels: dict[str, Tensor]
     soft: dict[str, Tensor]
     labelled: int | None = None
+    numeric: dict[str, Tensor] = field(default_factory=dict)
 
     def repeat(self, times: int) -> Batch:
         """Return the batch ``times`` over, one whole batch after the other.
@@ -48,6 +51,7 @@ class Batch:
             self.images.repeat(times, 1, 1, 1).contiguous(memory_format=torch.channels_last),
             {name: value.repeat(times) for name, value in self.labels.items()},
             {name: value.repeat(times, 1) for name, value in self.soft.items()},
+            numeric={name: value.repeat(times, 1) for name, value in self.numeric.items()},
         )
 
     def pin_memory(self) -> Batch:
@@ -57,6 +61,7 @@ class Batch:
             {name: value.pin_memory() for name, value in self.labels.items()},
             {name: value.pin_memory() for name, value in self.soft.items()},
             self.labelled,
+            {name: value.pin_memory() for name, value in self.numeric.items()},
         )
 
     def rows(self, rows: Tensor | slice) -> Batch:
@@ -65,6 +70,7 @@ class Batch:
             self.images[rows],
             {name: value[rows] for name, value in self.labels.items()},
             {name: value[rows] for name, value in self.soft.items()},
+            numeric={name: value[rows] for name, value in self.numeric.items()},
         )
 
 
@@ -92,7 +98,8 @@ class PictureBatches(Dataset[Batch]):
             for name, column in self.data.labels.items()
             if column.soft is not None
         }
-        return Batch(_images(np.asarray(self.data.images[rows])), labels, soft)
+        numeric = {n: torch.from_numpy(c.values[rows]) for n, c in self.data.numeric.items()}
+        return Batch(_images(np.asarray(self.data.images[rows])), labels, soft, numeric=numeric)
 
     def _mixed(self, index: Index, others: Index) -> Batch:
         batch = self[index]
@@ -107,6 +114,10 @@ class PictureBatches(Dataset[Batch]):
                 for name, value in batch.soft.items()
             },
             labelled=len(index),
+            numeric={
+                name: torch.cat([value, value.new_full((len(others), value.shape[1]), math.nan)])
+                for name, value in batch.numeric.items()
+            },
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.data.prepare import PreparedData
-from hybridface.data.source import Labels
+from hybridface.data.source import Labels, NumericLabels
 
 Identity = dict[str, str]  # by the name of a part: how many, and a digest
 
@@ -23,6 +23,8 @@ def identify(data: PreparedData) -> Identity:
     identity = {f"the pictures of {data.spec}": f"{rows} {data.fingerprint}"}
     for column, labels in data.labels.items():
         identity[f"the labels '{column}'"] = f"{len(labels.ids)} {_of_labels(labels)}"
+    for column, numbers in data.numeric.items():
+        identity[f"the numbers '{column}'"] = f"{len(numbers.values)} {_of_numbers(numbers)}"
     for split, index in data.splits.items():
         identity[f"the rows of split '{split}'"] = f"{len(index)} {_digest(index)}"
     if (others := data.unlabelled) is not None:
@@ -50,6 +52,13 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def _of_labels(labels: Labels) -> str:
     votes = [] if labels.soft is None else [labels.soft]
     return _digest(np.array(labels.names), labels.ids, *votes)
+
+
+def _of_numbers(numbers: NumericLabels) -> str:
+    known = np.isfinite(numbers.values)  # a NaN has many bit patterns
+    # Angles that a source computes may differ in their last bits between machines.
+    values = np.round(np.where(known, numbers.values, 0).astype(np.float64), 3) + 0.0
+    return _digest(np.array([*numbers.names, numbers.unit]), values, known)
 
 
 def _digest(*arrays: NDArray[np.generic]) -> str:

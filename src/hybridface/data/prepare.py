@@ -12,9 +12,25 @@ from numpy.typing import NDArray
 from hybridface.config import DataConfig
 from hybridface.data.cache import CachedPictures, Progress
 from hybridface.data.decoding import choose_workers, needed_workers, open_pictures
-from hybridface.data.source import MISSING, SPLITS, Labels, Pictures, Problem, Rows, as_text
+from hybridface.data.source import (
+    MISSING,
+    SPLITS,
+    Labels,
+    NumericLabels,
+    Pictures,
+    Problem,
+    Rows,
+    as_text,
+)
 from hybridface.data.sources import open_source
-from hybridface.data.splits import Index, assign_folds, cut, draw_fraction, leaked
+from hybridface.data.splits import (
+    Index,
+    assign_folds,
+    cut,
+    draw_fraction,
+    leaked,
+    quantile_bins,
+)
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
 from hybridface.errors import DataError, UsageError
 
@@ -37,6 +53,8 @@ class PreparedData:
         unlabelled: Pictures that only the self-supervised tasks learn from.
         fingerprint: Equal for equal content of all pictures of the source.
         workers: How many processes read batches for this one; 0 where all pictures are cached.
+        numeric: Columns of numbers over all rows, for the tasks that asked for them.
+        group: ``(N,)`` int64 id of the person of each row, where the source knows it.
     """
 
     spec: str
@@ -51,6 +69,12 @@ class PreparedData:
     unlabelled: UnlabelledPictures | None = None
     fingerprint: str = ""
     workers: int = 0
+    numeric: dict[str, NumericLabels] = field(default_factory=dict)
+    group: Index | None = None
+
+    def column(self, name: str) -> Labels | NumericLabels:
+        """Return a column that a task asked for, of classes or of numbers."""
+        return self.labels[name] if name in self.labels else self.numeric[name]
 
     def report(self) -> dict[str, Any]:
         """Return what a run's report says of its data, ready for JSON."""
@@ -68,6 +92,13 @@ class PreparedData:
             "source": self.spec,
             "rows": {split: len(rows) for split, rows in self.splits.items()},
             "classes": counts,
+            "numbers": {
+                column: {
+                    split: _describe(labels.values[rows]) for split, rows in self.splits.items()
+                }
+                | {"names": list(labels.names), "unit": labels.unit}
+                for column, labels in self.numeric.items()
+            },
             "notes": self.notes,
             "dropped_duplicates": [as_text(key) for key in self.duplicates],
             "dropped_from_validation": [as_text(key) for key in self.validation_duplicates],
@@ -88,22 +119,25 @@ def prepare_data(
 
     Args:
         config: The recipe's data section.
-        columns: Label columns that the tasks need; the first one balances the cuts.
+        columns: Columns of classes or numbers that the tasks need. The first one balances the
+            cuts: by its classes or, where it holds numbers, by ten equal parts of the rows in
+            the order of the first of them, such as the yaw of a pose.
         seed: The run's seed, used where the data section has none of its own.
         progress: Called with (done, total) while pictures are decoded.
         processes: How many processes train on this machine and have workers of their own.
 
     Raises:
-        UsageError: The source has no such label column, or a fold that does not exist is asked for.
+        UsageError: The source has no such column, or a fold that does not exist is asked for.
         DataError: The layout is wrong, no training row is left, or problems are to be refused.
     """
     source = open_source(config.source)
     rows = source.read()
+    found: dict[str, Labels | NumericLabels] = {**rows.labels, **rows.numeric}
     for column in columns:
-        if column not in rows.labels:
+        if column not in found:
             raise UsageError(
                 f"{config.source} has no label column '{column}'; "
-                f"it has: {', '.join(rows.labels) or 'none'}"
+                f"it has: {', '.join(found) or 'none'}"
             )
     workers = choose_workers(config.workers, processes)
     pictures = open_pictures(
@@ -111,13 +145,13 @@ def prepare_data(
     )
     labelled = np.ones(len(rows), dtype=bool)
     if columns:
-        labelled = np.any([rows.labels[column].known() for column in columns], axis=0)
+        labelled = np.any([found[column].known() for column in columns], axis=0)
     usable = pictures.decoded & labelled
     problems = [*rows.problems, *pictures.problems]
     problems += _unlabelled(rows, labelled, columns, problems)
     if config.problems == "refuse":
         refuse_problems(config.source, problems)
-    balance = rows.labels[columns[0]].ids if columns else np.zeros(len(rows), dtype=np.int64)
+    balance = _balance(found[columns[0]]) if columns else np.zeros(len(rows), dtype=np.int64)
     seed = seed if config.seed is None else config.seed
     split, rest = _split_rows(config, rows, balance, usable, seed)
     duplicates, shown = _drop_duplicates(config, pictures, split)
@@ -133,7 +167,7 @@ def prepare_data(
     return PreparedData(
         spec=config.source,
         images=pictures.images,
-        labels={column: rows.labels[column] for column in columns},
+        labels={column: rows.labels[column] for column in columns if column in rows.labels},
         keys=rows.keys,
         splits={name: np.flatnonzero(split == name) for name in SPLITS},
         problems=problems,
@@ -143,7 +177,26 @@ def prepare_data(
         unlabelled=unlabelled_pictures,
         fingerprint=pictures.fingerprint,
         workers=needed_workers(workers, pictures.images, *others),
+        numeric={column: rows.numeric[column] for column in columns if column in rows.numeric},
+        group=rows.group,
     )
+
+
+def _balance(labels: Labels | NumericLabels) -> Index:
+    """Return the ``(N,)`` ids by which cuts are balanced; -1 for a row without a label."""
+    return labels.ids if isinstance(labels, Labels) else quantile_bins(labels.values)
+
+
+def _describe(values: NDArray[np.float32]) -> dict[str, list[float | int | None]]:
+    """Return how many numbers there are in each column of ``(N, K)``, and how they lie."""
+    known = [each[np.isfinite(each)].astype(np.float64) for each in values.T]
+    return {
+        "count": [len(each) for each in known],
+        "mean": [float(each.mean()) if len(each) else None for each in known],
+        "deviation": [float(each.std()) if len(each) else None for each in known],
+        "least": [float(each.min()) if len(each) else None for each in known],
+        "most": [float(each.max()) if len(each) else None for each in known],
+    }
 
 
 def _unlabelled(

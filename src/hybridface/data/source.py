@@ -85,10 +85,10 @@ class Labels:
 class NumericLabels:
     """One column of labels that are numbers, such as an age or the angles of a head.
 
-    A column ``pose`` has the parts ``yaw``, ``pitch`` and ``roll``, in degrees, with the signs of
-    :mod:`hybridface.data.drawn_faces`: positive yaw turns the nose to the right of the picture,
-    positive pitch turns it up, positive roll tilts the top of the head to the right. Each source
-    brings its own signs to these.
+    A column ``pose`` has the parts ``yaw``, ``pitch`` and ``roll``, in degrees, with the signs and
+    the order of :mod:`hybridface.rotations`: positive yaw turns the nose to the right of the
+    picture, positive pitch turns it up, positive roll tilts the top of the head to the right. Each
+    source brings its own angles to these.
 
     Attributes:
         names: What the parts are called, K names.

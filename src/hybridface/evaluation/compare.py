@@ -12,6 +12,7 @@ import numpy as np
 from hybridface.data.cache import Progress
 from hybridface.data.source import is_file
 from hybridface.errors import UsageError
+from hybridface.evaluation.compare_numbers import compare_numbers
 from hybridface.evaluation.compare_text import print_comparison
 from hybridface.evaluation.evaluate import measure
 from hybridface.evaluation.metrics import (
@@ -96,7 +97,8 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
     Per task that both have, and paired by picture: the difference B - A of accuracy and of mean
     class accuracy with 95 % percentile bootstrap intervals over pictures (10,000 draws from a
     fixed seed), of the negative log likelihood with a t interval; McNemar's exact test; and how
-    often both say the same class. Classes are matched by name.
+    often both say the same class. Classes are matched by name. Of tasks of numbers, the difference
+    in mean absolute error; see :func:`hybridface.evaluation.compare_numbers.compare_numbers`.
 
     Args:
         a: The predictions of one model.
@@ -126,12 +128,15 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
         HybridFaceError: Probabilities are none, or torch is not installed.
     """
     shared = [name for name in a.tasks if name in b.tasks]
-    if not shared:
+    numbers = [name for name in a.numbers if name in b.numbers]
+    if not shared and not numbers:
+        has = [", ".join([*each.tasks, *each.numbers]) for each in (a, b)]
         raise UsageError(
-            f"A ({a.where}) and B ({b.where}) share no task: A has {', '.join(a.tasks)}, "
-            f"B has {', '.join(b.tasks)}; compare models of the same task"
+            f"A ({a.where}) and B ({b.where}) share no task: A has {has[0]}, "
+            f"B has {has[1]}; compare models of the same task"
         )
     tasks = {name: _compare_task(pair_task(name, a, b)) for name in shared}
+    tasks |= {name: compare_numbers(name, a, b) for name in numbers}
     return {
         "a": {"from": a.where, "model": a.model},
         "b": {"from": b.where, "model": b.model},

@@ -23,8 +23,8 @@ def print_comparison(result: dict[str, Any]) -> None:
         console.print(line, soft_wrap=True)
     for name, task in result["tasks"].items():
         console.print(f"\ntask {name}, {task['count']} pictures", style="bold")
-        console.print(_scores(task))
-        for line in _pairs(task):
+        console.print(_scores(task) if "mcnemar" in task else _errors(task))
+        for line in _pairs(task) if "mcnemar" in task else ():
             console.print(line, soft_wrap=True)
     for note in result["notes"]:
         console.print(f"note: {note}", soft_wrap=True)
@@ -45,6 +45,16 @@ def _scores(task: dict[str, Any]) -> Table:
     ):
         cells += [format(score["value"], form), interval(score, form)]
     table.add_row("negative log likelihood", *cells)
+    return table
+
+
+def _errors(task: dict[str, Any]) -> Table:
+    table = number_table("", "A", "95% interval", "B", "95% interval", "B - A", "95% interval")
+    cells = []
+    for side, form in (("a", ".2f"), ("b", ".2f"), ("difference", "+.2f")):
+        score = task[side]["mae"]
+        cells += [format(score["value"], form), interval(score, form)]
+    table.add_row(f"mean absolute error ({task['unit']})", *cells)
     return table
 
 

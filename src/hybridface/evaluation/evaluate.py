@@ -17,13 +17,21 @@ from hybridface.data.decoding import (
     needed_workers,
     open_pictures,
 )
-from hybridface.data.source import MISSING, SPLITS, Pictures, Problem, Rows
+from hybridface.data.source import SPLITS, Pictures, Problem, Rows
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError, unknown
-from hybridface.evaluation.matching import Match, count_unmatched, match_columns
-from hybridface.evaluation.metrics import classification_metrics, require_training_extra
+from hybridface.evaluation.matching import (
+    AnyMatch,
+    Mask,
+    any_of,
+    count_unmatched,
+    match_columns,
+)
+from hybridface.evaluation.measuring import keep_task, measure_task
+from hybridface.evaluation.metrics import require_training_extra
 from hybridface.evaluation.overlap import overlap_notes
 from hybridface.evaluation.predictions import (
+    NumericPredictions,
     Predictions,
     TaskPredictions,
     check_place,
@@ -32,13 +40,11 @@ from hybridface.evaluation.predictions import (
 from hybridface.evaluation.text import print_evaluation
 from hybridface.files import CACHE_LIMIT_GIB
 from hybridface.inference.runtime import FaceModel
-from hybridface.labels import match_classes
 
 ALL = "all"
 EXAMPLES = 20
 
 Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 def evaluate(
@@ -55,6 +61,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a model on a data set.
 
+    Every task of the model is measured on the column that goes by its name. Of poses and other
+    numbers it gives errors (see :mod:`hybridface.evaluation.number_metrics`), of all tasks also
+    the accuracy or error ``by_group``, where the data knows age, gender or ethnicity.
     Classes are matched by name, so the order of classes in the model and in the data does not
     matter. Rows of a class that the model does not have are left out and counted under
     ``unmatched``. Probabilities stay over all of the model's classes: predicting a class that the
@@ -83,7 +92,9 @@ def evaluate(
              "count": 3068,
              "tasks": {"expression": {…what classification_metrics gives…, "label": "expression",
                  "unlabelled": 0,
-                 "unmatched": {"data_classes": {"contempt": 7}, "model_classes": ["sad"]}}},
+                 "unmatched": {"data_classes": {"contempt": 7}, "model_classes": ["sad"]}},
+                 "pose": {…what pose_metrics gives…, "kind": "pose", "unit": "degrees",
+                 "label": "pose", "unlabelled": 0}},
              "skipped": {"count": 2, "unlabelled": 1, "unreadable": 1,
                  "examples": [{"where": …, "what": …}]},
              "problems": {"count": 0, "examples": []}, "notes": []}
@@ -134,18 +145,18 @@ def measure(
     source = open_source(data)
     rows = source.read()
     name, inside = _choose_rows(rows, split, data)
-    matches = match_columns(face_model.tasks, rows.labels, label, data)
+    matches = match_columns(face_model.tasks, {**rows.labels, **rows.numeric}, label, data)
     workers = choose_workers(workers)
     pictures = open_pictures(
         source, rows, face_model.size, progress, limit_gib=cache_limit_gib, workers=workers
     )
     usable = inside & pictures.decoded
-    wanted = usable & np.any([match.targets >= 0 for match in matches], axis=0)
+    wanted = usable & any_of(match.measurable for match in matches)
     skipped = _skipped(rows, pictures, inside, matches)
     if not wanted.any():
         raise _nothing_left(f"{data}, split '{name}'", int(inside.sum()), skipped, matches, usable)
     index = np.flatnonzero(wanted)
-    measured = [match for match in matches if (match.targets[index] >= 0).any()]
+    measured = [match for match in matches if match.measurable[index].any()]
     unmeasured = (match.task for match in matches if match not in measured)
     empty = [f"task '{task}' has no usable row" for task in unmeasured]
     outputs = _predict(
@@ -160,15 +171,19 @@ def measure(
         "split": name,
         "count": len(index),
         "tasks": {
-            match.task: _measure(match, outputs[match.task], index, usable) for match in measured
+            match.task: measure_task(match, outputs[match.task], rows, index, usable)
+            for match in measured
         },
         "skipped": skipped,
         "problems": {"count": len(rows.problems), "examples": _named(rows.problems)},
         "notes": notes,
     }
-    kept = {match.task: _keep(match, outputs[match.task], rows, index) for match in measured}
-    origin = (str(face_model.path), data, name, pictures.fingerprint)
-    return result, Predictions(str(face_model.path), *origin, kept, tuple(notes))
+    kept = {m.task: keep_task(m, outputs[m.task], rows, index) for m in measured}
+    classes = {task: each for task, each in kept.items() if isinstance(each, TaskPredictions)}
+    numbers = {task: each for task, each in kept.items() if isinstance(each, NumericPredictions)}
+    path = str(face_model.path)
+    origin = (path, data, name, pictures.fingerprint)
+    return result, Predictions(path, *origin, classes, tuple(notes), numbers)
 
 
 def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:
@@ -188,13 +203,13 @@ def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:
 
 
 def _skipped(
-    rows: Rows, pictures: CachedPictures, inside: Mask, matches: list[Match]
+    rows: Rows, pictures: CachedPictures, inside: Mask, matches: list[AnyMatch]
 ) -> dict[str, Any]:
     """Count and name the rows of the split that cannot be measured in any task."""
     unreadable = inside & ~pictures.decoded
     unlabelled = inside & pictures.decoded
     for match in matches:
-        unlabelled &= match.targets == MISSING
+        unlabelled &= match.unlabelled
     reasons = {problem.where: problem.what for problem in pictures.problems}
     columns = " or ".join(f"'{match.column}'" for match in matches)
     first = np.flatnonzero(unreadable | unlabelled)[:EXAMPLES]
@@ -213,7 +228,7 @@ def _named(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 
 def _nothing_left(
-    where: str, count: int, skipped: dict[str, Any], matches: list[Match], usable: Mask
+    where: str, count: int, skipped: dict[str, Any], matches: list[AnyMatch], usable: Mask
 ) -> DataError:
     foreign = sum(sum(count_unmatched(match, usable).values()) for match in matches)
     example = f"; first: {skipped['examples'][0]}" if skipped["examples"] else ""
@@ -246,37 +261,6 @@ def _predict(
         if progress is not None:
             progress(done, len(index))
     return {name: np.concatenate(blocks) for name, blocks in parts.items()}
-
-
-def _measure(
-    match: Match, probabilities: NDArray[np.float32], index: Index, usable: Mask
-) -> dict[str, Any]:
-    """Measure one task on those of the predicted rows that it has a target for."""
-    targets = match.targets[index]
-    matched = set(match_classes(match.labels.names, match.classes))
-    return {
-        **classification_metrics(probabilities[targets >= 0], targets[targets >= 0], match.classes),
-        "label": match.column,
-        "unlabelled": int((usable & (match.targets == MISSING)).sum()),
-        "unmatched": {
-            "data_classes": count_unmatched(match, usable),
-            "model_classes": [
-                name for place, name in enumerate(match.classes) if place not in matched
-            ],
-        },
-    }
-
-
-def _keep(
-    match: Match, probabilities: NDArray[np.float32], rows: Rows, index: Index
-) -> TaskPredictions:
-    """Return the predictions of those of the predicted rows that the task has a target for."""
-    targets = match.targets[index]
-    wanted = targets >= 0
-    keys = np.array([rows.keys[row] for row in index[wanted]])
-    return TaskPredictions(
-        match.column, match.classes, keys, targets[wanted], probabilities[wanted]
-    )
 
 
 def run_evaluate(

@@ -57,7 +57,7 @@ def pair_task(name: str, a: Predictions, b: Predictions) -> Paired:
         )
     columns_a, columns_b = _match_classes(who, ours.classes, theirs.classes)
     rows_a, rows_b = (np.argsort(each.keys, kind="stable") for each in (ours, theirs))
-    _check_pictures(who, ours.keys[rows_a], theirs.keys[rows_b])
+    check_pictures(who, ours.keys[rows_a], theirs.keys[rows_b])
     if a.fingerprint and b.fingerprint and a.fingerprint != b.fingerprint:
         raise UsageError(
             f"{who} were measured on different pictures that go by the same names: the content of "
@@ -111,8 +111,12 @@ def _targets(task: TaskPredictions, rows: Index, columns: Index) -> Index:
     return targets
 
 
-def _check_pictures(who: str, ours: NDArray[np.str_], theirs: NDArray[np.str_]) -> None:
-    """Refuse sorted names of pictures that differ."""
+def check_pictures(who: str, ours: NDArray[np.str_], theirs: NDArray[np.str_]) -> None:
+    """Refuse sorted names of pictures that differ.
+
+    Raises:
+        UsageError: They do; counts and names those of one side alone.
+    """
     if np.array_equal(ours, theirs):
         return
     counts = [Counter(names.tolist()) for names in (ours, theirs)]

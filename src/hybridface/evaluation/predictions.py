@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zipfile import BadZipFile
@@ -15,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.files import write_arrays
+from hybridface.inference.runtime import COLUMNS
 
 SUFFIX = ".npz"
 SPLITS_OF_RUN = ("test", "val")
+WHAT_RUNS_KEEP = ("probabilities", "outputs")
 ABOUT = "about"
 _PARTS = ("keys", "targets", "probabilities")
+_PARTS_OF_NUMBERS = ("keys", "targets", "outputs")
 UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError, BadZipFile,
     struct.error, zlib.error,
@@ -55,6 +58,40 @@ class TaskPredictions:
 
 
 @dataclass(frozen=True, eq=False)
+class NumericPredictions:
+    """What a model said of the labelled pictures in a task of numbers.
+
+    Attributes:
+        label: The label column that the targets come from.
+        kind: ``pose`` or ``regression``.
+        names: What the K numbers of the column are called.
+        unit: What they are counted in.
+        keys: ``(N,)`` str, the names of the pictures in their data set.
+        targets: ``(N, K)`` float32; NaN where a number is not known.
+        outputs: ``(N, C)`` float32, what the model's task gives.
+    """
+
+    label: str
+    kind: str
+    names: tuple[str, ...]
+    unit: str
+    keys: NDArray[np.str_]
+    targets: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """The pictures ``(N,)`` of which any number is known."""
+        known: NDArray[np.bool_] = np.any(np.isfinite(self.targets), axis=1)
+        return known
+
+    def rows(self, rows: NDArray[Any]) -> NumericPredictions:
+        """Return those of some pictures."""
+        parts = (self.keys[rows], self.targets[rows], self.outputs[rows])
+        return NumericPredictions(self.label, self.kind, self.names, self.unit, *parts)
+
+
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """What a model said of the pictures of one split.
 
@@ -66,6 +103,7 @@ class Predictions:
         fingerprint: Equal for equal content of all pictures of the data set; empty where unknown.
         tasks: The predictions by task.
         notes: What a reader of their figures should know.
+        numbers: The predictions of tasks of numbers, by task.
     """
 
     where: str
@@ -75,6 +113,7 @@ class Predictions:
     fingerprint: str
     tasks: dict[str, TaskPredictions]
     notes: tuple[str, ...] = ()
+    numbers: dict[str, NumericPredictions] = field(default_factory=dict)
 
 
 class About(BaseModel):
@@ -88,6 +127,13 @@ class _AboutTask(About):
     classes: tuple[str, ...]
 
 
+class _AboutNumbers(About):
+    label: str
+    kind: str
+    names: tuple[str, ...]
+    unit: str
+
+
 class _About(About):
     format: Literal[1] = 1
     model: str
@@ -96,6 +142,7 @@ class _About(About):
     fingerprint: str
     tasks: dict[str, _AboutTask]
     notes: tuple[str, ...]
+    numbers: dict[str, _AboutNumbers] = {}
 
 
 def check_place(path: Path) -> None:
@@ -133,12 +180,19 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
             for name, task in predictions.tasks.items()
         },
         notes=predictions.notes,
+        numbers={
+            name: _AboutNumbers(label=task.label, kind=task.kind, names=task.names, unit=task.unit)
+            for name, task in predictions.numbers.items()
+        },
     )
     arrays: Arrays = {ABOUT: np.array(about.model_dump_json())}
     for name, task in predictions.tasks.items():
         arrays[f"{name}/keys"] = task.keys
         arrays[f"{name}/targets"] = task.targets
         arrays[f"{name}/probabilities"] = task.probabilities
+    for name, numbers in predictions.numbers.items():
+        for part in _PARTS_OF_NUMBERS:
+            arrays[f"{name}/{part}"] = getattr(numbers, part)
     write_arrays(path, arrays)
 
 
@@ -150,7 +204,7 @@ def load_predictions(path: Path) -> Predictions:
         UsageError: The file is the predictions of a run, which are read by the run's folder.
     """
     arrays = load_arrays(path)
-    if any(f"{split}_probabilities" in arrays for split in SPLITS_OF_RUN):
+    if any(f"{split}_{what}" in arrays for split in SPLITS_OF_RUN for what in WHAT_RUNS_KEEP):
         raise UsageError(f"{path}: these are the predictions of a run: name the run's folder")
     about = read_about(_About, arrays, path)
     tasks = {
@@ -166,7 +220,21 @@ def load_predictions(path: Path) -> Predictions:
         for name, task in about.tasks.items()
     }
     origin = (about.model, about.data, about.split, about.fingerprint)
-    return Predictions(str(path), *origin, tasks, about.notes)
+    numbers = {
+        name: check_numbers(
+            path,
+            name,
+            NumericPredictions(
+                said.label,
+                said.kind,
+                said.names,
+                said.unit,
+                *(array_of(arrays, f"{name}/{part}", path) for part in _PARTS_OF_NUMBERS),
+            ),
+        )
+        for name, said in about.numbers.items()
+    }
+    return Predictions(str(path), *origin, tasks, about.notes, numbers)
 
 
 def damaged(path: Path, what: str) -> DataError:
@@ -236,4 +304,25 @@ def check_task(path: Path, name: str, task: TaskPredictions) -> TaskPredictions:
         )
     if not 0 <= task.targets.min() <= task.targets.max() < classes:
         raise damaged(path, f"task '{name}': a target is not from 0 to {classes - 1}")
+    return task
+
+
+def check_numbers(path: Path, name: str, task: NumericPredictions) -> NumericPredictions:
+    """Return predictions of numbers as they were given.
+
+    Raises:
+        DataError: Shapes or kinds do not fit together.
+    """
+    columns = len(COLUMNS.get(task.kind, ()))
+    count = len(task.keys) if task.keys.ndim else 0
+    kinds = "".join(each.dtype.kind for each in (task.keys, task.targets, task.outputs))
+    wanted = ((count, len(task.names)), (count, columns))
+    fits = (task.targets.shape, task.outputs.shape) == wanted and task.keys.shape == (count,)
+    if not (fits and count and columns and task.names) or kinds != "Uff":
+        raise damaged(
+            path,
+            f"task '{name}' of kind '{task.kind}': expected keys (N,), targets "
+            f"(N, {len(task.names)}), outputs (N, {columns}), found {task.keys.shape}, "
+            f"{task.targets.shape}, {task.outputs.shape} of kinds {kinds}",
+        )
     return task

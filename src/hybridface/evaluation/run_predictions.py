@@ -17,11 +17,14 @@ from hybridface.evaluation.predictions import (
     ABOUT,
     SPLITS_OF_RUN,
     UNREADABLE,
+    WHAT_RUNS_KEEP,
     About,
     Arrays,
+    NumericPredictions,
     Predictions,
     TaskPredictions,
     array_of,
+    check_numbers,
     check_task,
     damaged,
     load_arrays,
@@ -41,6 +44,9 @@ class RunAbout(About):
         classes: Its class names, in the order of the columns.
         data: The data set as ``KIND:PATH``.
         fingerprint: See :class:`Predictions`.
+        kind: What the task's output means; see :class:`hybridface.inference.runtime.ModelTask`.
+        names: What the numbers of the label column are called, where it holds numbers.
+        unit: What they are counted in.
     """
 
     format: Literal[1] = 1
@@ -49,6 +55,9 @@ class RunAbout(About):
     classes: tuple[str, ...]
     data: str
     fingerprint: str = ""
+    kind: str = "classification"
+    names: tuple[str, ...] = ()
+    unit: str = ""
 
 
 def load_run_predictions(folder: Path) -> dict[str, Predictions]:
@@ -76,12 +85,18 @@ def load_run_predictions(folder: Path) -> dict[str, Predictions]:
     about = _about_older_run(folder) if older else read_about(RunAbout, arrays, path)
     found = {}
     for split in SPLITS_OF_RUN:
-        if f"{split}_probabilities" not in arrays:
+        if not any(f"{split}_{what}" in arrays for what in WHAT_RUNS_KEEP):
+            continue
+        origin = (str(folder / "model.onnx"), about.data, split, about.fingerprint)
+        notes = _notes_of_run(split, older)
+        if about.kind != "classification":
+            numbers = _numbers(arrays, split, about, path)
+            if numbers is not None:
+                kept = {about.task: numbers}
+                found[split] = Predictions(str(folder), *origin, {}, notes, kept)
             continue
         task = _labelled(arrays, split, about, path)
         if task is not None:
-            origin = (str(folder / "model.onnx"), about.data, split, about.fingerprint)
-            notes = _notes_of_run(split, older)
             found[split] = Predictions(str(folder), *origin, {about.task: task}, notes)
     if not found:
         raise damaged(path, "it has no predictions of a labelled picture")
@@ -106,6 +121,18 @@ def _labelled(arrays: Arrays, split: str, about: RunAbout, path: Path) -> TaskPr
         return None
     kept = (keys[known], labels[known], probabilities[known])
     return check_task(path, about.task, TaskPredictions(about.label, about.classes, *kept))
+
+
+def _numbers(arrays: Arrays, split: str, about: RunAbout, path: Path) -> NumericPredictions | None:
+    """Return the predicted numbers of a split's labelled pictures; None where there are none."""
+    keys, labels, outputs = (
+        array_of(arrays, f"{split}_{part}", path) for part in ("keys", "labels", "outputs")
+    )
+    kept = NumericPredictions(
+        about.label, about.kind, about.names, about.unit, keys, labels, outputs
+    )
+    known = check_numbers(path, about.task, kept).known
+    return kept.rows(known) if known.any() else None
 
 
 def _notes_of_run(split: str, older: bool) -> tuple[str, ...]:

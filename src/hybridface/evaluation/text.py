@@ -27,13 +27,23 @@ def print_evaluation(result: dict[str, Any]) -> None:
     )
     for name, task in result["tasks"].items():
         console.print(f"\ntask {name}, {task['count']} pictures", style="bold")
-        console.print(_scores(task))
-        console.print(_classes(task))
-        console.print(_confusion(task))
+        tables = _tables(task)
+        for table in tables:
+            console.print(table)
         for line in _left_out(task):
             console.print(line, soft_wrap=True)
     for line in _remarks(result):
         console.print(line, soft_wrap=True)
+
+
+def _tables(task: dict[str, Any]) -> list[Table]:
+    from hybridface.evaluation import number_text
+
+    if "confusion" in task:
+        tables = [_scores(task), _classes(task), _confusion(task)]
+    else:
+        tables = [number_text.number_scores(task), *filter(None, [number_text.by_yaw(task)])]
+    return tables + number_text.by_group(task)
 
 
 def stdout_console() -> Console:
@@ -95,6 +105,10 @@ def _confusion(task: dict[str, Any]) -> Table:
 
 def _left_out(task: dict[str, Any]) -> list[str]:
     """Say what a reader of a task's figures would otherwise not know."""
+    if "confusion" not in task:
+        from hybridface.evaluation import number_text
+
+        return number_text.left_out(task)
     lines = []
     if task["absent_classes"]:
         lines.append(f"no picture of: {', '.join(task['absent_classes'])}; left out of the means")

@@ -153,6 +153,8 @@ def _judge(model: FaceModel, path: Path, rows: dict[str, NDArray[np.float32]]) -
     for name, row in rows.items():
         if not np.isfinite(row).all():
             return Prediction(path, error=f"the model gives no numbers (NaN) for task '{name}'")
+        if model.tasks[name].kind != "classification":
+            continue
         probabilities = dict(zip(model.tasks[name].classes, row.tolist(), strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         tasks[name] = TaskPrediction(label, probabilities[label], probabilities)
@@ -214,7 +216,8 @@ def _write_text(
 ) -> None:
     """Print a line a picture and task: ``PATH  TASK: LABEL 93.1%  (sad 4.0%, neutral 2.1%)``."""
     width = max(len(_shown(path)) for path in files)
-    widest = max(len(name) for task in model.tasks.values() for name in task.classes)
+    names = [name for task in model.tasks.values() for name in task.classes]
+    widest = max(map(len, names), default=0)
     for prediction in good:
         for name, task in prediction.tasks.items():
             ranked = sorted(task.probabilities, key=lambda each: -task.probabilities[each])
@@ -257,6 +260,8 @@ def _write_csv(
     """Print a table with a header and a row a picture."""
     header = ["path"]
     for name, model_task in model.tasks.items():
+        if model_task.kind != "classification":
+            continue
         header += [name, f"{name}_probability", *(f"{name}.{each}" for each in model_task.classes)]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(header)

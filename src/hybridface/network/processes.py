@@ -46,6 +46,7 @@ def gather_batch(batch: Batch, generator: SharedGenerator) -> Batch:
         gather_rows(batch.images, generator),
         {name: gather_rows(value, generator) for name, value in batch.labels.items()},
         {name: gather_rows(value, generator) for name, value in batch.soft.items()},
+        numeric={name: gather_rows(value, generator) for name, value in batch.numeric.items()},
     )
 
 

@@ -83,15 +83,17 @@ def _own_curves(history: list[Validation], label: str) -> dict[str, list[Curve]]
             if not key.startswith(prefix) or "/" in measure:
                 continue
             group = groups.setdefault(_axis(measure), [])
-            extra = "" if measure in ("accuracy", "loss") else f", {measure_name(measure)}"
+            extra = "" if measure in ("accuracy", "loss", "mae") else f", {measure_name(measure)}"
             group += _curve(history, side, key, f"{name}{extra}", len(group) + 1)
     return {measure: curves for measure, curves in groups.items() if curves}
 
 
 def _axis(measure: str) -> str:
-    """Return the axis of a measure: all fractions share one, and so do losses."""
+    """Return the axis of a measure: all fractions share one, and so do losses and errors."""
     if is_fraction(measure):
         return measure_title("accuracy")
+    if measure.startswith("mae"):
+        return measure_title("mae")
     return measure_title("loss" if measure == "nll" else measure)
 
 

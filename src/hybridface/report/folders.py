@@ -60,6 +60,7 @@ class Metrics(_Record):
     per_class: dict[str, ClassScore] = Field(default_factory=dict)
     confusion: Confusion | None = None
     count: int | None = None
+    by_yaw: dict[str, Metrics] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +131,22 @@ class ClassCounts(_Record):
         return self
 
 
+class NumberCounts(_Record):
+    """How the numbers of a label column lie, by split: a list of one value a number each."""
+
+    names: list[str]
+    unit: str = ""
+    splits: dict[str, dict[str, list[float | None]]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_splits(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or not isinstance(content.get("names"), list):
+            raise ValueError("expected names, a unit, and figures for each split")
+        splits = {name: each for name, each in content.items() if name not in ("names", "unit")}
+        return {"names": content["names"], "unit": content.get("unit", ""), "splits": splits}
+
+
 class UnlabelledSummary(_Record):
     """The pictures without labels: how many, by data set as the recipe names it."""
 
@@ -146,6 +163,7 @@ class DataSummary(_Record):
     dropped_from_validation: list[str] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
     classes: dict[str, ClassCounts] = Field(default_factory=dict)
+    numbers: dict[str, NumberCounts] = Field(default_factory=dict)
     unlabelled: UnlabelledSummary | None = None
 
 

@@ -26,6 +26,7 @@ from hybridface.report.document import (
 )
 from hybridface.report.folders import Result, RunFolder, read_run
 from hybridface.report.mistakes import mistake_parts
+from hybridface.report.numbers import error_parts, yaw_table
 from hybridface.report.sections import (
     WHERE,
     best_known,
@@ -141,6 +142,8 @@ def _classes(run: RunFolder) -> Section | None:
     parts: list[Part] = [Gallery([drawn])] if drawn else []
     if metrics.per_class:
         parts.append(class_table(metrics, where))
+    if metrics.by_yaw:
+        return Section("Errors by pose", [yaw_table(metrics, where)])
     return Section("Which classes are mistaken for which", parts) if parts else None
 
 
@@ -162,6 +165,9 @@ def _predicted(run: RunFolder, mistakes: int, pictures: bool) -> list[Section]:
         wrong = mistake_parts(kept, task, where, mistakes, pictures)
         sections.append(Section(f"Calibration{suffix}", believed))
         sections.append(Section(f"Worst mistakes{suffix}", wrong))
+    for name, numbers in kept.numbers.items():
+        parts = error_parts(numbers, run.name, where)
+        sections.append(Section(f"Errors of {name} by what is true", [*parts, *notes]))
     return sections
 
 

@@ -14,6 +14,7 @@ from hybridface.report.folders import (
     ClassScore,
     DataSummary,
     Metrics,
+    NumberCounts,
     RunFolder,
     Score,
     UnlabelledSummary,
@@ -121,6 +122,7 @@ def data_section(data: DataSummary, title: str = "The data", *, named: bool = Tr
         rows = [[split, f"{count:,}"] for split, count in data.rows.items()]
         parts.append(Table("Pictures in each split.", ["Split", "Pictures"], rows))
     parts += [_class_counts(column, counts) for column, counts in data.classes.items()]
+    parts += [_numbers(column, counts) for column, counts in data.numbers.items()]
     if data.unlabelled:
         parts.append(_unlabelled(data.unlabelled))
     for names, what in (
@@ -197,6 +199,21 @@ def _class_counts(column: str, counts: ClassCounts) -> Table:
     return Table(f"Pictures with each {column}, by split.", ["Class", *counts.splits], rows)
 
 
+def _numbers(column: str, counts: NumberCounts) -> Table:
+    figures = ("count", "mean", "deviation", "least", "most")
+    rows = [
+        [
+            f"{name}, {split}",
+            *(number(each[figure][place], 0 if figure == "count" else 1) for figure in figures),
+        ]
+        for place, name in enumerate(counts.names)
+        for split, each in counts.splits.items()
+    ]
+    unit = f" in {counts.unit}" if counts.unit else ""
+    heads = ["Number", "Pictures", "Mean", "Deviation", "Least", "Most"]
+    return Table(f"How {column} lies{unit}, by split.", heads, rows)
+
+
 def _unlabelled(pictures: UnlabelledSummary) -> Table:
     def what(spec: str) -> str:
         return f"{REST}: rows of the source, without their labels" if spec == REST else spec
@@ -236,8 +253,10 @@ def best_known(run: RunFolder) -> tuple[Metrics, str] | None:
 
 
 def leading_measure(metrics: Metrics | None) -> str:
-    """Return the measure to put first: accuracy, else the first fraction, else the first."""
+    """Return the measure to put first: accuracy, error, else the first fraction, else the first."""
     names = list(metrics.scores) if metrics else []
+    if "mae" in names and "accuracy" not in names:
+        return "mae"
     if "accuracy" in names or not names:
         return "accuracy"
     return next((name for name in names if is_fraction(name)), names[0])

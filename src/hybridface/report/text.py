@@ -15,11 +15,32 @@ TITLES = {
     "ece": "expected calibration error",
     "slot_accuracy": "slot accuracy",
     "hole_psnr": "PSNR inside the hole",
+    "mae": "mean absolute error",
+    "mae_yaw": "mean absolute error of yaw",
+    "mae_pitch": "mean absolute error of pitch",
+    "mae_roll": "mean absolute error of roll",
+    "geodesic": "angle between rotations",
+    "coverage": "true number within 1.96 deviations",
+    "deviation": "mean deviation given",
 }
 FRACTIONS = frozenset(
-    {"accuracy", "mean_class_accuracy", "macro_f1", "ece", "slot_accuracy", "recall", "precision"}
+    {
+        "accuracy",
+        "mean_class_accuracy",
+        "macro_f1",
+        "ece",
+        "slot_accuracy",
+        "recall",
+        "precision",
+        "coverage",
+    }
 )
-UNITS = {"nll": "nats", "hole_psnr": "dB", "loss": "no unit"}
+UNITS = {
+    "nll": "nats",
+    "hole_psnr": "dB",
+    "loss": "no unit",
+    **dict.fromkeys(("mae_yaw", "mae_pitch", "mae_roll", "geodesic"), "degrees"),
+}
 
 
 def is_fraction(measure: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -39,7 +39,29 @@ def resolve_tasks(recipe: Recipe) -> tuple[Recipe, list[Task]]:
     """Build the tasks of a recipe, and return the recipe with every task option filled in."""
     tasks = build_tasks(recipe.tasks)
     options = {task.name: task.config.model_dump(mode="json") for task in tasks}
-    return recipe.model_copy(update={"tasks": options}), tasks
+    recipe = recipe.model_copy(update={"tasks": options})
+    return choose_selection(recipe, tasks), tasks
+
+
+def choose_selection(recipe: Recipe, tasks: Sequence[Task]) -> Recipe:
+    """Return the recipe with a figure of its first supervised task under ``training.select``.
+
+    The default, accuracy, gives way to the task's own default where that has no accuracy.
+
+    Raises:
+        UsageError: The recipe names a figure that the task does not have.
+    """
+    first = next((task for task in tasks if task.supervised), None)
+    training = recipe.training
+    if first is None or training.select in first.selects:
+        return recipe
+    if "select" in training.model_fields_set:
+        raise UsageError(
+            f"training.select: task '{first.name}', the first that is supervised, has no "
+            f"{training.select}; take {' or '.join(first.selects)}, or leave it out"
+        )
+    chosen = training.model_copy(update={"select": next(iter(first.selects))})
+    return recipe.model_copy(update={"training": chosen})
 
 
 def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
@@ -47,7 +69,8 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
 
     Raises:
         UsageError: A task or option is unknown, a name cannot be one, a class of the user's own
-            cannot be loaded or is no task, or more than one task takes the shared view.
+            cannot be loaded or is no task, more than one task takes the shared view, or one task
+            destroys what another has to tell.
     """
     types = task_types()
     tasks: list[Task] = []
@@ -72,7 +95,19 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
             f"tasks {' and '.join(shared)} all take the shared view; only one picture can be "
             "shared, so give all but one of them view: own"
         )
+    _refuse_fights(tasks)
     return tasks
+
+
+def _refuse_fights(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        for other in tasks:
+            why = next((w for kind, w in task.fights.items() if kind == other.type_name), None)
+            if why is not None:
+                raise UsageError(
+                    f"tasks {task.name} and {other.name} fight each other: {why}; "
+                    f"take one of them out, as by tasks.{task.name}=null"
+                )
 
 
 def takes_shared_view(task: Task) -> bool:

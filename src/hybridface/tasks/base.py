@@ -7,17 +7,37 @@ folder; nothing else has to be edited to add one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
+from hybridface.augment import Geometry
 from hybridface.config import Section
 from hybridface.data.batches import Batch
-from hybridface.data.source import MISSING, Labels
+from hybridface.data.source import MISSING, Labels, NumericLabels
+from hybridface.errors import UsageError
+from hybridface.tasks.features import Features, FeatureShape
+from hybridface.tasks.figures import classification_figures
+
+__all__ = [
+    "FeatureShape",
+    "Features",
+    "Mean",
+    "SelfSupervisedConfig",
+    "Supervise",
+    "Task",
+    "TaskConfig",
+    "View",
+    "ViewName",
+    "masked_mean",
+    "sum_of_means",
+]
 
 ViewName = Literal["shared", "own"]
 Supervise = Literal["intact", "corrupted", "both"]
@@ -66,57 +86,6 @@ class SelfSupervisedConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class Features:
-    """What the backbone made of a batch.
-
-    Attributes:
-        pooled: ``(B, C)``.
-        final: ``(B, C, h, w)`` last feature map.
-        maps: Intermediate maps from fine to coarse, ``(B, C_i, h_i, w_i)``; empty where no task
-            reads them.
-    """
-
-    pooled: Tensor
-    final: Tensor
-    maps: tuple[Tensor, ...] = ()
-
-    @staticmethod
-    def join(parts: Sequence[Features]) -> Features:
-        """Return the features of several batches as those of one."""
-        return Features(
-            torch.cat([part.pooled for part in parts]),
-            torch.cat([part.final for part in parts]),
-            tuple(torch.cat(maps) for maps in zip(*(part.maps for part in parts), strict=True)),
-        )
-
-    def rows(self, start: int, stop: int) -> Features:
-        """Return the features of some of the pictures."""
-        part = slice(start, stop)
-        return Features(self.pooled[part], self.final[part], tuple(m[part] for m in self.maps))
-
-
-@dataclass(frozen=True)
-class FeatureShape:
-    """Sizes of :class:`Features`, for building heads.
-
-    Attributes:
-        pooled: Channels of the pooled features.
-        final: Channels of the last map.
-        maps: Channels of each intermediate map.
-        size: Side of the picture in pixels.
-        final_side: Side of the last map, in places.
-        map_sides: Side of each intermediate map, in places.
-    """
-
-    pooled: int
-    final: int
-    maps: tuple[int, ...]
-    size: int
-    final_side: int
-    map_sides: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class View:
     """A task's view of a batch.
 
@@ -156,6 +125,11 @@ class Task(ABC):
         supervised: Whether it learns from labels.
         kept_at_inference: Whether its head survives export.
         reads_maps: Whether its head reads intermediate feature maps.
+        numeric: Whether its labels are numbers; else they are classes.
+        selects: Figures of :meth:`figures` by which a run may choose its best weights, the
+            default first, and whether the higher one is better.
+        fights: Tasks that a recipe cannot have beside this one, by their type, and why: for one
+            that destroys in the picture what the label of another says.
     """
 
     type_name: ClassVar[str]
@@ -163,6 +137,13 @@ class Task(ABC):
     supervised: ClassVar[bool] = False
     kept_at_inference: ClassVar[bool] = False
     reads_maps: ClassVar[bool] = False
+    numeric: ClassVar[bool] = False
+    selects: ClassVar[Mapping[str, bool]] = {
+        "accuracy": True,
+        "mean_class_accuracy": True,
+        "nll": False,
+    }
+    fights: ClassVar[Mapping[str, str]] = {}
     Config: ClassVar[type[TaskConfig]] = TaskConfig
 
     def __init__(self, name: str, config: Any) -> None:
@@ -185,6 +166,47 @@ class Task(ABC):
         Raises:
             UsageError: The task cannot work on such data.
         """
+
+    def adopt_numbers(self, labels: NumericLabels, numbers: Tensor, size: int) -> None:
+        """Meet data whose label column holds numbers, in place of :meth:`adopt`.
+
+        Args:
+            labels: The task's label column.
+            numbers: ``(N, K)`` float32 those of the training rows, NaN where missing.
+            size: Side of the pictures in pixels.
+
+        Raises:
+            UsageError: The task cannot work on such data.
+        """
+        raise UsageError(
+            f"task {self.name}: label column '{self.label}' holds numbers "
+            f"({', '.join(labels.names)}), no classes; take a task of type pose or age for it"
+        )
+
+    def restore(self, said: Mapping[str, Any], size: int) -> None:
+        """Be again the task of a model that is built without its data, in place of :meth:`adopt`.
+
+        Args:
+            said: What :meth:`describe` said.
+            size: Side of the pictures in pixels.
+        """
+        names = said.get("classes")
+        labels = None if names is None else Labels(tuple(names), np.zeros(0, dtype=np.int64))
+        self.adopt(labels, None, size)
+
+    def follow(self, labels: Tensor, geometry: Geometry) -> Tensor:
+        """Return what the task's numeric labels are after augmentation; here they are the same.
+
+        Args:
+            labels: ``(B, K)`` numbers, NaN where missing.
+            geometry: What was done to the pictures.
+        """
+        return labels
+
+    def truth(self, batch: Batch) -> Tensor:
+        """Return the labels of a batch: ``(B,)`` class ids, -1 where missing, or numbers."""
+        column = self.label or ""
+        return batch.numeric[column] if self.numeric else batch.labels[column]
 
     @abstractmethod
     def build_head(self, shape: FeatureShape) -> nn.Module:
@@ -224,14 +246,27 @@ class Task(ABC):
             target: What it is compared with.
             batch: The pictures that the target was made from.
         """
-        labels = batch.labels.get(self.label or "")
-        count = torch.tensor(len(batch.images)) if labels is None else (labels != MISSING).sum()
+        labels, numbers = (of.get(self.label or "") for of in (batch.labels, batch.numeric))
+        if numbers is not None:
+            count = numbers.isfinite().any(1).sum()
+        else:
+            count = torch.tensor(len(batch.images)) if labels is None else (labels != MISSING).sum()
         return [Mean(self.loss(output, target), count)]
 
     @torch.no_grad()
     def measure(self, output: Any, target: Any) -> dict[str, Tensor]:
         """Return figures of how well the task is solved, each a scalar tensor."""
         return {}
+
+    @torch.no_grad()
+    def figures(self, output: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Return the validation figures of a supervised task, here those of a classification.
+
+        Args:
+            output: What the head says of a whole split.
+            truth: What :meth:`truth` returns for it.
+        """
+        return classification_figures(output, truth)
 
     def decode(self, output: Tensor) -> Tensor:
         """Turn the head's output into what a user of the model gets, in the exported graph."""
@@ -240,6 +275,10 @@ class Task(ABC):
     def describe(self) -> dict[str, Any]:
         """Return what a user must know to read :meth:`decode`, for the model's metadata."""
         return {}
+
+    def comparable(self, decoded: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """Return decoded outputs as numbers of about 1 without jumps, to check an export by."""
+        return decoded
 
     def picture(self, images: Tensor, view: View, output: Any) -> dict[str, Tensor]:
         """Return pictures of what the task was dealt and answered, by caption.

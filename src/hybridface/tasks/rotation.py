@@ -38,6 +38,7 @@ class Rotation(Task):
     type_name = "rotation"
     summary = "by how many quarters the picture was turned (arXiv:1803.07728)"
     Config = SelfSupervisedConfig
+    fights = {"pose": "it turns the picture in its plane, and so changes the roll to be told"}
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the classifier."""

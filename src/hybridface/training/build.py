@@ -13,11 +13,13 @@ from hybridface.config import Recipe
 from hybridface.data.batches import Batch, make_loader
 from hybridface.data.orders import BatchOrder, MixedOrder
 from hybridface.data.prepare import PreparedData
+from hybridface.data.source import NumericLabels
 from hybridface.data.workers import WorkerLoader
 from hybridface.network.model import HybridModel
 from hybridface.network.shared_batch_norm import check_batch_norm
 from hybridface.tasks.base import Task
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
+from hybridface.training.refusals import refuse_lost_labels
 
 
 def build_module(
@@ -31,9 +33,15 @@ def build_module(
         data: Its data.
     """
     for task in tasks:
-        labels = None if task.label is None else data.labels[task.label]
-        ids = None if labels is None else torch.from_numpy(labels.ids[data.splits["train"]])
-        task.adopt(labels, ids, recipe.data.size)
+        labels = None if task.label is None else data.column(task.label)
+        rows = data.splits["train"]
+        if isinstance(labels, NumericLabels):
+            numbers = torch.from_numpy(labels.values[rows])
+            task.adopt_numbers(labels, numbers, recipe.data.size)
+            refuse_lost_labels(recipe, task, numbers)
+        else:
+            ids = None if labels is None else torch.from_numpy(labels.ids[rows])
+            task.adopt(labels, ids, recipe.data.size)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
     model = model.to(memory_format=torch.channels_last)

@@ -170,9 +170,10 @@ class RunKeeper(Callback):
         self._write_lines()
         select = self.recipe.training.select
         value = module.validation[select]
+        higher = module.supervised[0].selects[select]
         better = (
             self.best is None
-            or (value < self.best["value"] if select == "nll" else value > self.best["value"])
+            or (value > self.best["value"] if higher else value < self.best["value"])
         )  # fmt: skip
         if better:
             self.best = {"epoch": line["epoch"], "value": value}
@@ -235,10 +236,11 @@ class LossWatch(Callback):
         """Look once more before the epoch is kept, at the validation figures too."""
         self._stop_if_broken(trainer)
         assert isinstance(pl_module, HybridModule)
-        nll = pl_module.validation.get("nll")
-        if nll is not None and not math.isfinite(nll):
+        figures = pl_module.validation
+        name, what = ("nll", "loss") if "nll" in figures else ("mae", "error")
+        if not math.isfinite(value := figures.get(name, 0.0)):
             raise self._error(
-                f"the validation loss is {nll} after epoch {trainer.current_epoch + 1}"
+                f"the validation {what} is {value} after epoch {trainer.current_epoch + 1}"
             )
 
     def _stop_if_broken(self, trainer: pl.Trainer) -> None:

@@ -14,7 +14,9 @@ from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
 from hybridface.data.sources import split_spec
+from hybridface.data.splits import Index
 from hybridface.evaluation.metrics import classification_metrics
+from hybridface.evaluation.number_metrics import countable, number_metrics
 from hybridface.evaluation.run_predictions import RunAbout
 from hybridface.export import export_onnx
 from hybridface.files import write_arrays
@@ -69,11 +71,13 @@ def finish_run(
             suffix = "_last" if which == "last" else ""
             figures = None
             if len(rows):
-                probabilities, labels = _predict(model, first, data, split)
-                predictions |= {f"{split}_probabilities{suffix}": probabilities}
+                outputs, labels = _predict(model, first, data, split)
+                what = "outputs" if first.numeric else "probabilities"
+                predictions |= {f"{split}_{what}{suffix}": outputs}
                 predictions |= {f"{split}_rows": rows, f"{split}_labels": labels}
                 predictions[f"{split}_keys"] = np.array([data.keys[row] for row in rows])
-                figures = _figures(probabilities, labels, first)
+                group = None if data.group is None else data.group[rows]
+                figures = _figures(outputs, labels, first, group)
             result[split + suffix] = figures
     write_arrays(folder.predictions, predictions)
     samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
@@ -88,22 +92,32 @@ def finish_run(
 
 
 def _about(task: Task, data: PreparedData) -> str:
+    said = task.describe()
+    names = data.numeric[task.label or ""].names if task.numeric else ()
     return RunAbout(
         task=task.name,
         label=task.label or "",
-        classes=tuple(task.describe()["classes"]),
+        classes=tuple(said.get("classes", ())),
         data=data.spec,
         fingerprint=data.fingerprint,
+        kind=said["kind"],
+        names=names,
+        unit=said.get("unit", ""),
     ).model_dump_json()
 
 
 def _figures(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], task: Task
+    outputs: NDArray[np.float32], labels: NDArray[Any], task: Task, group: Index | None
 ) -> dict[str, Any] | None:
+    said = task.describe()
+    if task.numeric:
+        if not countable(said["kind"], labels).any():
+            return None
+        return number_metrics(said["kind"], outputs, labels, group)
     known = labels >= 0
     if not known.any():
         return None
-    return classification_metrics(probabilities[known], labels[known], task.describe()["classes"])
+    return classification_metrics(outputs[known], labels[known], said["classes"])
 
 
 def _kept_parameters(model: HybridModel, tasks: Sequence[Task]) -> int:
@@ -114,14 +128,14 @@ def _kept_parameters(model: HybridModel, tasks: Sequence[Task]) -> int:
 @torch.no_grad()
 def _predict(
     model: HybridModel, task: Task, data: PreparedData, split: str
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the probabilities ``(N, K)`` and labels ``(N,)`` of a split."""
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Return the decoded outputs ``(N, K)`` and labels ``(N,)``, or numbers, of a split."""
     model.eval()
     outputs, labels = [], []
     for batch in make_loader(data, split, BatchOrder(len(data.splits[split]), 256, seed=None)):
         output = model.heads[task.name](model.features(batch.images.float() / 255))
         outputs.append(task.decode(output).numpy())
-        labels.append(batch.labels[task.label or ""].numpy())
+        labels.append(task.truth(batch).numpy())
     return np.concatenate(outputs), np.concatenate(labels)
 
 

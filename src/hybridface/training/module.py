@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,11 @@ from timm.optim._param_groups import param_groups_weight_decay
 from timm.utils.model_ema import ModelEmaV3
 from torch import Generator, Tensor
 from torch import distributed as dist
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from torchmetrics.functional import classification
 
-from hybridface.augment import augment
+from hybridface.augment import Geometry, augment_and_tell
 from hybridface.config import Recipe
 from hybridface.data.batches import Batch
-from hybridface.data.source import MISSING
 from hybridface.draws import SharedGenerator
 from hybridface.network.model import HybridModel, HybridStep, reestimate_batch_norm
 from hybridface.tasks.base import Task
@@ -114,7 +112,9 @@ class HybridModule(pl.LightningModule):
         generator = self._generator(batch, number)
         batch = batch.repeat(self.recipe.augment.views)
         with torch.autocast(self.device.type, enabled=False):
-            images = augment(batch.images, self.recipe.augment.level, generator)
+            level = self.recipe.augment.level
+            images, geometry = augment_and_tell(batch.images, level, generator)
+            batch = follow(batch, self.tasks, geometry)
         loss: Tensor
         progress = self.global_step / max(1, self.total_steps - 1)
         loss, figures = self.step(images, batch, generator, progress)
@@ -176,23 +176,23 @@ class HybridModule(pl.LightningModule):
         self._outputs = {task.name: [] for task in self.supervised}
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Keep the logits and labels of the supervised tasks."""
+        """Keep the outputs and labels of the supervised tasks."""
         if self._evaluated is None or not len(batch.images):
             return
         features = self._evaluated.features(batch.images.float() / 255)
         for task in self.supervised:
             output = self._evaluated.heads[task.name](features)
-            self._outputs[task.name].append((output, batch.labels[task.label or ""]))
+            self._outputs[task.name].append((output, task.truth(batch)))
 
     def on_validation_epoch_end(self) -> None:
         """Compute the validation figures; those of the first task go without its name."""
         figures: dict[str, Tensor] = {}
         for number, task in enumerate(self.supervised):
             outputs = self._of_all(self._outputs[task.name])
-            logits = torch.cat([output for output, _ in outputs])
+            said = torch.cat([output for output, _ in outputs])
             labels = torch.cat([label for _, label in outputs])
             prefix = "" if number == 0 else f"{task.name}/"
-            for name, value in validation_figures(logits, labels).items():
+            for name, value in task.figures(said, labels).items():
                 figures[prefix + name] = value
         self._outputs, self._evaluated = {}, None
         if not self.trainer.sanity_checking:
@@ -238,20 +238,19 @@ class HybridModule(pl.LightningModule):
         }
 
 
-def validation_figures(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return accuracy, mean class accuracy and negative log-likelihood of labelled pictures.
+def follow(batch: Batch, tasks: Sequence[Task], geometry: Geometry) -> Batch:
+    """Return a batch whose numeric labels have followed its pictures through augmentation.
 
     Args:
-        logits: ``(N, K)``.
-        labels: ``(N,)`` class ids, -1 where missing.
+        batch: The batch.
+        tasks: They know what their labels mean.
+        geometry: What augmentation did to each picture.
     """
-    known = labels != MISSING
-    logits, labels = logits[known].float(), labels[known]
-    options: Any = {"num_classes": logits.shape[1]}
-    recalls = classification.multiclass_recall(logits, labels, average="none", **options)
-    present = torch.bincount(labels, minlength=logits.shape[1]) > 0
-    return {
-        "accuracy": classification.multiclass_accuracy(logits, labels, average="micro", **options),
-        "mean_class_accuracy": recalls[present].mean(),
-        "nll": F.cross_entropy(logits, labels),
+    columns = {task.label: task for task in tasks if task.numeric}
+    if not columns:
+        return batch
+    followed = {
+        name: columns[name].follow(values, geometry) if name in columns else values
+        for name, values in batch.numeric.items()
     }
+    return replace(batch, numeric=followed)

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -23,7 +22,6 @@ from torch import nn
 
 import hybridface
 from hybridface.config import BackboneConfig, Recipe, build_recipe, read_yaml, validate
-from hybridface.data.source import Labels
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.files import cannot_write, remove_unfinished, write_atomically
 from hybridface.network.model import HybridModel
@@ -277,9 +275,7 @@ def load_model(run: Path, which: str = "best") -> tuple[HybridModel, list[Task]]
         raise DataError(f"{folder.architecture}: missing or damaged; is {run} a run?") from error
     tasks = build_tasks({name: entry["options"] for name, entry in options.items()})
     for task in tasks:
-        names = options[task.name].get("classes")
-        labels = None if names is None else Labels(tuple(names), np.zeros(0, dtype=np.int64))
-        task.adopt(labels, None, size)
+        task.restore(options[task.name], size)
     backbone = validate(BackboneConfig, content["backbone"], str(folder.architecture))
     model = HybridModel(backbone.model_copy(update={"init": "random"}), tasks, size)
     load_weights(model, folder.best if which == "best" else folder.last)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hybridface.data.source import (
@@ -21,6 +22,7 @@ from hybridface.data.source import (
     SourceOptions,
 )
 from hybridface.errors import UsageError
+from hybridface.rotations import ANGLES, to_angles
 
 DEFAULT_COUNT = 2000
 MOST = 1_000_000
@@ -69,6 +71,7 @@ class Drawn(Source):
     def read(self) -> Rows:
         """Work out the labels; see :meth:`hybridface.data.source.Source.read`."""
         from hybridface.data.drawn_faces import EXPRESSIONS, face_labels
+        from hybridface.data.drawn_faces.pose import rotation
 
         seed = self.options.seed
         expression = np.empty(self.count, dtype=np.int64)
@@ -78,13 +81,15 @@ class Drawn(Source):
             faces = face_labels(seed, start, min(_BLOCK, self.count - start))
             expression[start : start + _BLOCK] = faces.expression
             identity[start : start + _BLOCK] = faces.identity
-            pose[start : start + _BLOCK] = faces.pose
+            # The drawing's angles are of another order (nod, turn, tilt) than a label's.
+            turned: NDArray[np.float32] = np.moveaxis(np.array(rotation(faces.pose))[..., 0], -1, 0)
+            pose[start : start + _BLOCK] = to_angles(turned)
         return Rows(
             keys=[f"drawn-{seed}-{number:06d}" for number in range(self.count)],
             split=_SPLIT_OF_PERSON[identity % len(_SPLIT_OF_PERSON)],
             labels={"expression": Labels(tuple(EXPRESSIONS), expression)},
             group=identity,
-            numeric={"pose": NumericLabels(("yaw", "pitch", "roll"), pose, "degrees")},
+            numeric={"pose": NumericLabels(ANGLES, pose, "degrees")},
         )
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:

@@ -1,0 +1,74 @@
+"""The age task: a number and how sure it is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hybridface.data.source import NumericLabels
+from hybridface.tasks import build_tasks
+from hybridface.tasks.age import Age
+
+YEARS = torch.tensor([[10.0], [30.0], [50.0], [math.nan], [70.0]])
+
+
+@pytest.fixture
+def task() -> Age:
+    (built,) = build_tasks({"age": {}})
+    assert isinstance(built, Age)
+    built.adopt_numbers(NumericLabels(("age",), YEARS.numpy(), "years"), YEARS, 48)
+    return built
+
+
+def test_labels_are_relative_to_the_training_rows(task: Age) -> None:
+    assert task.centre == 40
+    assert task.spread == pytest.approx(np.std([10, 30, 50, 70]))
+    assert task.decode(torch.zeros(1, 2))[0].tolist() == pytest.approx(
+        [40, math.sqrt(2) * task.spread]
+    )
+
+
+def test_equal_ages_do_not_divide_by_zero() -> None:
+    (task,) = build_tasks({"age": {}})
+    same = torch.full((4, 1), 33.0)
+    task.adopt_numbers(NumericLabels(("age",), same.numpy(), "years"), same, 48)
+    assert task.loss(torch.zeros(4, 2), same).isfinite()
+
+
+def test_the_loss_is_the_likelihood_of_a_laplace_distribution(task: Age) -> None:
+    output = torch.tensor([[0.3, -0.5], [0.1, 0.4], [-1.0, 0.0], [5.0, 5.0], [0.9, -1.0]])
+    said = task.decode(output)
+    laplace = torch.distributions.Laplace(said[:, 0], said[:, 1] / math.sqrt(2))
+    known = YEARS[:, 0].isfinite()
+    expected = -laplace.log_prob(YEARS[:, 0].nan_to_num())[known].mean() - math.log(task.spread)
+    torch.testing.assert_close(task.loss(output, YEARS), expected)
+    figures = task.figures(output, YEARS)
+    away = (said[:, 0] - YEARS[:, 0]).abs()[known].mean()
+    torch.testing.assert_close(figures["mae"], away)
+    torch.testing.assert_close(figures["nll"], expected + math.log(task.spread))
+
+
+def test_the_best_answer_is_the_median_and_the_mean_distance_from_it(task: Age) -> None:
+    ages = torch.tensor([20.0, 22.0, 25.0, 30.0, 88.0]).view(-1, 1)
+    output = torch.zeros(1, 2, requires_grad=True)
+    optimizer = torch.optim.Adam([output], lr=0.02)
+    for _ in range(600):
+        optimizer.zero_grad()
+        task.loss(output.expand(5, 2), ages).backward()
+        optimizer.step()
+    middle, deviation = task.decode(output.detach())[0].tolist()
+    assert middle == pytest.approx(25, abs=1)
+    assert deviation == pytest.approx(math.sqrt(2) * (5 + 3 + 0 + 5 + 63) / 5, rel=0.05)
+
+
+def test_answers_far_off_stay_finite(task: Age) -> None:
+    output = torch.tensor([[1e4, -1e4], [-1e4, 1e4]], requires_grad=True)
+    loss = task.loss(output, torch.tensor([[20.0], [40.0]]))
+    loss.backward()
+    assert loss.isfinite()
+    assert output.grad is not None
+    assert output.grad.isfinite().all()
+    assert task.decode(output).isfinite().all()

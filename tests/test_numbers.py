@@ -1,0 +1,145 @@
+"""Poses and other numbers from the command line to the page, on drawn faces."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hybridface import FaceModel, build_recipe
+from hybridface.cli import main
+from hybridface.config import AugmentConfig, Recipe
+from hybridface.data.sources import open_source
+from hybridface.errors import UsageError
+from hybridface.rotations import difference
+from hybridface.tasks import resolve_tasks
+from hybridface.training.refusals import refuse_early, refuse_lost_labels
+from hybridface.training.runs import load_model
+from tiny_runs import CONTENT, metrics_of
+
+Call = Callable[..., str]
+ANGLES = ("mae_yaw", "mae_pitch", "mae_roll")
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Return a function that runs the command line and gives what it printed."""
+
+    def run(*arguments: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["hybridface", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capfd.readouterr()
+        assert left.value.code in (0, None), err
+        return out
+
+    return run
+
+
+@pytest.mark.usefixtures("hybridface_cache")
+def test_train_evaluate_compare_report_and_predict(
+    tmp_path: Path, call: Call, write_picture: Callable[..., Path]
+) -> None:
+    recipe = tmp_path / "pose.yaml"
+    content = {**CONTENT, "run": str(tmp_path / "pose"), "augment": {"level": "weak"}}
+    content["tasks"] = {"pose": {}, "expression": {}, "puzzle": {"grid": 2, "weight": 0.1}}
+    content["training"] = {**CONTENT["training"], "epochs": 2}
+    recipe.write_text(json.dumps(content))  # JSON is YAML
+    run = tmp_path / "pose"
+
+    said = call("train", recipe, "--quiet")
+    assert re.search(r"test: mean absolute error [0-9.]+ .95 % ", said)
+    lines = metrics_of(run)
+    assert {"mae", *ANGLES, "geodesic", "expression/accuracy"} <= set(lines[-1]["val"])
+    assert {"pose/loss", "pose/mae", "expression/loss", "puzzle/loss"} <= set(lines[-1]["train"])
+    result = json.loads((run / "result.json").read_text())
+    best = min(lines, key=lambda line: line["val"]["mae"])
+    assert result["best_epoch"] == best["epoch"]
+    assert result["val"]["mae"]["value"] == pytest.approx(best["val"]["mae"], rel=1e-3)
+    assert "select: mae" in (run / "config.yaml").read_text()
+    page = (run / "report.html").read_text()
+    assert "Errors by pose" in page
+    assert "Mean absolute error" in page
+
+    data = "drawn:120?seed=1&pixels=32"
+    kept = tmp_path / "kept.npz"
+    found = json.loads(call("evaluate", run, "--data", data, "--json", "--out", kept))
+    task = found["tasks"]["pose"]
+    assert set(found["tasks"]) == {"pose", "expression"}
+    rows = open_source(data).read()
+    inside = np.flatnonzero(rows.split == "test")
+    pictures = open_source(data).decode(rows, inside.tolist())
+    said_of = FaceModel.load(run).predict(pictures)["pose"]
+    away = np.abs(difference(said_of, rows.numeric["pose"].values[inside]))
+    assert task["mae"]["value"] == pytest.approx(away.mean(), rel=1e-4)
+    assert task["count"] == len(inside)
+    low, high = task["mae"]["ci95"]
+    assert low < task["mae"]["value"] < high
+    text = call("evaluate", run, "--data", data)
+    assert "angle between rotations" in text
+    assert "0 to 30" in text
+
+    same = call("compare", run, run)
+    assert "+0.00" in same
+    both = json.loads(call("compare", run, run, "--data", data, "--json"))["tasks"]
+    assert both["pose"]["difference"]["mae"] == {"value": 0, "ci95": [0, 0]}
+    assert both["pose"]["a"]["mae"]["value"] == pytest.approx(task["mae"]["value"])
+    assert "mcnemar" in both["expression"]
+    assert json.loads(call("compare", kept, kept, "--json"))["tasks"]["pose"]["count"]
+
+    picture = write_picture(tmp_path / "faces" / "one.png")
+    for form in ((), ("--json",), ("--csv",)):
+        assert "one.png" in call("predict", picture, "--model", run, *form)
+    tasks = load_model(run)[1]
+    assert [each.name for each in tasks] == ["pose", "expression", "puzzle"]
+
+
+def resolved(tasks: dict[str, object], **training: object) -> Recipe:
+    return resolve_tasks(
+        build_recipe({"data": {"source": "drawn:40"}, "tasks": tasks, "training": training})
+    )[0]
+
+
+def test_the_first_task_decides_what_selects() -> None:
+    assert resolved({"expression": {}, "pose": {}}).training.select == "accuracy"
+    assert resolved({"puzzle": {}, "pose": {}, "expression": {}}).training.select == "mae"
+    assert resolved({"age": {}}, select="nll").training.select == "nll"
+    assert resolved({"pose": {}}, select="geodesic").training.select == "geodesic"
+    with pytest.raises(UsageError, match=r"'pose'.* has no accuracy; take mae or geodesic"):
+        resolved({"pose": {}}, select="accuracy")
+    with pytest.raises(UsageError, match=r"'expression'.* has no mae"):
+        resolved({"expression": {}, "pose": {}}, select="mae")
+
+
+def test_classes_are_not_balanced_where_there_are_none() -> None:
+    recipe = build_recipe(
+        {
+            "data": {"source": "drawn:40"},
+            "tasks": {"pose": {}},
+            "training": {"sampling": "balanced"},
+        }
+    )
+    recipe, tasks = resolve_tasks(recipe)
+    with pytest.raises(UsageError, match=r"training.sampling: task 'pose'.* has no classes"):
+        refuse_early(recipe, tasks)
+
+
+def test_turns_that_leave_no_label_are_refused() -> None:
+    recipe, (task,) = resolve_tasks(
+        build_recipe({"data": {"source": "drawn:40"}, "tasks": {"pose": {}}})
+    )
+    yaw_alone = torch.tensor([[10.0, math.nan, math.nan]] * 3)
+    with pytest.raises(UsageError, match=r"augment.level: strong turns pictures.* level: none"):
+        refuse_lost_labels(recipe, task, yaw_alone)
+    arrows = yaw_alone.clone()
+    arrows[1, 1] = 5.0
+    refuse_lost_labels(recipe, task, arrows)
+    still = recipe.model_copy(update={"augment": AugmentConfig(level="none")})
+    refuse_lost_labels(still, task, yaw_alone)

@@ -132,6 +132,19 @@ def write_rafdb(
 
 
 @pytest.fixture
+def write_files(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
+    """Return a function that writes files by their names below a folder, which it returns."""
+
+    def write(files: dict[str, bytes]) -> Path:
+        for name, content in files.items():
+            (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "data" / name).write_bytes(content)
+        return tmp_path / "data"
+
+    return write
+
+
+@pytest.fixture
 def picture_bytes() -> Callable[..., bytes]:
     """Return a function (seed, size, format) that encodes a small picture."""
 

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from conftest import picture_pixels
+from layouts import LAYOUTS, Files
 
-Files = dict[str, bytes]
 TABLES = (".csv", ".txt", ".parquet")
 STRANGE_NAMES = (
     "a\nb", "\udcff\udcfe", "x" * 250, "-rf", "ééé", "e\u0301", "\u202egnp", "😀", "'\"`$(x)", " ",
@@ -141,16 +141,19 @@ def rafdb() -> Files:
     return {"EmoLabel/list_patition_label.txt": "\n".join(lines).encode(), **files}
 
 
-# What each kind is built by, and the data source by the folder that it is written to.
-EXAMPLES: dict[str, tuple[Callable[[], Files], str]] = {
-    "folder": (folder, "folder:{}"),
-    "csv": (csv, "csv:{}/labels.csv"),
-    "parquet": (parquet, "csv:{}/labels.parquet"),
-    "parquet_of_paths": (parquet_of_paths, "csv:{}/labels.parquet"),
-    "fer2013": (fer2013, "fer2013:{}"),
-    "ferplus": (ferplus, "ferplus:{}"),
-    "ferplus_votes": (ferplus, "ferplus:{}?labels=votes"),
-    "rafdb": (rafdb, "rafdb:{}"),
+# What each kind is built by, the data source by the folder that it is written to, and the label
+# columns that are asked for.
+_EXPRESSION = ("expression",)
+EXAMPLES: dict[str, tuple[Callable[[], Files], str, tuple[str, ...]]] = {
+    "folder": (folder, "folder:{}", _EXPRESSION),
+    "csv": (csv, "csv:{}/labels.csv", _EXPRESSION),
+    "parquet": (parquet, "csv:{}/labels.parquet", _EXPRESSION),
+    "parquet_of_paths": (parquet_of_paths, "csv:{}/labels.parquet", _EXPRESSION),
+    "fer2013": (fer2013, "fer2013:{}", _EXPRESSION),
+    "ferplus": (ferplus, "ferplus:{}", _EXPRESSION),
+    "ferplus_votes": (ferplus, "ferplus:{}?labels=votes", _EXPRESSION),
+    "rafdb": (rafdb, "rafdb:{}", _EXPRESSION),
+    **LAYOUTS,
 }
 
 

@@ -249,6 +249,20 @@ def data_list() -> None:
     print("one of your own: pkg.module:Class:PATH, a hybridface.data.source.Source")
 
 
+@data_app.command("sheet")
+def data_sheet(
+    data: Annotated[str, typer.Argument(help="KIND:PATH")],
+    out: Annotated[Path, typer.Option(help="A .png file; a sheet that is there is replaced.")],
+    count: Annotated[int, typer.Option(min=1, max=400, help="Pictures on it.")] = 48,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which pictures.")] = 0,
+) -> None:
+    """Draw some pictures of a data set with their labels and the axes of heads, to look at."""
+    from hybridface.data.sheet import write_sheet
+
+    shown = write_sheet(data, out, count=count, seed=seed)
+    print(f"{out}: {shown} pictures; pictures of data sets are not to be published")
+
+
 @app.command()
 def config(
     recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],

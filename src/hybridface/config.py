@@ -31,11 +31,14 @@ class FoldConfig(Section):
         count: How many folds.
         test: The fold that is the test split, from 0.
         seed: Decides which row is in which fold; the same for every run that is compared.
+        official: Take the folds of the data set's own protocol, as Adience's, in place of drawn
+            ones; ``count`` must be theirs.
     """
 
     count: int = Field(5, ge=2)
     test: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)
+    official: bool = False
 
 
 def _as_several(value: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from hybridface.errors import UsageError
 
+GENDERS = ("male", "female")
 EXPRESSION_ALIASES = {
     "angry": ("anger", "an", "angriness"),
     "contempt": ("contemptuous",),

@@ -44,9 +44,9 @@ def limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def prepare(spec: str) -> PreparedData:
+def prepare(spec: str, columns: tuple[str, ...]) -> PreparedData:
     config = DataConfig(source=spec, size=16, validation=0.3)
-    return prepare_data(config, ["expression"], seed=0)
+    return prepare_data(config, columns, seed=0)
 
 
 def check(data: PreparedData) -> None:
@@ -62,7 +62,7 @@ def check(data: PreparedData) -> None:
 
 def failures(kind: str, seeds: range, place: Path) -> tuple[dict[int, str], int]:
     """Return for each seed what went wrong that is no error of ours, and how many worked."""
-    build, spec = EXAMPLES[kind]
+    build, spec, columns = EXAMPLES[kind]
     example = build()
     wrong: dict[int, str] = {}
     worked = 0
@@ -71,7 +71,7 @@ def failures(kind: str, seeds: range, place: Path) -> tuple[dict[int, str], int]
         write_damaged(example, root, random.Random(f"{kind} {seed}"))
         try:
             with limited(SECONDS):
-                check(prepare(spec.format(root)))
+                check(prepare(spec.format(root), columns))
             worked += 1
         except HybridFaceError as error:
             if not str(error).strip():
@@ -85,11 +85,11 @@ def failures(kind: str, seeds: range, place: Path) -> tuple[dict[int, str], int]
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_the_examples_are_whole(kind: str, tmp_path: Path, hybridface_cache: Path) -> None:
-    build, spec = EXAMPLES[kind]
+    build, spec, columns = EXAMPLES[kind]
     for name, content in build().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    data = prepare(spec.format(tmp_path))
+    data = prepare(spec.format(tmp_path), columns)
     check(data)
     assert data.problems == []
     assert sum(map(len, data.splits.values())) == len(data.keys) >= 12

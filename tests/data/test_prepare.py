@@ -301,7 +301,9 @@ def test_numbers_are_columns_too() -> None:
 
 
 def test_a_fraction_of_numbers_is_spread_over_their_range_and_nested() -> None:
-    whole, some, few = (prepare("drawn:500?pixels=16", ["pose"], fraction=f) for f in (1.0, 0.3, 0.1))
+    whole, some, few = (
+        prepare("drawn:500?pixels=16", ["pose"], fraction=f) for f in (1.0, 0.3, 0.1)
+    )
     rows = [set(data.splits["train"].tolist()) for data in (whole, some, few)]
     assert rows[2] < rows[1] < rows[0]
     assert len(rows[2]) == pytest.approx(len(rows[0]) / 10, abs=6)

@@ -33,7 +33,7 @@ def digest_files(root: Path, names: Sequence[str], memory: Path) -> str:
     known = _recall(record)
     unique = sorted(set(names))
     with ThreadPoolExecutor() as pool:
-        stamps = dict(zip(unique, pool.map(lambda name: _stamp(root / name), unique), strict=True))
+        stamps = dict(zip(unique, pool.map(lambda name: stamp(root / name), unique), strict=True))
         stale = [name for name in unique if known.get(name, ("", ""))[0] != stamps[name]]
         fresh = dict(zip(stale, pool.map(lambda name: _digest(root / name), stale), strict=True))
     if fresh:
@@ -54,7 +54,8 @@ def _recall(record: Path) -> dict[str, tuple[str, str]]:
         return {}  # nothing remembered, or not readable: everything is read again
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
+    """Return the size and modification time of a file, as text."""
     try:
         status = path.stat()
     except (OSError, ValueError):

@@ -29,6 +29,7 @@ from hybridface.data.splits import (
     cut,
     draw_fraction,
     leaked,
+    official_folds,
     quantile_bins,
 )
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
@@ -226,8 +227,12 @@ def _split_rows(
                 f"data.folds.test: fold {folds.test} does not exist, the {folds.count} folds are "
                 f"numbered from 0 to {folds.count - 1}"
             )
-        assigned = assign_folds(balance, rows.group, folds.count, folds.seed)
+        if folds.official:
+            assigned = official_folds(config.source, rows.folds, folds.count)
+        else:
+            assigned = assign_folds(balance, rows.group, folds.count, folds.seed)
         split = np.where(assigned == folds.test, "test", "train").astype("U5")
+        split[assigned < 0] = ""
     rest = split == "train"
     split[~usable] = ""
     if not (split == "val").any():

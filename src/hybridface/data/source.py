@@ -119,6 +119,9 @@ class Rows:
             upright picture, which is cut to it; parts that lie outside the picture are filled
             with its nearest pixels. NaN for a row, or None for all, that is a face crop already.
         group: ``(N,)`` int64 id of the person (or clip) where the data set knows it, else None.
+        folds: ``(N,)`` int64 number of the fold from 0 that the data set's own protocol puts a row
+            in, :data:`MISSING` for a row in none; None where it has no such protocol. Recipes take
+            them by ``data.folds.official``.
         problems: What was found and could not be used. One about a row that is kept, such as an
             unknown label, is named by the row's key.
         notes: What a reader of the run's report should know, such as which labels were taken.
@@ -132,6 +135,7 @@ class Rows:
     notes: list[str] = field(default_factory=list)
     numeric: dict[str, NumericLabels] = field(default_factory=dict)
     boxes: NDArray[np.float32] | None = None
+    folds: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)

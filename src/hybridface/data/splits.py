@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridface.errors import UsageError
+
 Index = NDArray[np.int64]
 BINS = 10
 
@@ -65,6 +67,31 @@ def quantile_bins(values: NDArray[np.floating[Any]], count: int = BINS) -> Index
         edges = np.quantile(first[known].astype(np.float64), np.arange(1, count) / count)
         bins[known] = np.searchsorted(edges, first[known].astype(np.float64), side="right")
     return bins.astype(np.int64)
+
+
+def official_folds(source: str, folds: Index | None, count: int) -> Index:
+    """Return the folds of a data set's own protocol, where they are what a recipe expects.
+
+    Args:
+        source: The data set as the recipe names it, for errors.
+        folds: ``(N,)`` fold numbers from 0, negative for rows in none; None without a protocol.
+        count: How many folds the recipe expects.
+
+    Raises:
+        UsageError: The data set has no folds of its own, or another number of them.
+    """
+    if folds is None:
+        raise UsageError(
+            f"data.folds.official: {source} has no folds of its own; leave the key out, and folds "
+            "are drawn from data.folds.seed, each person in one of them where persons are known"
+        )
+    found = int(folds.max(initial=-1)) + 1
+    if found != count:
+        raise UsageError(
+            f"data.folds.count: {source} has {found} folds of its own, expected {count}: say "
+            f"data.folds.count={found}"
+        )
+    return folds
 
 
 def cut(ids: Index, group: Index | None, fraction: float, seed: int) -> NDArray[np.bool_]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from hybridface.data.fingerprint import digest_files
@@ -33,6 +32,7 @@ from hybridface.data.sources.tables import (
     Table,
     is_missing,
     no_usable_row,
+    numbered,
     open_table,
     split_name,
 )
@@ -146,7 +146,7 @@ class CsvTable(Source):
                 column.add(cells[column.place])
         self._check(table, keys, problems)
         labels = self._labels(layout.labels, notes)
-        group = None if layout.group is None else _numbered(persons)
+        group = None if layout.group is None else numbered(persons)
         return Rows(keys, np.array(splits), labels, group, problems, notes)
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:
@@ -272,7 +272,3 @@ def _named_column(table: Table, name: str) -> int:
     if place is None:
         raise unknown(f"column of {table.path}", name, filter(None, table.columns))
     return place
-
-
-def _numbered(values: list[str]) -> NDArray[np.int64]:
-    return np.unique(np.array(values), return_inverse=True)[1].astype(np.int64)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridface.data.source import MISSING, Labels, Problem
 from hybridface.errors import DataError
@@ -33,15 +34,22 @@ def split_name(word: str) -> str | None:
     return _SPLITS.get(word.strip().casefold())
 
 
-def no_usable_row(path: Path, problems: Sequence[Problem]) -> str:
-    """Say for an error that nothing is left of a table, and why."""
+def no_usable_row(
+    path: Path, problems: Sequence[Problem], otherwise: str = "there is none below the first line"
+) -> str:
+    """Say for an error that nothing is left of a table or a folder, and why."""
     reasons = "; ".join(f"{problem.where}: {problem.what}" for problem in problems[:3])
-    return f"no usable row in {path} ({reasons or 'there is none below the first line'})"
+    return f"no usable row in {path} ({reasons or otherwise})"
 
 
 def whole_number(cell: str) -> int | None:
     """Return the number that a cell of one to eight digits holds, else None."""
     return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) < 9 else None
+
+
+def numbered(values: Sequence[str]) -> NDArray[np.int64]:
+    """Return ``(N,)`` numbers that are equal for equal values, such as names of persons."""
+    return np.unique(np.array(values), return_inverse=True)[1].astype(np.int64)
 
 
 def is_missing(cell: str) -> bool:

@@ -1,0 +1,205 @@
+"""AffectNet (Mollahosseini, Hasani and Mahoor, IEEE TAC 2017): expressions, valence, arousal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
+
+from hybridface import images
+from hybridface.data.source import (
+    MISSING,
+    Labels,
+    NumericLabels,
+    Problem,
+    Rows,
+    Source,
+    SourceOptions,
+    describe_folder,
+    is_folder,
+)
+from hybridface.data.sources.label_files import find_file, key, names_in, read_bytes, read_each
+from hybridface.data.sources.tables import BREAK, Table, Tally, no_usable_row, open_table
+from hybridface.errors import DataError
+
+NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
+NO_EXPRESSION = ("none", "uncertain", "no-face")
+_TABLES = {"train": "training.csv", "val": "validation.csv"}
+_TABLE_FOLDERS = ("", "Manually_Annotated_file_lists")
+_PICTURES = (
+    "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images",
+    "Manually_Annotated_compressed/Manually_Annotated_Images", "Manually_Annotated_compressed",
+    "Manually_Annotated",
+)  # fmt: skip
+_PATH = "subDirectory_filePath"
+_LABELS = ("expression", "valence", "arousal")
+_BOX = ("face_x", "face_y", "face_width", "face_height")
+_SETS = {"train": "train_set", "val": "val_set"}
+
+
+class AffectNetOptions(SourceOptions):
+    """Which expressions.
+
+    Attributes:
+        classes: 8 expressions, or 7 without contempt, whose pictures are then left out.
+    """
+
+    classes: Annotated[Literal[8, 7], BeforeValidator(int)] = Field(8)
+
+
+@dataclass
+class _Faces:
+    keys: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    labels: list[NDArray[np.float64]] = field(default_factory=list)  # expression, valence, arousal
+    boxes: list[NDArray[np.float64]] = field(default_factory=list)
+
+
+class AffectNet(Source):
+    """Official training and validation sets; the latter is what the literature reports on.
+
+    Both layouts are read: the original one of whole tables, whose boxes of the faces are cut out,
+    and the later one of face crops with ``.npy`` files. Pictures without an expression (8 none,
+    9 uncertain, 10 no face) are left out and counted. Valence and arousal lie from -1 to 1.
+    """
+
+    kind = "affectnet"
+    layout = (
+        f"PATH/training.csv and validation.csv (columns {_PATH}, {', '.join((*_BOX, *_LABELS))}) "
+        "with the pictures in PATH/Manually_Annotated_Images; or PATH/train_set and PATH/val_set "
+        "with images/ID.jpg and annotations/ID_exp.npy, ID_val.npy and ID_aro.npy in each"
+    )
+    Options = AffectNetOptions
+    options: AffectNetOptions
+
+    def read(self) -> Rows:
+        """Read the labels; see :meth:`hybridface.data.source.Source.read`."""
+        problems: list[Problem] = []
+        tally = Tally()
+        faces = _Faces()
+        tables = {
+            split: path
+            for split, name in _TABLES.items()
+            if (path := find_file(self, name, _TABLE_FOLDERS))
+        }
+        inside = next((p for p in ("", "AffectNet") if is_folder(self.root / p / "train_set")
+                       or is_folder(self.root / p / "val_set")), None)  # fmt: skip
+        if tables:
+            absent = [name for split, name in _TABLES.items() if split not in tables]
+            for split, path in tables.items():
+                self._read_table(split, open_table(path), faces, problems, tally)
+        elif inside is not None:
+            absent = [n for n in _SETS.values() if not is_folder(self.root / inside / n)]
+            for split, name in _SETS.items():
+                self._read_set(split, key(inside, name), faces, tally)
+        else:
+            raise self.refuse(describe_folder(self.root))
+        if not faces.keys:
+            raise self.refuse(no_usable_row(self.root, problems + tally.problems(), "no picture"))
+        return self._rows(faces, problems + tally.problems(), absent)
+
+    def _read_table(
+        self, split: str, table: Table, faces: _Faces, problems: list[Problem], tally: Tally
+    ) -> None:
+        places = [table.find((name,)) for name in (_PATH, *_LABELS)]
+        if None in places:
+            raise DataError(
+                f"{table.path}: has the columns {', '.join(table.columns)[:200]}; expected "
+                f"{', '.join((_PATH, *_LABELS))} among them, named by the first line"
+            )
+        at = [place for place in places if place is not None]
+        box = [table.find((name,)) for name in _BOX]
+        box_at = [place for place in box if place is not None]
+        folder = next((place for place in _PICTURES if is_folder(self.root / place)), _PICTURES[0])
+        for line, cells in table.rows(problems):
+            name = cells[at[0]]
+            if not name or BREAK.search(name):
+                tally.add(table.where(line), "no picture named; row left out")
+                continue
+            faces.keys.append(key(folder, name))
+            faces.splits.append(split)
+            faces.labels.append(_numbers([cells[place] for place in at[1:]]))
+            corner = _numbers([cells[place] for place in box_at])
+            if len(corner) < 4 or not np.isfinite(corner).all():
+                tally.add(faces.keys[-1], "no box of the face: the whole picture is used")
+                corner = np.full(4, np.nan)
+            faces.boxes.append(corner + np.array([0, 0, *corner[:2]]))
+
+    def _read_set(self, split: str, folder: str, faces: _Faces, tally: Tally) -> None:
+        names = [
+            name
+            for name in names_in(self.root / folder / "images")
+            if Path(name).suffix.lower() in images.SUFFIXES
+        ]
+        stems = [f"{folder}/annotations/{Path(name).stem}" for name in names]
+        columns = []
+        for end in ("exp", "val", "aro"):
+            files = [f"{stem}_{end}.npy" for stem in stems]
+            values, wrong = read_each(self.root, files, _parse, 1, memory=f"npy 1 {folder} {end}")
+            columns.append(values[:, 0])
+            for place, what in wrong.items():
+                tally.add(key(folder, "images", names[place]), f"its _{end}.npy {what}")
+        faces.keys += [key(folder, "images", name) for name in names]
+        faces.splits += [split] * len(names)
+        faces.labels += list(np.stack(columns, axis=1))
+        faces.boxes += [np.full(4, np.nan)] * len(names)
+
+    def _rows(self, faces: _Faces, problems: list[Problem], absent: list[str]) -> Rows:
+        labels = np.array(faces.labels)
+        code = np.where(np.isfinite(labels[:, 0]) & (labels[:, 0] % 1 == 0), labels[:, 0], MISSING)
+        last = len(NAMES) + len(NO_EXPRESSION)
+        unknown = np.flatnonzero((code < 0) | (code >= last)).tolist()
+        named = {problem.where for problem in problems}
+        problems = problems + [
+            Problem(faces.keys[row], f"expression is not a whole number from 0 to {last - 1}")
+            for row in unknown
+            if faces.keys[row] not in named
+        ]
+        code = np.where((code >= 0) & (code < last), code, MISSING).astype(np.int64)
+        kept = code < self.options.classes
+        gone = Counter((*NAMES, *NO_EXPRESSION)[each] for each in code[~kept].tolist())
+        notes = [f"not there: {', '.join(absent)}"] if absent else []
+        if gone:
+            counts = ", ".join(f"{count} {name}" for name, count in gone.items())
+            notes.append(f"left out by their expression: {counts}")
+        if not kept.any():
+            raise self.refuse(f"no picture with an expression ({'; '.join(notes)})")
+        felt = labels[kept, 1:].astype(np.float32)
+        felt[~(np.abs(felt) <= 1)] = np.nan
+        boxes = np.array(faces.boxes, dtype=np.float32)[kept]
+        rows = np.flatnonzero(kept).tolist()
+        return Rows(
+            [faces.keys[row] for row in rows],
+            np.array(faces.splits, dtype="U5")[kept],
+            {"expression": Labels(NAMES[: self.options.classes], code[kept])},
+            problems=problems,
+            notes=notes,
+            numeric={"valence_arousal": NumericLabels(("valence", "arousal"), felt)},
+            boxes=None if np.isnan(boxes).all() else boxes,
+        )
+
+
+def _numbers(cells: list[str]) -> NDArray[np.float64]:
+    values = np.full(len(cells), np.nan)
+    for place, cell in enumerate(cells):
+        try:
+            values[place] = float(cell)
+        except ValueError:
+            continue
+    return values
+
+
+def _parse(path: Path) -> list[float]:
+    """Return the number in a ``.npy`` file, which may hold it as text."""
+    content = read_bytes(path)
+    try:
+        return [float(np.load(BytesIO(content), allow_pickle=False).item())]
+    except Exception as error:  # numpy raises many kinds on damaged files
+        what = str(error).partition("\n")[0][:60]
+        raise DataError(f"is not one of a single number ({what})") from error

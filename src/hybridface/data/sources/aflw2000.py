@@ -1,0 +1,236 @@
+"""AFLW2000-3D and 300W-LP (Zhu et al., CVPR 2016, arXiv:1511.07212): pictures with .mat files."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hybridface.data.source import NumericLabels, Problem, Rows, Source, SourceOptions, is_folder
+from hybridface.data.sources.boxes import Sides, box_of, widen
+from hybridface.data.sources.label_files import (
+    first_folder,
+    key,
+    names_in,
+    read_bytes,
+    read_each,
+)
+from hybridface.data.sources.tables import Tally, no_usable_row, numbered
+from hybridface.errors import DataError, HybridFaceError
+from hybridface.rotations import ANGLES, difference
+
+LIMIT = 99.0
+BLOCK = 50
+_IMAGE = re.compile(r"image([0-9]{1,9})\.jpg", re.IGNORECASE)
+_PROFILED = re.compile(r"(.+)_[0-9]{1,9}\.jpg", re.IGNORECASE)
+_SETS = ("AFW", "HELEN", "IBUG", "LFPW")
+
+
+class MatPoseOptions(SourceOptions):
+    """How faces are cut out, and which are left out.
+
+    Attributes:
+        margin: How much is added around the points; see the kind.
+        points: The points that the face is cut out by: ``pt2d`` as in the literature, which has
+            only the visible ones, or all of ``pt3d_68``.
+        beyond_99: ``drop`` pictures with an angle beyond 99 degrees, as the usual protocol does,
+            or ``keep`` them.
+    """
+
+    margin: float = Field(0.2, ge=0, le=2)
+    points: Literal["pt2d", "pt3d_68"] = "pt2d"
+    beyond_99: Literal["drop", "keep"] = "drop"
+
+
+class Poses300WLpOptions(MatPoseOptions):
+    """As of AFLW2000-3D.
+
+    Attributes:
+        margin: By default the middle of the 0.2 to 0.4 that trainings in the literature draw from.
+        flips: Read the folders ``*_Flip`` of mirrored copies too.
+    """
+
+    margin: float = Field(0.3, ge=0, le=2)
+    flips: bool = True
+
+
+class MatPoses(Source):
+    """Poses from ``Pose_Para`` of a ``.mat`` file beside each picture, faces cut by its ``pt2d``.
+
+    ``Pose_Para`` starts with pitch, yaw and roll in radians; the yaw is negated, and pitch, roll
+    and the order of the three are already those of :mod:`hybridface.rotations`. A negative point
+    of ``pt2d`` is an unknown one. The box is made square by its longer side, where the literature
+    squeezes it into a square, so that faces keep their proportions.
+
+    Attributes:
+        sides: Parts of the width and height of the points' box that a margin of 1 adds at the
+            left, top, right and bottom.
+    """
+
+    sides: ClassVar[Sides]
+    options: MatPoseOptions
+
+    @abstractmethod
+    def names(self, tally: Tally) -> tuple[list[str], NDArray[np.int64], list[str]]:
+        """Return the keys of the pictures in order, their groups, and notes.
+
+        Args:
+            tally: Gets files that cannot be meant.
+        """
+
+    def read(self) -> Rows:
+        """Read the label files; see :meth:`hybridface.data.source.Source.read`."""
+        _scipy()
+        tally = Tally()
+        keys, group, notes = self.names(tally)
+        mats = [f"{name[:-4]}.mat" for name in keys]
+        points = self.options.points
+        values, wrong = read_each(
+            self.root, mats, partial(_parse, points=points), 7, memory=f"mat 1 {points}"
+        )
+        for place, what in wrong.items():
+            tally.add(keys[place], f"its .mat file {what}; row left out")
+        angles = values[:, [1, 0, 2]] * (-1, 1, 1)
+        kept = ~np.isin(np.arange(len(keys)), list(wrong))
+        beyond = kept & np.any(np.abs(angles) > LIMIT, axis=1)
+        if self.options.beyond_99 == "drop":
+            kept &= ~beyond
+            if beyond.any():
+                notes.append(
+                    f"{int(beyond.sum())} of {len(keys)} pictures have an angle beyond 99 degrees "
+                    "and are left out, as usual (?beyond_99=keep keeps them)"
+                )
+        if not kept.any():
+            raise self.refuse(self._nothing(tally.problems(), beyond))
+        sides = tuple(self.options.margin * side for side in self.sides)
+        pose = difference(angles[kept], np.zeros(3)).astype(np.float32)
+        rows = np.flatnonzero(kept).tolist()
+        return Rows(
+            [keys[row] for row in rows],
+            np.full(len(rows), "", dtype="U5"),
+            {},
+            group=group[kept],
+            problems=tally.problems(),
+            notes=notes,
+            numeric={"pose": NumericLabels(ANGLES, pose, "degrees")},
+            boxes=widen(values[kept, 3:], (sides[0], sides[1], sides[2], sides[3])),
+        )
+
+    def _nothing(self, problems: Sequence[Problem], beyond: NDArray[np.bool_]) -> str:
+        if beyond.any():
+            return f"{int(beyond.sum())} pictures with an angle beyond 99 degrees, and no other"
+        return no_usable_row(self.root, problems, "no picture")
+
+
+class Aflw2000(MatPoses):
+    """AFLW2000-3D, usually a test set as a whole; the layout has no splits.
+
+    The margin and its default are those of Hopenet (Ruiz, Chong and Rehg 2018, arXiv:1710.00925)
+    on this data set: the box of the points grows by twice the margin of its width at both sides
+    and of its height at the top, and by 0.6 of it at the bottom.
+
+    Nothing names the person. Neighbours in number can show one, so blocks of 50 numbers are the
+    groups that stay on one side of a cut.
+    """
+
+    kind = "aflw2000"
+    layout = (
+        "PATH/imageNNNNN.jpg with imageNNNNN.mat beside it (Pose_Para and pt2d), or these below "
+        "PATH/AFLW2000"
+    )
+    Options = MatPoseOptions
+    sides = (2.0, 2.0, 2.0, 0.6)
+
+    def names(self, tally: Tally) -> tuple[list[str], NDArray[np.int64], list[str]]:
+        """Return the pictures by rising number."""
+        inside = first_folder(self, ("", "AFLW2000"), _IMAGE.fullmatch)
+        numbers = {}
+        for name in names_in(self.root / inside):
+            if match := _IMAGE.fullmatch(name):
+                numbers[key(inside, name)] = int(match[1])
+            elif name.lower().endswith(".jpg"):
+                tally.add(key(inside, name), "not called imageNNNNN.jpg; left out")
+        keys = sorted(numbers, key=lambda each: (numbers[each], each))
+        blocks = np.array([numbers[each] // BLOCK for each in keys], dtype=np.int64)
+        note = f"groups are blocks of {BLOCK} numbers: nothing names the person"
+        return keys, blocks, [note]
+
+
+class Poses300WLp(MatPoses):
+    """300W-LP: photos turned to profile step by step, and mirrored; the layout has no splits.
+
+    All versions of a face in a photo, the mirrored ones included, are one group. The margin is
+    Hopenet's here too, with 0.6 of it at both sides and the bottom and twice of it at the top.
+    """
+
+    kind = "300wlp"
+    layout = (
+        "PATH/{AFW,HELEN,IBUG,LFPW}/NAME_K.jpg with NAME_K.mat beside it (Pose_Para and pt2d), and "
+        "the same in PATH/{AFW,HELEN,IBUG,LFPW}_Flip; or these below PATH/300W_LP"
+    )
+    Options = Poses300WLpOptions
+    options: Poses300WLpOptions
+    sides = (0.6, 2.0, 0.6, 0.6)
+
+    def names(self, tally: Tally) -> tuple[list[str], NDArray[np.int64], list[str]]:
+        """Return the pictures by folder and name."""
+        folders = [name + end for name in _SETS for end in ("", "_Flip")[: 1 + self.options.flips]]
+        inside = first_folder(self, ("", "300W_LP", "300W-LP"), folders.__contains__)
+        keys, photos = [], []
+        for folder in folders:
+            for name in names_in(self.root / inside / folder):
+                if match := _PROFILED.fullmatch(name):
+                    keys.append(key(inside, folder, name))
+                    photos.append(f"{folder.removesuffix('_Flip')}/{match[1]}")
+                elif name.lower().endswith(".jpg"):
+                    tally.add(key(inside, folder, name), "not called NAME_NUMBER.jpg; left out")
+        if not keys:
+            raise self.refuse(no_usable_row(self.root / inside, tally.problems(), "no picture"))
+        absent = [name for name in folders if not is_folder(self.root / inside / name)]
+        notes = [f"not there: {', '.join(absent)}"] if absent else []
+        return keys, numbered(photos), notes
+
+
+def _parse(path: Path, points: str) -> NDArray[np.float64]:
+    """Return pitch, yaw and roll in degrees, then the box of the points."""
+    content = read_bytes(path)
+    try:
+        found = _scipy()(BytesIO(content), variable_names=("Pose_Para", points))
+    except Exception as error:  # scipy raises nearly anything on damaged files
+        what = f"{type(error).__name__}: {error}".splitlines()[0][:80]
+        raise DataError(f"is not one that can be read ({what})") from error
+    arrays = []
+    for name, least in (("Pose_Para", (1, 3)), (points, (2, 2))):
+        array = np.asarray(found.get(name, ()))
+        if array.ndim != 2 or array.shape < least or array.dtype.kind not in "fiu":
+            raise DataError(f"holds no {name} of at least {least[0]} x {least[1]} numbers")
+        arrays.append(array.astype(np.float64))
+    pose = np.degrees(arrays[0][0, :3])
+    if not np.isfinite(pose).all():
+        raise DataError("holds angles that are no numbers")
+    known = arrays[1][:2]
+    if points == "pt2d":
+        known[:, np.any(known < 0, axis=0)] = np.nan
+    box = box_of(known)
+    if np.isnan(box).any():
+        raise DataError(f"holds fewer than two known points in {points}")
+    return np.concatenate([pose, box])
+
+
+def _scipy() -> Callable[..., dict[str, Any]]:
+    """Return scipy's reader of ``.mat`` files."""
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise HybridFaceError(
+            f'.mat files need scipy ({error.name} is missing): pip install "hybridface[train]"'
+        ) from error
+    return loadmat

@@ -288,7 +288,7 @@ def test_numbers_are_columns_too() -> None:
     assert list(both.labels) == ["expression"]
     assert both.numeric["pose"].values.shape == (120, 3)
     assert both.column("pose") is both.numeric["pose"]
-    assert both.group is not None
+    assert both.groups is not None
     alone = prepare("drawn:120?pixels=16", ["expression"])
     for split in ("train", "val", "test"):
         assert np.array_equal(both.splits[split], alone.splits[split])

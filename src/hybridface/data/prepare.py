@@ -55,7 +55,7 @@ class PreparedData:
         fingerprint: Equal for equal content of all pictures of the source.
         workers: How many processes read batches for this one; 0 where all pictures are cached.
         numeric: Columns of numbers over all rows, for the tasks that asked for them.
-        group: ``(N,)`` int64 id of the person of each row, where the source knows it.
+        groups: ``(N,)`` int64 id of the person of each row, where the source knows it.
     """
 
     spec: str
@@ -71,7 +71,7 @@ class PreparedData:
     fingerprint: str = ""
     workers: int = 0
     numeric: dict[str, NumericLabels] = field(default_factory=dict)
-    group: Index | None = None
+    groups: Index | None = None
 
     def column(self, name: str) -> Labels | NumericLabels:
         """Return a column that a task asked for, of classes or of numbers."""
@@ -179,7 +179,7 @@ def prepare_data(
         fingerprint=pictures.fingerprint,
         workers=needed_workers(workers, pictures.images, *others),
         numeric={column: rows.numeric[column] for column in columns if column in rows.numeric},
-        group=rows.group,
+        groups=rows.group,
     )
 
 

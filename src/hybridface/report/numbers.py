@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.data.splits import quantile_bins
-from hybridface.evaluation.bootstrap import bootstrap_means
 from hybridface.evaluation.number_metrics import countable, errors
+from hybridface.evaluation.picture_means import bootstrap_means
 from hybridface.evaluation.predictions import NumericPredictions
 from hybridface.evaluation.statistics import Interval
 from hybridface.report.document import Figure, Gallery, Part, Table

@@ -25,8 +25,8 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """
     if not any(task.supervised for task in tasks):
         raise UsageError("tasks: none of them is supervised; add one, such as expression")
-    first = next(task for task in tasks if task.supervised)
-    if recipe.training.sampling == "balanced" and first.numeric:
+    first = next((task for task in tasks if task.supervised), None)
+    if recipe.training.sampling == "balanced" and first is not None and first.numeric:
         raise UsageError(
             f"training.sampling: task '{first.name}', the first that is supervised, has no classes "
             "to balance; put a task with classes before it, or take natural"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked, quantile_bins
+from hybridface.data.numbers import quantile_bins
+from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked
 
 SEEDS = st.integers(0, 2**32 - 1)
 

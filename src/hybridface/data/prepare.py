@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybridface.config import DataConfig
 from hybridface.data.cache import CachedPictures, Progress
 from hybridface.data.decoding import choose_workers, needed_workers, open_pictures
+from hybridface.data.numbers import describe, quantile_bins
 from hybridface.data.source import (
     MISSING,
     SPLITS,
@@ -30,7 +31,6 @@ from hybridface.data.splits import (
     draw_fraction,
     leaked,
     official_folds,
-    quantile_bins,
 )
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
 from hybridface.errors import DataError, UsageError
@@ -95,7 +95,7 @@ class PreparedData:
             "classes": counts,
             "numbers": {
                 column: {
-                    split: _describe(labels.values[rows]) for split, rows in self.splits.items()
+                    split: describe(labels.values[rows]) for split, rows in self.splits.items()
                 }
                 | {"names": list(labels.names), "unit": labels.unit}
                 for column, labels in self.numeric.items()
@@ -186,18 +186,6 @@ def prepare_data(
 def _balance(labels: Labels | NumericLabels) -> Index:
     """Return the ``(N,)`` ids by which cuts are balanced; -1 for a row without a label."""
     return labels.ids if isinstance(labels, Labels) else quantile_bins(labels.values)
-
-
-def _describe(values: NDArray[np.float32]) -> dict[str, list[float | int | None]]:
-    """Return how many numbers there are in each column of ``(N, K)``, and how they lie."""
-    known = [each[np.isfinite(each)].astype(np.float64) for each in values.T]
-    return {
-        "count": [len(each) for each in known],
-        "mean": [float(each.mean()) if len(each) else None for each in known],
-        "deviation": [float(each.std()) if len(each) else None for each in known],
-        "least": [float(each.min()) if len(each) else None for each in known],
-        "most": [float(each.max()) if len(each) else None for each in known],
-    }
 
 
 def _unlabelled(

@@ -136,7 +136,7 @@ def test_turns_that_leave_no_label_are_refused() -> None:
         build_recipe({"data": {"source": "drawn:40"}, "tasks": {"pose": {}}})
     )
     yaw_alone = torch.tensor([[10.0, math.nan, math.nan]] * 3)
-    with pytest.raises(UsageError, match=r"augment.level: strong turns pictures.* level: none"):
+    with pytest.raises(UsageError, match=r"augment.level: strong turns pictures.*level: none"):
         refuse_lost_labels(recipe, task, yaw_alone)
     arrows = yaw_alone.clone()
     arrows[1, 1] = 5.0

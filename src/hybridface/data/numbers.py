@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
+ROWS_A_BIN = 25
 
 
-def quantile_bins(values: NDArray[np.floating[Any]], count: int = BINS) -> NDArray[np.int64]:
+def quantile_bins(values: NDArray[np.floating[Any]], count: int | None = None) -> NDArray[np.int64]:
     """Put rows with numbers into bins of about equal size, which then balance cuts as classes do.
 
     The bins are those of the first column. Rows that lack that number but have another one share
@@ -18,13 +19,16 @@ def quantile_bins(values: NDArray[np.floating[Any]], count: int = BINS) -> NDArr
 
     Args:
         values: ``(N, K)``; NaN where a row has no such number.
-        count: How many bins, fewer where many numbers are equal.
+        count: How many bins, fewer where many numbers are equal; where null ten, or as many as
+            leave each 25 rows, so that a tenth of each can be cut.
 
     Returns:
         ``(N,)`` numbers of bins from 0, in the order of the numbers; -1 for rows without any.
     """
     first = values[:, 0]
     known = np.isfinite(first)
+    if count is None:
+        count = min(BINS, max(1, int(known.sum()) // ROWS_A_BIN))
     bins = np.where(np.isfinite(values).any(1), count, -1)
     if known.any():
         edges = np.quantile(first[known].astype(np.float64), np.arange(1, count) / count)

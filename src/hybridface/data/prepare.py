@@ -121,8 +121,8 @@ def prepare_data(
     Args:
         config: The recipe's data section.
         columns: Columns of classes or numbers that the tasks need. The first one balances the
-            cuts: by its classes or, where it holds numbers, by ten equal parts of the rows in
-            the order of the first of them, such as the yaw of a pose.
+            cuts: by its classes or, where it holds numbers, by up to ten equal parts of the rows
+            in the order of the first of them, such as the yaw of a pose.
         seed: The run's seed, used where the data section has none of its own.
         progress: Called with (done, total) while pictures are decoded.
         processes: How many processes train on this machine and have workers of their own.

@@ -136,10 +136,70 @@ def test_turns_that_leave_no_label_are_refused() -> None:
         build_recipe({"data": {"source": "drawn:40"}, "tasks": {"pose": {}}})
     )
     yaw_alone = torch.tensor([[10.0, math.nan, math.nan]] * 3)
-    with pytest.raises(UsageError, match=r"augment.level: strong turns pictures.* level: none"):
+    with pytest.raises(UsageError, match=r"augment.level: strong turns pictures.*level: none"):
         refuse_lost_labels(recipe, task, yaw_alone)
     arrows = yaw_alone.clone()
     arrows[1, 1] = 5.0
     refuse_lost_labels(recipe, task, arrows)
     still = recipe.model_copy(update={"augment": AugmentConfig(level="none")})
     refuse_lost_labels(still, task, yaw_alone)
+
+
+@pytest.mark.usefixtures("hybridface_cache")
+def test_age_and_gender_by_groups_of_people(
+    tmp_path: Path, call: Call, write_picture: Callable[..., Path]
+) -> None:
+    for number in range(60):
+        name = f"{5 + number}_{number % 2}_{number % 3}_2017{number:04d}.jpg"
+        write_picture(tmp_path / "UTKFace" / name, number, 32)
+    data = f"utkface:{tmp_path}"
+    content = {**CONTENT, "run": str(tmp_path / "run"), "tasks": {"age": {}, "gender": {}}}
+    content["data"] = {"source": data, "size": 32, "folds": {"count": 4}}
+    content["training"] = {**CONTENT["training"], "epochs": 1}
+    (tmp_path / "age.yaml").write_text(json.dumps(content))
+    call("train", tmp_path / "age.yaml", "--quiet")
+    val = metrics_of(tmp_path / "run")[-1]["val"]
+    assert {"mae", "nll", "gender/accuracy"} <= set(val)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["val"]["mae"]["value"] == pytest.approx(val["mae"], rel=1e-3)
+    assert 0 <= result["test"]["coverage"]["value"] <= 1
+    found = json.loads(call("evaluate", tmp_path / "run", "--data", data, "--json"))["tasks"]
+    age, gender = found["age"], found["gender"]
+    assert (age["unit"], age["count"], gender["count"]) == ("years", 60, 60)
+    assert list(age["by_group"]) == ["gender", "ethnicity", "age"]
+    assert list(gender["by_group"]) == ["ethnicity", "age"]
+    assert list(gender["by_group"]["ethnicity"]) == ["white", "black", "asian"]
+    bands = age["by_group"]["age"]
+    assert list(bands)[:2] == ["0 to 9", "10 to 19"]
+    counts = [each["count"] for each in bands.values()]
+    assert counts == [5, 10, 10, 10, 10, 10, 5]
+    weighted = sum(each["mae"]["value"] * each["count"] for each in bands.values()) / 60
+    assert weighted == pytest.approx(age["mae"]["value"])
+    right = [
+        each["accuracy"]["value"] * each["count"] for each in gender["by_group"]["age"].values()
+    ]
+    assert sum(right) / 60 == pytest.approx(gender["accuracy"]["value"])
+    text = call("evaluate", tmp_path / "run", "--data", data)
+    assert "within 1.96 deviations" in text
+    assert "10 to 19" in text
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.usefixtures("hybridface_cache")
+def test_real_poses(tmp_path: Path, call: Call, shared_data: Callable[[str, str], Path]) -> None:
+    """A few epochs on AFLW2000 are better than always saying the mean pose of the training rows."""
+    data = f"aflw2000:{shared_data('aflw2000.zip', 'aflw2000')}"
+    content = {**CONTENT, "run": str(tmp_path / "run"), "tasks": {"pose": {}}}
+    content["data"] = {"source": data, "size": 32, "folds": {"count": 5}}
+    content["augment"] = {"level": "weak"}
+    content["training"] = {**CONTENT["training"], "epochs": 8, "learning_rate": 3e-3}
+    (tmp_path / "pose.yaml").write_text(json.dumps(content))
+    call("train", tmp_path / "pose.yaml", "--quiet")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    with np.load(tmp_path / "run" / "predictions.npz") as kept:
+        truth = kept["test_labels"]
+    report = json.loads((tmp_path / "run" / "data.json").read_text())["numbers"]["pose"]
+    dull = np.abs(truth - np.array(report["train"]["mean"])).mean()
+    assert result["test"]["mae"]["value"] < 0.9 * dull
+    assert list(result["test"]["by_yaw"]) == ["0 to 30", "30 to 60", "60 to 99"]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked, quantile_bins
+from hybridface.data.numbers import quantile_bins
+from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -185,6 +186,15 @@ def test_bins_of_numbers_are_in_order_and_about_equal(numbers: list[float], coun
     assert (np.diff(bins[known][order]) >= 0).all()
     if len(np.unique(values[known])) == known.sum():
         assert np.bincount(bins[known], minlength=count).max() <= known.sum() / count + 2
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(3, 1), (49, 1), (60, 2), (250, 10), (9000, 10)])
+def test_a_tenth_can_be_cut_from_few_rows_too(rows: int, bins: int) -> None:
+    values = np.random.default_rng(0).normal(size=(rows, 1))
+    found = quantile_bins(values)
+    assert len(np.unique(found)) == bins
+    share = cut(found, None, 0.1, 0).mean()
+    assert share == pytest.approx(0.1, abs=0.03) or rows < 5
 
 
 def test_rows_without_the_first_number_share_a_bin() -> None:

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from hybridface.errors import HybridFaceError, UsageError
-from hybridface.evaluation.means import bootstrap_means
 from hybridface.evaluation.number_metrics import pose_metrics, regression_metrics
+from hybridface.evaluation.picture_means import bootstrap_means
 from hybridface.rotations import geodesic
 
 RANDOM = np.random.default_rng(0)

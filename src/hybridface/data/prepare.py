@@ -13,6 +13,7 @@ from hybridface.config import DataConfig
 from hybridface.data.cache import CachedPictures, Progress
 from hybridface.data.check.together import with_near_duplicates
 from hybridface.data.decoding import choose_workers, needed_workers, open_pictures
+from hybridface.data.numbers import describe, quantile_bins
 from hybridface.data.source import (
     MISSING,
     SPLITS,
@@ -31,7 +32,6 @@ from hybridface.data.splits import (
     draw_fraction,
     leaked,
     official_folds,
-    quantile_bins,
 )
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled, refuse_problems
 from hybridface.errors import DataError, UsageError
@@ -58,7 +58,7 @@ class PreparedData:
         fingerprint: Equal for equal content of all pictures of the source.
         workers: How many processes read batches for this one; 0 where all pictures are cached.
         numeric: Columns of numbers over all rows, for the tasks that asked for them.
-        group: ``(N,)`` int64 id of the person of each row, where the source knows it.
+        groups: ``(N,)`` int64 id of the person of each row, where the source knows it.
     """
 
     spec: str
@@ -74,7 +74,7 @@ class PreparedData:
     fingerprint: str = ""
     workers: int = 0
     numeric: dict[str, NumericLabels] = field(default_factory=dict)
-    group: Index | None = None
+    groups: Index | None = None
 
     def column(self, name: str) -> Labels | NumericLabels:
         """Return a column that a task asked for, of classes or of numbers."""
@@ -98,7 +98,7 @@ class PreparedData:
             "classes": counts,
             "numbers": {
                 column: {
-                    split: _describe(labels.values[rows]) for split, rows in self.splits.items()
+                    split: describe(labels.values[rows]) for split, rows in self.splits.items()
                 }
                 | {"names": list(labels.names), "unit": labels.unit}
                 for column, labels in self.numeric.items()
@@ -124,8 +124,8 @@ def prepare_data(
     Args:
         config: The recipe's data section.
         columns: Columns of classes or numbers that the tasks need. The first one balances the
-            cuts: by its classes or, where it holds numbers, by ten equal parts of the rows in
-            the order of the first of them, such as the yaw of a pose.
+            cuts: by its classes or, where it holds numbers, by up to ten equal parts of the rows
+            in the order of the first of them, such as the yaw of a pose.
         seed: The run's seed, used where the data section has none of its own.
         progress: Called with (done, total) while pictures are decoded.
         processes: How many processes train on this machine and have workers of their own.
@@ -186,25 +186,13 @@ def prepare_data(
         fingerprint=pictures.fingerprint,
         workers=needed_workers(workers, pictures.images, *others),
         numeric={column: rows.numeric[column] for column in columns if column in rows.numeric},
-        group=rows.group,
+        groups=rows.group,
     )
 
 
 def _balance(labels: Labels | NumericLabels) -> Index:
     """Return the ``(N,)`` ids by which cuts are balanced; -1 for a row without a label."""
     return labels.ids if isinstance(labels, Labels) else quantile_bins(labels.values)
-
-
-def _describe(values: NDArray[np.float32]) -> dict[str, list[float | int | None]]:
-    """Return how many numbers there are in each column of ``(N, K)``, and how they lie."""
-    known = [each[np.isfinite(each)].astype(np.float64) for each in values.T]
-    return {
-        "count": [len(each) for each in known],
-        "mean": [float(each.mean()) if len(each) else None for each in known],
-        "deviation": [float(each.std()) if len(each) else None for each in known],
-        "least": [float(each.min()) if len(each) else None for each in known],
-        "most": [float(each.max()) if len(each) else None for each in known],
-    }
 
 
 def _unlabelled(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import UsageError
 
 Index = NDArray[np.int64]
-BINS = 10
 
 
 def assign_folds(ids: Index, group: Index | None, count: int, seed: int) -> Index:
@@ -70,28 +67,6 @@ def official_folds(source: str, folds: Index | None, count: int) -> Index:
             f"data.folds.count={found}"
         )
     return folds
-
-
-def quantile_bins(values: NDArray[np.floating[Any]], count: int = BINS) -> Index:
-    """Put rows with numbers into bins of about equal size, which then balance cuts as classes do.
-
-    The bins are those of the first column. Rows that lack that number but have another one share
-    a bin of their own.
-
-    Args:
-        values: ``(N, K)``; NaN where a row has no such number.
-        count: How many bins, fewer where many numbers are equal.
-
-    Returns:
-        ``(N,)`` numbers of bins from 0, in the order of the numbers; -1 for rows without any.
-    """
-    first = values[:, 0]
-    known = np.isfinite(first)
-    bins = np.where(np.isfinite(values).any(1), count, -1)
-    if known.any():
-        edges = np.quantile(first[known].astype(np.float64), np.arange(1, count) / count)
-        bins[known] = np.searchsorted(edges, first[known].astype(np.float64), side="right")
-    return bins.astype(np.int64)
 
 
 def cut(ids: Index, group: Index | None, fraction: float, seed: int) -> NDArray[np.bool_]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from hybridface.errors import UsageError
-from hybridface.evaluation.means import bootstrap_means
 from hybridface.evaluation.number_metrics import countable, errors
 from hybridface.evaluation.pairing import AGAIN, check_pictures, shown
+from hybridface.evaluation.picture_means import bootstrap_means
 from hybridface.evaluation.predictions import Predictions
 
 

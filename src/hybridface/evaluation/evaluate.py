@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.data.cache import CachedPictures, Progress
+from hybridface.data.cache import Progress
 from hybridface.data.decoding import (
     choose_workers,
     killed_workers_named,
     needed_workers,
     open_pictures,
 )
-from hybridface.data.source import SPLITS, Pictures, Problem, Rows
+from hybridface.data.source import SPLITS, Pictures, Rows
 from hybridface.data.sources import open_source
-from hybridface.errors import DataError, UsageError, unknown
+from hybridface.errors import UsageError, unknown
+from hybridface.evaluation.left_out import named, nothing_left, skipped_rows
 from hybridface.evaluation.matching import (
-    AnyMatch,
     Mask,
     any_of,
-    count_unmatched,
     match_columns,
 )
 from hybridface.evaluation.measuring import keep_task, measure_task
 from hybridface.evaluation.metrics import require_training_extra
+from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.evaluation.overlap import overlap_notes
 from hybridface.evaluation.predictions import (
-    NumericPredictions,
     Predictions,
     TaskPredictions,
     check_place,
@@ -42,7 +40,6 @@ from hybridface.files import CACHE_LIMIT_GIB
 from hybridface.inference.runtime import FaceModel
 
 ALL = "all"
-EXAMPLES = 20
 
 Index = NDArray[np.int64]
 
@@ -152,9 +149,9 @@ def measure(
     )
     usable = inside & pictures.decoded
     wanted = usable & any_of(match.measurable for match in matches)
-    skipped = _skipped(rows, pictures, inside, matches)
+    skipped = skipped_rows(rows, pictures, inside, matches)
     if not wanted.any():
-        raise _nothing_left(f"{data}, split '{name}'", int(inside.sum()), skipped, matches, usable)
+        raise nothing_left(f"{data}, split '{name}'", int(inside.sum()), skipped, matches, usable)
     index = np.flatnonzero(wanted)
     measured = [match for match in matches if match.measurable[index].any()]
     unmeasured = (match.task for match in matches if match not in measured)
@@ -175,7 +172,7 @@ def measure(
             for match in measured
         },
         "skipped": skipped,
-        "problems": {"count": len(rows.problems), "examples": _named(rows.problems)},
+        "problems": {"count": len(rows.problems), "examples": named(rows.problems)},
         "notes": notes,
     }
     kept = {m.task: keep_task(m, outputs[m.task], rows, index) for m in measured}
@@ -200,43 +197,6 @@ def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:
             "or all"
         )
     return name, inside
-
-
-def _skipped(
-    rows: Rows, pictures: CachedPictures, inside: Mask, matches: list[AnyMatch]
-) -> dict[str, Any]:
-    """Count and name the rows of the split that cannot be measured in any task."""
-    unreadable = inside & ~pictures.decoded
-    unlabelled = inside & pictures.decoded
-    for match in matches:
-        unlabelled &= match.unlabelled
-    reasons = {problem.where: problem.what for problem in pictures.problems}
-    columns = " or ".join(f"'{match.column}'" for match in matches)
-    first = np.flatnonzero(unreadable | unlabelled)[:EXAMPLES]
-    problems = []
-    for row in first:
-        where = Problem(rows.keys[row], "").where  # as text, as the cache's problems have it
-        unread = reasons.get(where, "cannot be decoded")
-        what = f"no label in column {columns}" if unlabelled[row] else unread
-        problems.append(Problem(where, what))
-    counts = {"unlabelled": int(unlabelled.sum()), "unreadable": int(unreadable.sum())}
-    return {"count": sum(counts.values()), **counts, "examples": _named(problems)}
-
-
-def _named(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    return [{"where": each.where, "what": each.what} for each in problems][:EXAMPLES]
-
-
-def _nothing_left(
-    where: str, count: int, skipped: dict[str, Any], matches: list[AnyMatch], usable: Mask
-) -> DataError:
-    foreign = sum(sum(count_unmatched(match, usable).values()) for match in matches)
-    example = f"; first: {skipped['examples'][0]}" if skipped["examples"] else ""
-    return DataError(
-        f"{where}: none of its {count} rows can be measured: "
-        f"{skipped['unlabelled']} without label, {skipped['unreadable']} unreadable, {foreign} of "
-        f"classes that the model does not have{example}"
-    )
 
 
 def _predict(

@@ -12,7 +12,8 @@ from hybridface.data.source import Rows
 from hybridface.evaluation.matching import AnyMatch, Mask, Match, NumericMatch, count_unmatched
 from hybridface.evaluation.metrics import classification_metrics, interval_in_json
 from hybridface.evaluation.number_metrics import countable, number_metrics
-from hybridface.evaluation.predictions import NumericPredictions, TaskPredictions
+from hybridface.evaluation.numeric_predictions import NumericPredictions
+from hybridface.evaluation.predictions import TaskPredictions
 from hybridface.labels import match_classes
 
 GROUPING = ("gender", "ethnicity", "race", "age")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError, UsageError
-from hybridface.evaluation.means import Floats, Index, bootstrap_means
+from hybridface.evaluation.picture_means import Floats, Index, bootstrap_means
 from hybridface.rotations import ANGLES, FURTHEST, difference, geodesic
 
 YAW_RANGES = ((0.0, 30.0), (30.0, 60.0), (60.0, FURTHEST))

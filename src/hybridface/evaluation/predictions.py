@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.files import write_arrays
-from hybridface.inference.runtime import COLUMNS
+from hybridface.inference.metadata import COLUMNS
 
 SUFFIX = ".npz"
 SPLITS_OF_RUN = ("test", "val")
@@ -55,40 +56,6 @@ class TaskPredictions:
         """The ``(N,)`` most probable classes, 0 to K - 1."""
         classes: NDArray[np.int64] = self.probabilities.argmax(axis=1)
         return classes
-
-
-@dataclass(frozen=True, eq=False)
-class NumericPredictions:
-    """What a model said of the labelled pictures in a task of numbers.
-
-    Attributes:
-        label: The label column that the targets come from.
-        kind: ``pose`` or ``regression``.
-        names: What the K numbers of the column are called.
-        unit: What they are counted in.
-        keys: ``(N,)`` str, the names of the pictures in their data set.
-        targets: ``(N, K)`` float32; NaN where a number is not known.
-        outputs: ``(N, C)`` float32, what the model's task gives.
-    """
-
-    label: str
-    kind: str
-    names: tuple[str, ...]
-    unit: str
-    keys: NDArray[np.str_]
-    targets: NDArray[np.float32]
-    outputs: NDArray[np.float32]
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """The pictures ``(N,)`` of which any number is known."""
-        known: NDArray[np.bool_] = np.any(np.isfinite(self.targets), axis=1)
-        return known
-
-    def rows(self, rows: NDArray[Any]) -> NumericPredictions:
-        """Return those of some pictures."""
-        parts = (self.keys[rows], self.targets[rows], self.outputs[rows])
-        return NumericPredictions(self.label, self.kind, self.names, self.unit, *parts)
 
 
 @dataclass(frozen=True, eq=False)

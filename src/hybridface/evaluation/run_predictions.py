@@ -13,6 +13,7 @@ from hybridface.config import read_yaml
 from hybridface.data.source import MISSING, is_file
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.evaluation.predictions import (
     ABOUT,
     SPLITS_OF_RUN,
@@ -20,7 +21,6 @@ from hybridface.evaluation.predictions import (
     WHAT_RUNS_KEEP,
     About,
     Arrays,
-    NumericPredictions,
     Predictions,
     TaskPredictions,
     array_of,

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.data.splits import quantile_bins
-from hybridface.evaluation.means import bootstrap_means
+from hybridface.data.numbers import quantile_bins
 from hybridface.evaluation.number_metrics import countable, errors
-from hybridface.evaluation.predictions import NumericPredictions
+from hybridface.evaluation.numeric_predictions import NumericPredictions
+from hybridface.evaluation.picture_means import bootstrap_means
 from hybridface.evaluation.statistics import Interval
 from hybridface.report.document import Figure, Gallery, Part, Table
 from hybridface.report.figures import Dots, dot_intervals

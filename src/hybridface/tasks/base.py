@@ -7,7 +7,7 @@ folder; nothing else has to be edited to add one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -24,6 +24,7 @@ from hybridface.data.source import MISSING, Labels, NumericLabels
 from hybridface.errors import UsageError
 from hybridface.tasks.features import Features, FeatureShape
 from hybridface.tasks.figures import classification_figures
+from hybridface.tasks.means import Mean, masked_mean, sum_of_means
 
 __all__ = [
     "FeatureShape",
@@ -120,22 +121,6 @@ class View:
 
     images: Tensor | None
     target: Any
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean that a loss is made of, which several processes take over the pictures of all.
-
-    Attributes:
-        value: The mean over this batch, a scalar.
-        weight: What the batch weighs in the mean over several, such as the number of pictures
-            that count; a scalar.
-        factor: Factor of the mean in the loss.
-    """
-
-    value: Tensor
-    weight: Tensor
-    factor: float = 1.0
 
 
 class Task(ABC):
@@ -316,17 +301,3 @@ class Task(ABC):
             ``(B, 3, H, W)`` in [0, 1] for each caption; empty for tasks with nothing to show.
         """
         return {}
-
-
-def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean of ``values`` weighted by ``counted``; zero, with a gradient, for none."""
-    weights = counted.to(values.dtype)
-    return (values * weights).sum() / weights.sum().clamp(min=1e-12)
-
-
-def sum_of_means(means: Sequence[Mean]) -> Tensor:
-    """Return the loss that is made of some means, a scalar."""
-    first, *others = (mean.factor * mean.value for mean in means)
-    for other in others:
-        first = first + other
-    return first

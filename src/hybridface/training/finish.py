@@ -76,7 +76,7 @@ def finish_run(
                 predictions |= {f"{split}_{what}{suffix}": outputs}
                 predictions |= {f"{split}_rows": rows, f"{split}_labels": labels}
                 predictions[f"{split}_keys"] = np.array([data.keys[row] for row in rows])
-                group = None if data.group is None else data.group[rows]
+                group = None if data.groups is None else data.groups[rows]
                 if group is not None:
                     predictions[f"{split}_groups"] = group
                 figures = _figures(outputs, labels, first, group)

@@ -82,8 +82,8 @@ class Drawn(Source):
             expression[start : start + _BLOCK] = faces.expression
             identity[start : start + _BLOCK] = faces.identity
             # The drawing's angles are of another order (nod, turn, tilt) than a label's.
-            turned: NDArray[np.float32] = np.moveaxis(np.array(rotation(faces.pose))[..., 0], -1, 0)
-            pose[start : start + _BLOCK] = to_angles(turned)
+            rows: NDArray[np.float32] = np.array(rotation(faces.pose))[..., 0]
+            pose[start : start + _BLOCK] = to_angles(np.moveaxis(rows, -1, 0))
         return Rows(
             keys=[f"drawn-{seed}-{number:06d}" for number in range(self.count)],
             split=_SPLIT_OF_PERSON[identity % len(_SPLIT_OF_PERSON)],

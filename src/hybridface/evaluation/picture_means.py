@@ -1,149 +1,83 @@
-"""Differences of two models on the same pictures, with bootstrap intervals."""
+"""Means over pictures with bootstrap intervals, by person where persons are known."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.errors import HybridFaceError
-from hybridface.evaluation.statistics import Interval
+DRAWS = 2000
+SEED = 20170806
+_BLOCK = 4_000_000
 
-Correct = NDArray[np.bool_]
-DRAWN_AT_ONCE = 500  # draws of persons that are held in memory
+Floats = NDArray[np.float64]
+Index = NDArray[np.int64]
 
 
-def paired_bootstrap(
-    treated: Sequence[Correct],
-    control: Sequence[Correct],
-    draws: int = 10_000,
-    seed: int = 0,
-    *,
-    same_pictures: bool = False,
-    groups: Sequence[NDArray[np.int64]] | None = None,
-) -> Interval:
-    """Return the accuracy difference with a 95 % percentile bootstrap interval over pictures.
+@dataclass(frozen=True, eq=False)
+class Means:
+    """The means of K figures over pictures, and what other pictures might have given.
 
-    The statistic is the mean over seeds of the accuracy of treated minus control. It depends on
-    a picture only through the difference of the two (-1, 0 or 1), so multinomial counts of the
-    differences are drawn instead of picture indices, which is the same and much faster.
+    Attributes:
+        values: ``(K,)``; NaN where no picture has the figure.
+        draws: ``(D, K)`` the same of pictures drawn with replacement; no draw where there are
+            fewer than two pictures, or persons.
+    """
+
+    values: Floats
+    draws: Floats
+
+    def figure(self, columns: int | list[int]) -> dict[str, Any]:
+        """Return a figure, or the mean of several that are known, for JSON.
+
+        Returns:
+            ``{"value": …, "ci95": [low, high]}``, with None for what means nothing.
+        """
+        chosen = [columns] if isinstance(columns, int) else columns
+        known = [column for column in chosen if np.isfinite(self.values[column])]
+        if not known:
+            return {"value": None, "ci95": None}
+        value = float(self.values[known].mean())
+        draws = self.draws[:, known].mean(axis=1)
+        draws = draws[np.isfinite(draws)]
+        if not len(draws):
+            return {"value": value, "ci95": None}
+        low, high = np.quantile(draws, [0.025, 0.975])
+        return {"value": value, "ci95": [float(low), float(high)]}
+
+
+def bootstrap_means(values: NDArray[np.floating[Any]], group: Index | None = None) -> Means:
+    """Return the means of figures over pictures, with 2,000 bootstrap draws from a fixed seed.
 
     Args:
-        treated: For each seed ``(n,)`` bool, whether each test picture was classified rightly.
-        control: The same of the other arm, on the same pictures in the same order.
-        draws: Number of bootstrap draws.
-        seed: Seed of the draws.
-        same_pictures: Whether all seeds were tested on the same pictures in the same order. Then
-            pictures are drawn once for all seeds, since what is hard for one seed is hard for
-            the next. Otherwise each seed has its own test fold and draws its own pictures.
-        groups: For each seed ``(n,)`` whose picture each is. Then persons are drawn, each with
-            all their pictures, as pictures of one person are wrong together.
-
-    Returns:
-        The difference and its bounds, as fractions of 1.
-
-    Raises:
-        HybridFaceError: The arms differ in seeds or in pictures, or there is nothing to draw
-            from.
+        values: ``(N, K)`` a figure of each picture; NaN where it has none.
+        group: ``(N,)`` ids of persons, which are then drawn whole, or None.
     """
-    differences = _picture_differences(treated, control)
-    if groups is not None and [*map(len, groups)] != [*map(len, differences)]:
-        raise HybridFaceError("a bootstrap by person needs the person of every picture")
-    if same_pictures:
-        if len({len(each) for each in differences}) > 1:
-            raise HybridFaceError("the seeds were not tested on the same number of pictures")
-        differences = [np.mean(differences, axis=0)]
-    random = np.random.default_rng(seed)
-    total = np.zeros(draws)
-    for number, each in enumerate(differences):
-        if groups is not None:
-            total += _draw_persons(each, groups[number], draws, random)
-            continue
-        values, counts = np.unique(each, return_counts=True)
-        total += random.multinomial(len(each), counts / len(each), size=draws) @ values / len(each)
-    low, high = np.quantile(total / len(differences), [0.025, 0.975])
-    mean = np.mean([each.mean() for each in differences])
-    return Interval(float(mean), float(low), float(high))
+    known = np.isfinite(values)
+    filled = np.where(known, values, 0).astype(np.float64)
+    units = np.arange(len(values)) if group is None else np.unique(group, return_inverse=True)[1]
+    count = int(units.max()) + 1 if len(units) else 0
+    pairs = [(filled[:, k], known[:, k].astype(np.float64)) for k in range(values.shape[1])]
+    sums, counts = (
+        np.stack([np.bincount(units, weights=pair[part], minlength=count) for pair in pairs], 1)
+        for part in (0, 1)
+    )
+    points = _divide(sums.sum(axis=0), counts.sum(axis=0))
+    if count < 2:
+        return Means(points, np.zeros((0, values.shape[1])))
+    random = np.random.default_rng(SEED)
+    block = max(1, _BLOCK // count)
+    shares = np.full(count, 1 / count)
+    draws = []
+    for start in range(0, DRAWS, block):
+        weights = random.multinomial(count, shares, min(block, DRAWS - start)).astype(np.float64)
+        draws.append(_divide(weights @ sums, weights @ counts))
+    return Means(points, np.concatenate(draws))
 
 
-def _draw_persons(
-    differences: NDArray[np.float64],
-    persons: NDArray[np.int64],
-    draws: int,
-    random: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Return the mean over pictures of ``(draws,)`` draws of as many persons as there are."""
-    _, person = np.unique(persons, return_inverse=True)
-    sizes = np.bincount(person)
-    sums = np.bincount(person, weights=differences)
-    means = np.empty(draws)
-    for start in range(0, draws, DRAWN_AT_ONCE):
-        part = means[start : start + DRAWN_AT_ONCE]
-        counts = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), len(part))
-        part[:] = counts @ sums / (counts @ sizes)
-    return means
-
-
-def paired_class_bootstrap(
-    treated: Correct,
-    control: Correct,
-    targets: NDArray[np.int64],
-    draws: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Return the difference in mean class accuracy with a 95 % percentile bootstrap interval.
-
-    Pictures are drawn with replacement, as counts of the cells (true class, difference of the
-    two). A class that a draw leaves out does not count in its mean.
-
-    Args:
-        treated: ``(n,)`` bool, whether each test picture was classified rightly.
-        control: The same of the other model, on the same pictures in the same order.
-        targets: ``(n,)`` the true class of each picture.
-        draws: Number of bootstrap draws.
-        seed: Seed of the draws.
-
-    Returns:
-        Treated minus control and its bounds, as fractions of 1.
-
-    Raises:
-        HybridFaceError: The arrays differ in length, or are empty.
-    """
-    (difference,) = _picture_differences([treated], [control])
-    if len(targets) != len(difference):
-        raise HybridFaceError(f"{len(difference)} pictures have {len(targets)} true classes")
-    pairs = np.stack([targets, difference.astype(np.int64)])
-    (classes, gains), counts = np.unique(pairs, axis=1, return_counts=True)
-    of_class = (classes[:, np.newaxis] == np.unique(classes)).astype(np.int64)
-
-    def means(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-        seen = drawn @ of_class
-        change = drawn @ (of_class * gains[:, np.newaxis]) / np.maximum(seen, 1)
-        mean: NDArray[np.float64] = change.sum(axis=1) / (seen > 0).sum(axis=1)
-        return mean
-
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(difference), counts / len(difference), size=draws)
-    low, high = np.quantile(means(drawn), [0.025, 0.975])
-    return Interval(float(means(counts[np.newaxis])[0]), float(low), float(high))
-
-
-def _picture_differences(
-    treated: Sequence[Correct], control: Sequence[Correct]
-) -> list[NDArray[np.float64]]:
-    if len(treated) != len(control) or not treated:
-        raise HybridFaceError(
-            "a paired bootstrap needs the same seeds in both arms, one or more, not"
-            f" {len(treated)} and {len(control)}"
-        )
-    for index, (first, second) in enumerate(zip(treated, control, strict=True)):
-        if len(first) != len(second) or not len(first):
-            raise HybridFaceError(
-                "a paired bootstrap needs the same pictures in both arms, one or more, but entry"
-                f" {index} has {len(first)} and {len(second)}"
-            )
-    return [
-        np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-        for first, second in zip(treated, control, strict=True)
-    ]
+def _divide(sums: Floats, counts: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        quotients: Floats = np.where(counts > 0, sums / np.where(counts > 0, counts, 1), np.nan)
+    return quotients

@@ -17,7 +17,7 @@ from hybridface.data.batches import Batch
 from hybridface.data.source import Labels, NumericLabels
 from hybridface.errors import UsageError
 from hybridface.export import export_onnx
-from hybridface.inference.runtime import COLUMNS
+from hybridface.inference.metadata import COLUMNS
 from hybridface.inference.runtime import KINDS as KINDS_OF_OUTPUT
 from hybridface.network.model import HybridModel, HybridStep
 from hybridface.tasks import build_tasks, task_types

@@ -145,14 +145,13 @@ def _captions(rows: Rows, row: int) -> list[str]:
     lines = []
     for name, column in rows.numeric.items():
         values = zip(column.names, column.values[row].tolist(), strict=True)
-        said = [
-            f"{part[:5]} {'?' if np.isnan(value) else f'{value:.4g}'}" for part, value in values
-        ]
+        form = ".0f" if name == "pose" else ".4g"
+        said = [f"{part[:5]} {'?' if np.isnan(one) else format(one, form)}" for part, one in values]
         lines += [" ".join(said)] if name == "pose" else [f"{' '.join(said)} {column.unit}"]
     for name, labels in rows.labels.items():
         known = labels.ids[row] != MISSING
         lines.append(f"{name}: {labels.names[labels.ids[row]] if known else '?'}")
-    return [line[:24] for line in lines[:4]] + [as_text(Path(rows.keys[row]).name)[-24:]]
+    return [line[:26] for line in lines[:4]] + [as_text(Path(rows.keys[row]).name)[-24:]]
 
 
 def _tile(rows: Rows, row: int, pixels: Pixels) -> Image.Image:

@@ -18,7 +18,7 @@ from hybridface.data.source import Labels, NumericLabels
 from hybridface.errors import UsageError
 from hybridface.export import export_onnx
 from hybridface.inference.metadata import COLUMNS
-from hybridface.inference.runtime import KINDS as KINDS_OF_OUTPUT
+from hybridface.inference.metadata import KINDS as KINDS_OF_OUTPUT
 from hybridface.network.model import HybridModel, HybridStep
 from hybridface.tasks import build_tasks, task_types
 from hybridface.tasks.base import SelfSupervisedConfig, Task

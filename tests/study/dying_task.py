@@ -15,7 +15,7 @@ from hybridface.tasks.rotation import Rotation
 
 
 class Dying(Rotation):
-    """Notes every batch in a file named by an environment variable; the sixth one is deadly.
+    """Notes every view in a file named by an environment variable; the sixth one is deadly.
 
     Only cells with a file of the name ``PLACE.WEIGHT`` die, WEIGHT being that of the task.
     """

@@ -65,7 +65,8 @@ def test_a_killed_worker_is_replaced_and_the_rest_go_on(
     assert [row["arm"] for row in rows] == ["lives", "dies"]
     assert all(row["steps"] == 8 and row["val_accuracy"] is not None for row in rows)
     batches = doomed.read_text().splitlines()
-    # Killed at its sixth of eight steps, in its second epoch, which begins once more.
-    assert len(batches) == 6 + 4
+    # An epoch of four batches and its pictures are done when it is killed at the next batch. The
+    # second epoch begins once more, and has its pictures and those of the end.
+    assert len(batches) == 4 + 1 + 1 + (4 + 1 + 1)
     assert len(set(batches)) == 2
     assert any(line.startswith("bad seed 0: failed: ") for line in said)

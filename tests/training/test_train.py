@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hybridface.augment import Geometry
 from hybridface.data.batches import Batch
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.tasks.figures import classification_figures
@@ -322,10 +323,11 @@ def test_accumulated_batches_train_like_one_of_their_size(
 ) -> None:
     """Where nothing is drawn and nothing normalises over a batch."""
 
-    def intact(images: torch.Tensor, *_: object) -> torch.Tensor:
-        return images.float() / 255
+    def intact(images: torch.Tensor, *_: object) -> tuple[torch.Tensor, Geometry]:
+        still = torch.zeros(len(images))
+        return images.float() / 255, Geometry(still, still > 0)
 
-    monkeypatch.setattr("hybridface.training.module.augment", intact)
+    monkeypatch.setattr("hybridface.training.module.augment_and_tell", intact)
     weights = []
     for size, accumulate in ((24, 1), (12, 2), (8, 3)):
         run = tmp_path / f"of {size}"

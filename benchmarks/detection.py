@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("what", choices=WHAT)
     parser.add_argument("--data", type=Path, default=Path("AFLW2000"), help="its folder")
     parser.add_argument("--every", type=int, default=1, help="every Nth picture of AFLW2000")
-    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--threshold", type=float, default=0.4)
     parser.add_argument("--longest", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--store", action="store_true", help="add the line to the results")

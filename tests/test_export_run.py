@@ -112,7 +112,7 @@ def test_differences_are_seen(tiny_run: TrainedRun) -> None:
             value.neg_()
     other = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
     assert other.agreement < 0.7
-    assert other.largest > 0.05
+    assert other.largest > 0.01
 
 
 def test_a_run_brings_its_own_validation_pictures(tiny_run: TrainedRun) -> None:

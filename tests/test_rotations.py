@@ -12,6 +12,7 @@ from hybridface.rotations import (
     difference,
     geodesic,
     mirror,
+    picture_axes,
     to_angles,
     to_matrices,
     turn_picture,
@@ -150,3 +151,27 @@ def test_drawn_faces_turn_the_same_way_in_another_order(angles):
         alone[:, axis] = angles[:, axis]
         drawn = np.array(drawn_rotation(alone))[..., 0]
         assert np.allclose(np.moveaxis(drawn, -1, 0), to_matrices(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("angles", "axis", "end"),
+    [
+        ((30, 0, 0), 2, (0.5, 0)),  # the nose goes to the right
+        ((0, 30, 0), 2, (0, -0.5)),  # and up, where y is smaller
+        ((0, 0, 30), 1, (0.5, -np.sqrt(0.75))),  # the top of the head goes to the right
+        ((0, 0, 0), 0, (1, 0)),
+    ],
+)
+def test_axes_point_where_the_head_does(
+    angles: tuple[float, ...], axis: int, end: tuple[float, float]
+) -> None:
+    np.testing.assert_allclose(picture_axes(np.array([angles], float))[0, axis], end, atol=1e-12)
+
+
+@given(HEADS)
+def test_axes_of_a_turned_head_stay_at_right_angles(angles) -> None:
+    axes = picture_axes(angles)
+    lengths = (axes**2).sum(2)
+    assert (lengths <= 1 + 1e-9).all()
+    np.testing.assert_allclose(lengths.sum(1), 2)  # of three unit axes two lie in any plane
+    np.testing.assert_allclose((axes[..., 0] * axes[..., 1]).sum(1), 0, atol=1e-9)

@@ -53,6 +53,19 @@ def to_matrices(angles: Given) -> Floats:
     return matrices
 
 
+def picture_axes(angles: Given) -> Floats:
+    """Return where the head's right, top and nose point in the picture, to draw them.
+
+    Args:
+        angles: ``(N, 3)`` yaw, pitch and roll in degrees.
+
+    Returns:
+        ``(N, 3, 2)`` x to the right and y down, of length 1 where an axis lies in the picture.
+    """
+    ends: Floats = to_matrices(angles)[:, :2].transpose(0, 2, 1) * (1, -1)
+    return ends
+
+
 def to_angles(matrices: Given) -> Floats:
     """Return the poses of rotation matrices; see the module for which of two, and for gimbal lock.
 

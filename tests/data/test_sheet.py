@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hybridface.data.sheet import MARK, axes_ends, choose, write_sheet
+from hybridface.data.sheet import MARK, choose, write_sheet
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError
 from layouts import utkface
@@ -66,18 +66,3 @@ def test_a_data_set_without_poses_and_with_unreadable_pictures(tmp_path: Path, w
     root = write_files(dict.fromkeys(files, b"no picture"))
     with pytest.raises(DataError, match="can be read"):
         write_sheet(f"utkface:{root}", tmp_path / "sheet.png", count=4)
-
-
-@pytest.mark.parametrize(
-    ("angles", "axis", "end"),
-    [
-        ((30, 0, 0), 2, (0.5, 0)),  # the nose goes to the right
-        ((0, 30, 0), 2, (0, -0.5)),  # and up, where y is smaller
-        ((0, 0, 30), 1, (0.5, -np.sqrt(0.75))),  # the top of the head goes to the right
-        ((0, 0, 0), 0, (1, 0)),
-    ],
-)
-def test_axes_point_where_the_head_does(
-    angles: tuple[float, ...], axis: int, end: tuple[float, float]
-) -> None:
-    np.testing.assert_allclose(axes_ends(np.array(angles, float))[axis], end, atol=1e-12)

@@ -2,32 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hybridface.inference.draw import annotate, pose_axes
+from hybridface.inference.draw import annotate
 from hybridface.inference.metadata import ModelTask
 from hybridface.inference.photos import Face, Photo
 
 TASKS = {"pose": ModelTask("pose"), "age": ModelTask("regression", unit="years")}
-angles = st.floats(-180, 180)
-
-
-def test_axes_point_where_the_signs_say() -> None:
-    side, chin, nose = pose_axes(0, 0, 0)
-    np.testing.assert_allclose([side, chin, nose], [(1, 0), (0, 1), (0, 0)], atol=1e-9)
-    assert pose_axes(30, 0, 0)[2] == pytest.approx((0.5, 0))  # to the right of the picture
-    assert pose_axes(0, 30, 0)[2] == pytest.approx((0, -0.5))  # up
-    assert pose_axes(0, 0, 30)[1] == pytest.approx((-0.5, np.sqrt(0.75)))  # the top to the right
-
-
-@given(angles, angles, angles)
-def test_axes_are_those_of_a_turned_head(yaw: float, pitch: float, roll: float) -> None:
-    axes = pose_axes(yaw, pitch, roll)
-    lengths = (axes**2).sum(1)
-    assert (lengths <= 1 + 1e-9).all()
-    assert lengths.sum() == pytest.approx(2)  # of three unit axes two lie in any plane
-    assert axes[:, 0] @ axes[:, 1] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("box", [(2, 2, 8, 8), (-5, -5, 300, 300), (60, 40, 79, 59)])

@@ -16,7 +16,7 @@ from hybridface.data.source import MISSING, Pixels, Problem, Rows, Source, as_te
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError
 from hybridface.files import write_atomically
-from hybridface.rotations import ANGLES, to_matrices
+from hybridface.rotations import ANGLES, picture_axes
 
 MARK = "hybridface contact sheet"
 NOTICE = (
@@ -163,24 +163,12 @@ def _tile(rows: Rows, row: int, pixels: Pixels) -> Image.Image:
     pose = rows.numeric.get("pose")
     if pose is not None and pose.names == ANGLES:
         angles = np.nan_to_num(pose.values[row].astype(np.float64))
-        for end, colour in zip(axes_ends(angles), _COLOURS, strict=True):
+        for end, colour in zip(picture_axes(angles[None])[0], _COLOURS, strict=True):
             pen.line([(SIDE / 2, SIDE / 2), tuple(SIDE / 2 + SIDE * 0.4 * end)], colour, 3)
     font = ImageFont.load_default(10)
     for number, line in enumerate(captions):
         pen.text((2, SIDE + _LINE * number), line, (0, 0, 0), font)
     return tile
-
-
-def axes_ends(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where the head's right, top and nose point in the picture.
-
-    Args:
-        angles: ``(3,)`` yaw, pitch and roll in degrees.
-
-    Returns:
-        ``(3, 2)`` x to the right and y down, of length 1 where an axis lies in the picture.
-    """
-    return to_matrices(angles[None])[0, :2].T * (1, -1)
 
 
 def _sheet(tiles: Sequence[Image.Image], columns: int, title: Sequence[str]) -> Image.Image:

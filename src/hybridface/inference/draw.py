@@ -17,6 +17,7 @@ from hybridface.inference.detection.base import Picture
 from hybridface.inference.metadata import ModelTask
 from hybridface.inference.photos import Face, Photo
 from hybridface.inference.readings import Reading, in_words
+from hybridface.rotations import ANGLES, picture_axes
 
 BOX, TEXT, SHADE, BAR = (64, 200, 120), (255, 255, 255), (20, 20, 20), (90, 140, 230)
 AXES = {"right": (220, 60, 60), "down": (70, 190, 70), "nose": (70, 110, 230)}
@@ -86,25 +87,6 @@ def _draw_lines(
         pen.text((left + font.size // 3, y), text, fill=TEXT, font=font)
 
 
-def pose_axes(yaw: float, pitch: float, roll: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return where a head's own axes point in the picture.
-
-    Angles are in degrees: positive yaw turns the nose to the right of the picture, positive pitch
-    turns it up, positive roll tilts the top of the head to the right. The head rolls first, then
-    turns, then nods, each about the picture's axis.
-
-    Returns:
-        ``(3, 2)``, right and down, of the head's side on the right of the picture, its chin and
-        its nose; 1 is the length of an axis that lies in the picture.
-    """
-    y, p, r = np.radians([yaw, pitch, roll])
-    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
-    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    turned = about_x @ about_y @ about_z
-    return np.asarray(turned.T[:, :2])
-
-
 def _draw_axes(pen: ImageDraw.ImageDraw, face: Face, reading: Reading, width: int) -> None:
     left, top, right, bottom = face.box
     if face.landmarks:
@@ -112,8 +94,9 @@ def _draw_axes(pen: ImageDraw.ImageDraw, face: Face, reading: Reading, width: in
     else:
         x, y = (left + right) / 2, (top + bottom) / 2
     length = (right - left + bottom - top) / 4
-    axes = pose_axes(reading["yaw"], reading["pitch"], reading["roll"]) * length
-    for (across, down), colour in zip(axes, AXES.values(), strict=True):
+    angles = np.array([[reading[name] for name in ANGLES]])
+    right, top, nose = picture_axes(angles)[0] * length
+    for (across, down), colour in zip((right, -top, nose), AXES.values(), strict=True):
         pen.line((x, y, x + across, y + down), fill=colour, width=width)
 
 

@@ -1,0 +1,99 @@
+"""The command line; each command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
+from hybridface.cli import data_sets, learning, measuring, models
+from hybridface.errors import HybridFaceError
+from hybridface.files import DISK_FULL
+
+app = typer.Typer(
+    name="hybridface",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from hybridface import __version__
+
+        print(f"hybridface {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Face models trained with hybrid learning: supervised and self-supervised together."""
+
+
+data_app = typer.Typer(help="Data sets: which kinds there are.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+for command in (
+    learning.train,
+    measuring.evaluate,
+    measuring.compare,
+    models.predict,
+    models.export,
+    learning.study,
+    measuring.report,
+    learning.demo,
+    learning.tasks,
+    learning.config,
+):
+    app.command()(command)
+for name, command in (
+    ("list", data_sets.data_list),
+    ("sheet", data_sets.data_sheet),
+    ("check", data_sets.data_check),
+):
+    data_app.command(name)(command)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Stay silent on what a full disk does to TensorBoard's thread: it is raised again outside."""
+    error = failure.exc_value
+    if not (isinstance(error, OSError) and error.errno in DISK_FULL):
+        threading.__excepthook__(failure)
+
+
+def main() -> None:
+    """Run the command line; an error that a person can act on is one message, no traceback."""
+    threading.excepthook = _thread_failed
+    try:
+        app(standalone_mode=True)
+    except HybridFaceError as error:
+        print(f"hybridface: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        # typer turns Ctrl-C into an exit without a word, with code 130.
+        stop = end.__context__ and end.__context__.__cause__
+        if isinstance(stop, KeyboardInterrupt):
+            print(f"hybridface: {stop}" if str(stop) else "hybridface: stopped", file=sys.stderr)
+        raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("HYBRIDFACE_DEBUG"):
+            raise
+        print(
+            f"hybridface: failed unexpectedly: {type(error).__name__}: {error}\n"
+            "  this is a defect: set HYBRIDFACE_DEBUG=1 to see where, and please report it",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,148 @@
+"""The commands that train: train, study and demo; and what a recipe can say."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hybridface.cli.options import (
+    Overrides,
+    Quiet,
+    decoding_progress,
+)
+from hybridface.extras import training_extra
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model as a recipe says; leaves a run folder with model.onnx in it."""
+    from hybridface.config import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    with training_extra():
+        from hybridface.training.train import train as run
+
+    trained = run(
+        loaded,
+        resume=resume,
+        progress=None if quiet else decoding_progress(),
+        show_progress=not quiet,
+    )
+    if trained.result:  # not in the others of several processes
+        _say_result(trained.folder, trained.result)
+        from hybridface.report.run import write_run_report
+
+        print(f"report: {write_run_report(trained.folder)}")
+
+
+def _say_result(folder: Path, result: dict[str, Any]) -> None:
+    for split in ("val", "test"):
+        if figures := result.get(split):
+            accuracy = figures.get("accuracy", figures.get("mae"))
+            interval = accuracy["ci95"]
+            within = f" (95 % {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
+            said = f"{split}: mean absolute error {accuracy['value']:.4f}{within}, "
+            if "accuracy" in figures:
+                said = (
+                    f"{split}: accuracy {accuracy['value']:.4f}{within}, "
+                    f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
+                )
+            print(f"{said}{figures['count']} pictures")
+    if result["label"] is None:
+        print(f"no supervised task, so no model.onnx; start from it: backbone.checkpoint={folder}")
+    else:
+        print(f"model: {folder / 'model.onnx'}")
+
+
+def study(
+    study_file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study, a YAML file.")],
+    overrides: Overrides = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells that train at once.")] = 1,
+    results: Annotated[
+        Path | None, typer.Option(help="Where the rows go; default as the study says.")
+    ] = None,
+    *,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Train on a Ray cluster: local, auto, or its address; extra [ray]."),
+    ] = None,
+    cell_cpus: Annotated[float, typer.Option(min=0, help="CPUs of a cell on the cluster.")] = 1,
+    cell_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a cell on the cluster.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the cells and about how long each takes.")
+    ] = False,
+) -> None:
+    """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
+    with training_extra():
+        from hybridface.study import Study, load_study
+    config = load_study(study_file)
+    if results is not None:
+        config = config.model_copy(update={"results": results})
+    with training_extra(), ExitStack() as held:
+        chosen = Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True))
+        if dry_run:
+            from hybridface.study.plan import describe, plan
+
+            print("\n".join(describe(plan(chosen), chosen.guessed, jobs)))
+            return
+        if sys.stdout.isatty():
+            from hybridface.study.live import LiveTable
+
+            table = held.enter_context(LiveTable())
+            chosen.say, chosen.show = table.say, table.show
+        if ray is not None:
+            from hybridface.study.ray_cluster import RayCluster
+
+            chosen.cluster = held.enter_context(RayCluster(ray, cell_cpus, cell_gpus))
+        chosen.run()
+
+
+def demo(
+    data: Annotated[
+        str | None, typer.Argument(help="KIND:PATH, as in folder:/my/faces; default drawn faces")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")] = Path(
+        "runs/demo"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train supervised and hybrid with few labels beside each other, and write a report."""
+    with training_extra():
+        from hybridface.demo import DRAWN, run_demo
+
+    progress = None if quiet else decoding_progress()
+    run_demo(data or DRAWN, out, resume=resume, progress=progress, show_progress=not quiet)
+
+
+def tasks() -> None:
+    """List the tasks that a recipe can name, with their options."""
+    with training_extra():
+        from hybridface.tasks import task_types
+    for name, kind in task_types().items():
+        nature = "supervised" if kind.supervised else "self-supervised, dropped at inference"
+        print(f"{name}: {kind.summary} ({nature})")
+        for option, field in kind.Config.model_fields.items():
+            print(f"    {option}: {field.default!r}")
+    print("one of your own: tasks.NAME.type=pkg.module:Class, a hybridface.tasks.base.Task")
+
+
+def config(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, a YAML file.")],
+    overrides: Overrides = None,
+) -> None:
+    """Print a recipe with every default filled in."""
+    from hybridface.config import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    with training_extra():
+        from hybridface.tasks import resolve_tasks
+    print(resolve_tasks(loaded)[0].to_yaml(), end="")

@@ -1,0 +1,34 @@
+"""Options and arguments that several commands take, and the progress that they show."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes, as in training.epochs=10 data.fraction=0.2")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Label = Annotated[str | None, typer.Option(help="The data's label column.")]
+CacheLimit = Annotated[
+    float, typer.Option(min=0, help="GiB of decoded pictures that may be cached; above, workers.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Processes that decode what is not cached; default by the cores."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+def decoding_progress(what: str = "decoding pictures") -> Callable[[int, int], None]:
+    """Return a progress callback that writes to the terminal, if there is one."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+    return show

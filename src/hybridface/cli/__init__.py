@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -43,7 +44,7 @@ def options(
 data_app = typer.Typer(help="Data sets: which kinds there are.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-for command in (
+COMMANDS: tuple[Callable[..., None], ...] = (
     learning.train,
     measuring.evaluate,
     measuring.compare,
@@ -54,14 +55,12 @@ for command in (
     learning.demo,
     learning.tasks,
     learning.config,
-):
+)
+for command in COMMANDS:
     app.command()(command)
-for name, command in (
-    ("list", data_sets.data_list),
-    ("sheet", data_sets.data_sheet),
-    ("check", data_sets.data_check),
-):
-    data_app.command(name)(command)
+data_app.command("list")(data_sets.data_list)
+data_app.command("sheet")(data_sets.data_sheet)
+data_app.command("check")(data_sets.data_check)
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:

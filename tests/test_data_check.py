@@ -135,6 +135,6 @@ def test_wrong_use_is_told_apart(
 def test_a_page_without_the_extra_is_refused_before_the_work(faces: Path, tmp_path: Path) -> None:
     ran = run(f"folder:{faces}", "--out", tmp_path / "page.html", cache=tmp_path / "cache",
               code=WITHOUT_EXTRAS)  # fmt: skip
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert 'pip install "hybridface[train]"' in ran.stderr
     assert not (tmp_path / "cache").exists()

@@ -96,7 +96,7 @@ def test_train_evaluate_compare_report_and_predict(
 
     picture = write_picture(tmp_path / "faces" / "one.png")
     for form in ((), ("--json",), ("--csv",)):
-        assert "one.png" in call("predict", picture, "--model", run, *form)
+        assert "one.png" in call("predict", picture, "--no-detect", "--model", run, *form)
     tasks = load_model(run)[1]
     assert [each.name for each in tasks] == ["pose", "expression", "puzzle"]
 

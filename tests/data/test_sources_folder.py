@@ -218,7 +218,10 @@ def test_any_name_of_a_folder_can_be_a_class(tmp_path: Path, write_picture: Writ
 
 def test_kinds_are_found_and_whole() -> None:
     kinds = source_kinds()
-    assert list(kinds) == ["csv", "drawn", "fer2013", "ferplus", "folder", "rafdb"]
+    assert list(kinds) == [
+        "300wlp", "adience", "affectnet", "aflw2000", "biwi", "celeba", "ckplus", "csv", "drawn",
+        "fer2013", "ferplus", "folder", "lfw-gender", "pointing04", "rafdb", "utkface",
+    ]  # fmt: skip
     for name, kind in kinds.items():
         assert kind.kind == name
         assert "PATH" in kind.layout

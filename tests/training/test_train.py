@@ -72,7 +72,7 @@ def test_metrics_have_a_line_an_epoch(tiny_run: TrainedRun) -> None:
     assert [line["step"] for line in lines] == [4 * epoch for epoch in range(1, EPOCHS + 1)]
     train_keys = {
         "loss", "expression/loss", "expression/accuracy", "puzzle/loss", "puzzle/slot_accuracy",
-        "inpaint/loss", "inpaint/hole_psnr",
+        "inpaint/loss", "inpaint/hole_psnr", "inpaint/mean_fill_psnr",
     }  # fmt: skip
     for line in lines:
         assert set(line["train"]) == train_keys
@@ -291,7 +291,6 @@ def test_without_a_test_split_there_is_no_test_figure(tmp_path: Path, write_pict
 
 def test_nothing_is_written_for_a_recipe_that_cannot_be(tmp_path: Path) -> None:
     for changes, error in (
-        ({"tasks": {"expression": None}}, UsageError),
         ({"data": {"size": 33}}, UsageError),
         ({"data": {"source": f"folder:{tmp_path / 'none'}"}}, DataError),
         ({"backbone": {"name": "no_such"}}, UsageError),

@@ -137,9 +137,9 @@ def after_the_first_look(
     """Let something happen between the first look at the pictures and the training."""
     go = train_module.build_module
 
-    def build(recipe: Any, tasks: Any, data: Any) -> Any:
+    def build(recipe: Any, tasks: Any, data: Any, start: Any) -> Any:
         change(data.images, data.splits["train"])
-        return go(recipe, tasks, data)
+        return go(recipe, tasks, data, start)
 
     patch.setattr(train_module, "build_module", build)
 

@@ -128,7 +128,8 @@ class RunFolder:
         if there:
             # Options that came since that run was begun are filled in, at their defaults.
             before, _ = resolve_tasks(build_recipe(read_yaml(self.recipe), str(self.recipe)))
-            ours, theirs = (each.model_dump(mode="json") for each in (recipe, before))
+            now, _ = resolve_tasks(recipe)
+            ours, theirs = (each.model_dump(mode="json") for each in (now, before))
             changed = [
                 f"{key} ({one!r} there, {other!r} now)"
                 for key, (one, other) in differing_keys(theirs, ours).items()

@@ -189,7 +189,7 @@ def test_age_and_gender_by_groups_of_people(
 @pytest.mark.usefixtures("hybridface_cache")
 def test_real_poses(tmp_path: Path, call: Call, shared_data: Callable[[str, str], Path]) -> None:
     """A few epochs on AFLW2000 are better than always saying the mean pose of the training rows."""
-    data = f"aflw2000:{shared_data('aflw2000.zip', 'aflw2000')}"
+    data = f"aflw2000:{shared_data('aflw2000.zip', 'AFLW2000')}"
     content = {**CONTENT, "run": str(tmp_path / "run"), "tasks": {"pose": {}}}
     content["data"] = {"source": data, "size": 32, "folds": {"count": 5}}
     content["augment"] = {"level": "weak"}

@@ -48,8 +48,8 @@ def ridge(inputs: np.ndarray, targets: np.ndarray) -> Callable[[np.ndarray], np.
 @pytest.fixture(scope="module")
 def sets(shared_data: Real) -> dict[str, Faces]:
     return {
-        "aflw2000": read_faces(f"aflw2000:{shared_data('aflw2000.zip', 'aflw2000')}", 900),
-        "pointing04": read_faces(f"pointing04:{shared_data('pointing04.zip', 'pointing04')}", 900),
+        "aflw2000": read_faces(f"aflw2000:{shared_data('aflw2000.zip', 'AFLW2000')}", 900),
+        "pointing04": read_faces(f"pointing04:{shared_data('pointing04.zip', 'HeadPoseImageDatabase')}", 900),
         "drawn": read_faces("drawn:900", 900),
     }
 
@@ -80,6 +80,6 @@ def test_yaw_and_pitch_mean_the_same(
 
 @pytest.mark.data
 def test_the_bound_of_99_degrees_leaves_no_upside_down_head(shared_data: Real) -> None:
-    rows = open_source(f"aflw2000:{shared_data('aflw2000.zip', 'aflw2000')}").read()
+    rows = open_source(f"aflw2000:{shared_data('aflw2000.zip', 'AFLW2000')}").read()
     pose = rows.numeric["pose"].values
     assert np.median(geodesic(pose, np.zeros_like(pose))) < 60

@@ -126,7 +126,7 @@ def test_300wlp_without_pictures_is_explained(write_files: Write) -> None:
 
 @pytest.fixture(scope="module")
 def real(shared_data: Callable[[str, str], Path]) -> Path:
-    return shared_data("aflw2000.zip", "aflw2000")
+    return shared_data("aflw2000.zip", "AFLW2000")
 
 
 @pytest.mark.data

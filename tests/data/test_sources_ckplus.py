@@ -40,7 +40,7 @@ def test_what_is_no_ckplus_is_explained(write_files: Write) -> None:
 
 @pytest.mark.data
 def test_real_ckplus(shared_data: Callable[[str, str], Path]) -> None:
-    rows = open_source(f"ckplus:{shared_data('ckplus48.zip', 'ckplus48')}").read()
+    rows = open_source(f"ckplus:{shared_data('ckplus48.zip', 'CK+48')}").read()
     assert len(rows) == 981
     assert len(set(rows.group.tolist())) == 118
     assert rows.problems == rows.notes == []

@@ -65,7 +65,7 @@ def test_what_is_wrong_is_named(write_files: Write) -> None:
 
 @pytest.mark.data
 def test_real_pointing04(shared_data: Callable[[str, str], Path]) -> None:
-    source = open_source(f"pointing04:{shared_data('pointing04.zip', 'pointing04')}")
+    source = open_source(f"pointing04:{shared_data('pointing04.zip', 'HeadPoseImageDatabase')}")
     rows = source.read()
     assert rows.problems == []
     assert np.bincount(rows.group).tolist() == [0] + [186] * 12

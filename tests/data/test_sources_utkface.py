@@ -53,7 +53,7 @@ def test_what_is_no_utkface_is_explained(write_files: Write) -> None:
 
 @pytest.mark.data
 def test_real_utkface(shared_data: Callable[[str, str], Path]) -> None:
-    source = open_source(f"utkface:{shared_data('utkface-5000.zip', 'utkface-5000')}")
+    source = open_source(f"utkface:{shared_data('utkface-5000.zip', 'UTKFace')}")
     rows = source.read()
     assert len(rows) == 5001
     assert rows.problems[0].what.endswith("3 rows, this is the first")

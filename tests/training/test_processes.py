@@ -108,7 +108,9 @@ def test_a_step_of_two_is_the_step_of_one(case: str, two: Path) -> None:
         assert part.keys() == expected.keys()
         for name, value in expected.items():
             torch.testing.assert_close(part[name], value, rtol=1e-7, atol=1e-9, msg=name)
-    assert all(torch.equal(parts[0][name], parts[1][name]) for name in expected)
+    # Losses are each process's own plus what is missing to the mean, so rounding may differ.
+    same = [name for name in expected if not name.endswith("loss")]
+    assert not [name for name in same if not torch.equal(parts[0][name], parts[1][name])]
 
 
 def test_batch_norm_of_two_is_that_of_the_whole_batch(two: Path) -> None:

@@ -49,7 +49,9 @@ def ridge(inputs: np.ndarray, targets: np.ndarray) -> Callable[[np.ndarray], np.
 def sets(shared_data: Real) -> dict[str, Faces]:
     return {
         "aflw2000": read_faces(f"aflw2000:{shared_data('aflw2000.zip', 'AFLW2000')}", 900),
-        "pointing04": read_faces(f"pointing04:{shared_data('pointing04.zip', 'HeadPoseImageDatabase')}", 900),
+        "pointing04": read_faces(
+            f"pointing04:{shared_data('pointing04.zip', 'HeadPoseImageDatabase')}", 900
+        ),
         "drawn": read_faces("drawn:900", 900),
     }
 

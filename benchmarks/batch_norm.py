@@ -20,7 +20,6 @@ from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.network.model import HybridModel, reestimate_batch_norm
 from hybridface.tasks.base import Task
-from hybridface.training.module import validation_figures
 from hybridface.training.runs import load_model
 
 
@@ -31,7 +30,7 @@ def validate(model: HybridModel, task: Task, data: PreparedData) -> dict[str, fl
     for batch in make_loader(data, "val", order):
         logits.append(model.heads[task.name](model.features(batch.images.float() / 255)))
         labels.append(batch.labels[task.label or ""])
-    figures = validation_figures(torch.cat(logits), torch.cat(labels))
+    figures = task.figures(torch.cat(logits), torch.cat(labels))
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 

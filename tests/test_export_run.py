@@ -133,6 +133,11 @@ def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
             export_run(tiny_run.folder, out, **({"data": DATA} | options))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="5 pictures that can be used"):
         export_run(tiny_run.folder, out, data="drawn:5?pixels=32")
+    own = tiny_run.folder / "model.onnx"
+    before = own.read_bytes()
+    with pytest.raises(UsageError, match="the run's own model"):
+        export_run(tiny_run.folder, own, data=DATA)
+    assert own.read_bytes() == before
     with pytest.raises(DataError, match=r"is .* a run"):
         export_run(tmp_path, out)
     assert not out.exists()

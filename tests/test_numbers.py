@@ -14,14 +14,19 @@ import pytest
 import torch
 
 from hybridface import FaceModel, build_recipe
+from hybridface.augment import Geometry
 from hybridface.cli import main
 from hybridface.config import AugmentConfig, Recipe
+from hybridface.data.batches import Batch
+from hybridface.data.prepare import prepare_data
 from hybridface.data.sources import open_source
 from hybridface.errors import UsageError
+from hybridface.network.model import HybridStep
 from hybridface.rotations import difference
 from hybridface.tasks import resolve_tasks
 from hybridface.training.refusals import refuse_early, refuse_lost_labels
 from hybridface.training.runs import load_model
+from hybridface.training.train import train
 from tiny_runs import CONTENT, metrics_of
 
 Call = Callable[..., str]
@@ -203,3 +208,36 @@ def test_real_poses(tmp_path: Path, call: Call, shared_data: Callable[[str, str]
     dull = np.abs(truth - np.array(report["train"]["mean"])).mean()
     assert result["test"]["mae"]["value"] < 0.9 * dull
     assert list(result["test"]["by_yaw"]) == ["0 to 30", "30 to 60", "60 to 99"]
+
+
+@pytest.mark.usefixtures("hybridface_cache")
+def test_training_learns_labels_that_follow_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    step = HybridStep.forward
+
+    def flip_all(images: torch.Tensor, *_: object) -> tuple[torch.Tensor, Geometry]:
+        count = len(images)
+        done = Geometry(torch.zeros(count), torch.ones(count, dtype=torch.bool))
+        return images.float().div(255).flip(-1), done
+
+    def record(self: HybridStep, images: torch.Tensor, batch: Batch, *others: object) -> object:
+        seen.append((images.clone(), batch.numeric["pose"].clone()))
+        return step(self, images, batch, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("hybridface.training.module.augment_and_tell", flip_all)
+    monkeypatch.setattr(HybridStep, "forward", record)
+    content = {**CONTENT, "run": str(tmp_path / "run"), "tasks": {"pose": {}}}
+    content["training"] = {**CONTENT["training"], "epochs": 1}
+    recipe = build_recipe(content)
+    train(recipe)
+    data = prepare_data(recipe.data, ["pose"], recipe.seed)
+    pictures = np.asarray(data.images[data.splits["train"]])
+    row_of = {picture.tobytes(): row for row, picture in enumerate(pictures)}
+    poses = torch.from_numpy(data.numeric["pose"].values[data.splits["train"]])
+    assert seen
+    for images, labels in seen:
+        upright = (images.flip(-1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        rows = [row_of[each.numpy().tobytes()] for each in upright]
+        torch.testing.assert_close(labels, poses[rows] * torch.tensor([-1.0, 1.0, -1.0]))

@@ -87,8 +87,8 @@ def export_run(
         progress: Called with (done, total) while pictures are decoded.
 
     Returns:
-        A :class:`Comparison` a task, and the crop that was measured on the pictures, or None
-        where the detector found too few faces in them.
+        A :class:`Comparison` a task, and the crop that was measured on the run's pictures, or None
+        where others were given or the detector found too few faces in them.
 
     Raises:
         UsageError: The run, an option or the data cannot be.
@@ -97,12 +97,18 @@ def export_run(
     """
     if precision not in LEAST_AGREEMENT:
         raise unknown("precision", precision, LEAST_AGREEMENT)
+    own = RunFolder(run).model
+    if out.exists() and own.exists() and out.samefile(own):
+        raise UsageError(f"{out}: the run's own model, which is not overwritten; name another file")
     if weights not in ("best", "last"):
         raise unknown("weights", weights, ("best", "last"))
     model, tasks = load_model(run, weights)
     recipe = build_recipe(read_yaml(RunFolder(run).recipe), str(RunFolder(run).recipe))
     pixels = load_pictures(run, data, recipe.data.size, count, progress)
-    crop = measure_crop(list(pixels[:MOST_MEASURED]), open_detector())
+    crop = None
+    if data is None:  # other pictures may be framed in another way than the training data's
+        measured = pixels[_spread(len(pixels), MOST_MEASURED)]
+        crop = measure_crop(list(measured), open_detector())
     about: dict[str, Any] = {"licence": licence}
     if crop is not None:
         about["crop"] = crop.to_metadata()

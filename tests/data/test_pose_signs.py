@@ -11,7 +11,7 @@ from skimage.feature import hog
 
 from hybridface import images
 from hybridface.data.sources import open_source
-from hybridface.rotations import geodesic
+from hybridface.rotations import to_angles, to_matrices
 
 Real = Callable[[str, str], Path]
 Faces = tuple[np.ndarray, np.ndarray]
@@ -62,7 +62,8 @@ def sets(shared_data: Real) -> dict[str, Faces]:
     [
         ("aflw2000", "pointing04", (0.4, 0.4)),
         ("pointing04", "aflw2000", (0.2, 0.2)),
-        ("drawn", "aflw2000", (0.3, -1)),  # drawn faces nod too little for a model this simple
+        # Drawn faces nod too little for a model this simple: nothing is said of pitch.
+        ("drawn", "aflw2000", (0.3, -np.inf)),
     ],
 )
 def test_yaw_and_pitch_mean_the_same(
@@ -81,7 +82,8 @@ def test_yaw_and_pitch_mean_the_same(
 
 
 @pytest.mark.data
-def test_the_bound_of_99_degrees_leaves_no_upside_down_head(shared_data: Real) -> None:
+def test_the_bound_of_99_degrees_leaves_next_to_no_upside_down_head(shared_data: Real) -> None:
     rows = open_source(f"aflw2000:{shared_data('aflw2000.zip', 'AFLW2000')}").read()
     pose = rows.numeric["pose"].values
-    assert np.median(geodesic(pose, np.zeros_like(pose))) < 60
+    apart = np.abs(to_angles(to_matrices(pose)) - pose).max(1) > 0.1
+    assert apart.sum() <= 1  # of 1,620

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hybridface import images
-from hybridface.errors import UsageError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.inference.predict import run_predict
 from tiny_models import EXPRESSIONS, SIZE, expected, weights_of, write_model
 
@@ -195,3 +195,24 @@ def test_annotated_pictures_differ_where_the_faces_are(
     changed = np.abs(before.astype(int) - after).max(2) > 100
     assert changed[58:200, 80:172].mean() > 0.02
     assert changed[:50].mean() < 0.001
+
+
+def test_drawing_never_replaces_what_is_there(photos: Path, model_file: Path) -> None:
+    before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    assert run_predict([photos], model_file, draw=photos, quiet=True) == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert (photos / "c-2.jpg").is_file()
+
+
+def test_a_result_does_not_replace_an_input(photos: Path, model_file: Path) -> None:
+    picture = photos / "c.jpg"
+    before = picture.read_bytes()
+    with pytest.raises(UsageError, match="is one of the inputs"):
+        run_predict([photos], model_file, form="csv", out=picture)
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_disk_that_is_full_at_the_end_is_named(photos: Path, model_file: Path) -> None:
+    with pytest.raises(HybridFaceError, match="/dev/full: cannot be written"):
+        run_predict([photos], model_file, form="csv", out=Path("/dev/full"))

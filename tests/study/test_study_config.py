@@ -188,6 +188,12 @@ def test_an_arm_without_labels_is_refused(stub: Stub) -> None:
         stub(arms={"puzzle_own": {"change": change}}).run()
 
 
+def test_an_arm_that_learns_numbers_first_is_refused(stub: Stub) -> None:
+    change = {"tasks": {"expression": None, "pose": {}}}
+    with pytest.raises(UsageError, match="task 'pose', the first that is supervised, learns numb"):
+        stub(arms={"pose": {"method": "supervised", "change": change}}).run()
+
+
 def test_arms_of_one_name_are_one_method_under_several_conditions(stub: Stub) -> None:
     few = {"method": "supervised", "arm": "supervised", "change": {"data": {"fraction": 0.5}}}
     study = stub(arms={"supervised_few": few}, seeds=[0])

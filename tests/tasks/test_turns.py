@@ -91,6 +91,15 @@ def test_without_roll_yaw_and_pitch_follow_exactly(flipped: bool) -> None:
     torch.testing.assert_close(again[:, :, 2], whole[:, :, 2], atol=1e-5, rtol=0)
 
 
+def test_a_nose_straight_up_follows_a_turn() -> None:
+    """Pointing'04 has tilts of 90 degrees; in float32 their cosine is a little below zero."""
+    poses = torch.tensor([[0.0, 90.0, math.nan], [0.0, -90.0, math.nan]])
+    turned = Geometry(torch.full((2,), 10.0), torch.zeros(2, dtype=torch.bool))
+    found = turns.follow(poses, turned)
+    assert (found[:, 0].abs() - 10).abs().max() < 1e-2
+    assert torch.allclose(found[:, 1], poses[:, 1], atol=1e-2)
+
+
 def test_any_other_part_is_unknown_after_a_turn_and_kept_without() -> None:
     yaw_alone = HEADS.clone()
     yaw_alone[:, 1:] = math.nan

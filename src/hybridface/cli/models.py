@@ -99,7 +99,7 @@ def export(
             f"agreement {each.agreement:.1%} of {each.count} pictures"
         )
     if crop is None:
-        print("crop: the default, as too few faces were found in the pictures to measure it")
+        print("crop: the default; it is measured on the run's own pictures, where faces are found")
     else:
         print(f"crop: {crop.scale:.2f} of the detector's box, measured on the pictures")
     print(f"model: {out} ({out.stat().st_size / 1e6:.1f} MB, {precision})")

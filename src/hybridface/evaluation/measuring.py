@@ -16,7 +16,7 @@ from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.evaluation.predictions import TaskPredictions
 from hybridface.labels import match_classes
 
-GROUPING = ("gender", "ethnicity", "race", "age")
+GROUPING = ("gender", "ethnicity", "race", "age", "age_group")
 AGES = (0, 10, 20, 30, 40, 50, 60, 70)
 
 Index = NDArray[np.int64]

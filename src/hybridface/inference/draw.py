@@ -103,7 +103,8 @@ def _draw_axes(pen: ImageDraw.ImageDraw, face: Face, reading: Reading, width: in
 class Painter:
     """Writes annotated pictures and videos into a folder; a context that closes its videos.
 
-    A picture becomes ``NAME.jpg``, a video ``NAME.mp4``; a name that is taken gets a number.
+    A picture becomes ``NAME.jpg``, a video ``NAME.mp4``; a name that is taken, by an earlier
+    one or by a file that is there, gets a number.
 
     Args:
         folder: Where to; made if it is not there.
@@ -158,7 +159,7 @@ class Painter:
         stem = Path(name).stem.replace(":", "-") or "picture"
         free = f"{stem}{suffix}"
         number = 2
-        while free in self._taken:
+        while free in self._taken or (self.folder / free).exists():
             free, number = f"{stem}-{number}{suffix}", number + 1
         self._taken.add(free)
         return self.folder / free

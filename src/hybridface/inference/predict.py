@@ -61,6 +61,15 @@ def run_predict(
     found = find_inputs(inputs)
     if not found:
         raise UsageError("no input: name pictures, folders, videos, or webcam")
+    if (
+        out is not None
+        and out.exists()
+        and any(
+            each.kind != "camera" and each.path.exists() and out.samefile(each.path)
+            for each in found
+        )
+    ):
+        raise UsageError(f"--out: {out} is one of the inputs; name another file")
     if every < 1:
         raise UsageError(f"every: expected 1 or more, got {every}")
     face_model = FaceModel.load(default_model() if model is None else model)

@@ -96,7 +96,8 @@ def augmentation_section(group: Group) -> Section | None:
     svg = interval_lines(drawn, "Augmentation", "Test error (%)", alt, names=levels)
     caption = (
         "Test error at the validation checkpoint, in percent, with its 95% interval over seeds. "
-        "Lower is better."
+        "Lower is better. Each is over all the seeds that it has, which may differ while a study "
+        "runs."
     )
     table = Table(
         caption,

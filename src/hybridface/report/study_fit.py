@@ -170,9 +170,12 @@ def _top(cell: Cell) -> float | None:
 
 
 def _gap_at(cell: Cell, level: float) -> float | None:
-    """Return how far validation is below training where training first reaches an accuracy."""
+    """Return how far validation is below training where training first reaches an accuracy.
+
+    None where it was above it from the first look on, or never reached it.
+    """
     fit = _fit(cell)
-    if fit and fit[0][0] >= level:
+    if fit and fit[0][0] == level:
         return fit[0][0] - fit[0][1]
     for (before, val_before), (after, val_after) in pairwise(fit):
         if before < level <= after:

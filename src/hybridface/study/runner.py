@@ -199,6 +199,11 @@ class Study:
         recipe, tasks = resolve_tasks(build_recipe(content, where))
         if not any(task.supervised for task in tasks):
             raise UsageError(f"{where}: none of its tasks is supervised, so nothing is compared")
+        if (first := next(task for task in tasks if task.supervised)).numeric:
+            raise UsageError(
+                f"{where}: task '{first.name}', the first that is supervised, learns numbers; a "
+                "study compares accuracies: put a task with classes first"
+            )
         return Cell(arm, method, seed, recipe, settings)
 
     def folder_of(self, cell: Cell) -> Path:

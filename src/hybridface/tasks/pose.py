@@ -117,12 +117,20 @@ class Pose(Task):
         """
         inside = ~(truth.abs() > rotations.FURTHEST).any(1)
         found, truth = self.decode(output[inside]), truth[inside]
-        each = dict(zip(rotations.ANGLES, _away(found, truth).nanmean(0), strict=True))
-        whole = turns.angle_between(turns.to_matrices(found), turns.to_matrices(truth))
-        figures = {f"mae_{name}": value for name, value in each.items()}
-        figures["geodesic"] = torch.rad2deg(whole).nanmean()
-        figures = {name: value for name, value in figures.items() if value.isfinite()}
-        return {"mae": torch.stack(list(each.values())).nanmean(), **figures}
+        counted = truth.isfinite()
+        there = counted.any(0)
+        # Only missing labels are left out: an answer that is no number has to show.
+        means = torch.where(counted, _away(found, truth), 0.0).sum(0) / counted.sum(0)
+        figures = {
+            f"mae_{name}": value
+            for name, value, known in zip(rotations.ANGLES, means, there, strict=True)
+            if known
+        }
+        whole = counted.all(1)
+        if whole.any():
+            pair = (turns.to_matrices(angles[whole]) for angles in (found, truth))
+            figures["geodesic"] = torch.rad2deg(turns.angle_between(*pair)).mean()
+        return {"mae": means[there].mean(), **figures}
 
     def decode(self, output: Tensor) -> Tensor:
         """Return ``(B, 3)`` yaw, pitch and roll in degrees."""

@@ -13,6 +13,8 @@ from torch import Tensor
 from hybridface.augment import Geometry
 
 SMALL = 1e-12
+ROUNDING = 1e-6
+"""A nose that points straight up or down is not behind the head, whatever cos(90) is in float32."""
 
 
 def widened(values: Tensor) -> Tensor:
@@ -112,7 +114,7 @@ def follow(poses: Tensor, geometry: Geometry) -> Tensor:
     matrices = torch.cat([turned, matrices[:, 2:]], 1)
     whole = to_angles(matrices)
     x, y, z = matrices[:, :, 2].unbind(1)
-    side = torch.where(z < 0, -1.0, 1.0)
+    side = torch.where(z < -ROUNDING, -1.0, 1.0)
     yaw = torch.atan2(x, side * (y.square() + z.square()).sqrt())
     pitch = torch.atan2(side * y, side * z)
     arrow = torch.rad2deg(torch.stack([yaw, pitch], 1))

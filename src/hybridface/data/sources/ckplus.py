@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from hybridface.data.source import Rows, describe_folder, is_folder
+from hybridface.data.source import Rows, as_text, describe_folder, is_folder
 from hybridface.data.sources.folder import Folder, FolderOptions
 from hybridface.data.sources.label_files import names_in
 from hybridface.data.sources.tables import numbered
@@ -40,7 +40,7 @@ class CkPlus(Folder):
         without = [key for match, key in pairs if match is None]
         notes = [*rows.notes]
         if without:
-            notes.append(f"{len(without)} names without a subject, as {without[0]}")
+            notes.append(f"{len(without)} names without a subject, as {as_text(without[0])}")
         return replace(rows, group=numbered(subjects), notes=notes)
 
     def _names(self) -> list[str]:

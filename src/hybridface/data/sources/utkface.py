@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from hybridface.data.source import Labels, NumericLabels, Rows, Source
+from hybridface.data.source import Labels, NumericLabels, Rows, Source, as_text
 from hybridface.data.sources.label_files import first_folder, key, names_in
 from hybridface.data.sources.tables import Tally, no_usable_row
 from hybridface.labels import GENDERS
@@ -50,6 +50,6 @@ class UtkFace(Source):
             np.full(len(keys), "", dtype="U5"),
             {"gender": Labels(GENDERS, gender), "ethnicity": Labels(ETHNICITIES, ethnicity)},
             problems=tally.problems(),
-            notes=[f"left out for their names: {', '.join(odd[:20])}"] if odd else [],
+            notes=[f"left out for their names: {as_text(', '.join(odd[:20]))}"] if odd else [],
             numeric={"age": NumericLabels(("age",), years, "years")},
         )

@@ -66,8 +66,17 @@ class Writer(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file."""
-        self.end()
+        """Close the file, where what was held back is written.
+
+        Raises:
+            HybridFaceError: It cannot be written.
+        """
+        try:
+            self.end()
+        except BrokenPipeError:
+            raise
+        except OSError as broken:
+            raise self._refused(broken) from broken
 
     @abstractmethod
     def start(self) -> None:

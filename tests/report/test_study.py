@@ -72,6 +72,14 @@ def test_markdown_and_html_agree(rendered: tuple[StudyResult, str, str]) -> None
     assert "<svg" not in markdown
 
 
+def test_nothing_is_warned_of_where_there_is_nothing(
+    rendered: tuple[StudyResult, str, str],
+) -> None:
+    _, markdown, html = rendered
+    assert "****" not in markdown
+    assert not re.search(r'class="callout warning notice"[^>]*></p>', html)
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds_are_no_evidence(build_study: StudyBuilder, tmp_path: Path, seeds: int) -> None:
     markdown, html = pages(build_study(seeds), tmp_path)

@@ -94,7 +94,7 @@ def _page(study: StudyResult) -> Page:
     return Page(
         title=study.title,
         lead=_lead(study),
-        notices=[notice(study, found)],
+        notices=[said for said in [notice(study, found)] if said],
         tiles=tiles(study, found),
         sections=[
             Section("What came out", findings(study, found)),

@@ -20,12 +20,13 @@ from hybridface.data.source import Problem
 from hybridface.data.sources import open_source, split_spec
 from hybridface.errors import DataError, HybridFaceError, UsageError, unknown
 from hybridface.export import ExportedModel, export_onnx
-from hybridface.files import cannot_write
+from hybridface.files import write_atomically
 from hybridface.inference.crops import Crop, measure_crop
 from hybridface.inference.detection import open_detector
 from hybridface.inference.metadata import ModelTask
 from hybridface.inference.runtime import FaceModel
 from hybridface.precision import Precision, convert
+from hybridface.tasks import build_tasks
 from hybridface.training.runs import RunFolder, load_model
 
 LEAST_AGREEMENT: dict[Precision, float] = {"fp32": 1.0, "fp16": 0.98, "int8": 0.9}
@@ -134,13 +135,7 @@ def export_run(
                     f"{each.largest:.3g}); at least {least:.1%} are asked for: take a higher "
                     "precision, more pictures by --data, or a lower --least-agreement"
                 )
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            temporary = out.with_name(f".{out.name}.new")
-            temporary.write_bytes(made.read_bytes())
-            temporary.replace(out)
-        except OSError as error:
-            raise cannot_write(out, error) from error
+        write_atomically(out, made.read_bytes())
     return found, crop
 
 
@@ -168,8 +163,8 @@ def load_pictures(
     where = data or f"the validation split of {run}"
     if data is None:
         recipe = build_recipe(read_yaml(RunFolder(run).recipe), str(RunFolder(run).recipe))
-        _, tasks = load_model(run)
-        columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
+        labels = (task.label for task in build_tasks(recipe.tasks))
+        columns = list(dict.fromkeys(label for label in labels if label is not None))
         prepared = prepare_data(recipe.data, columns, recipe.seed, progress)
         rows = prepared.splits["val"]
         pixels = np.asarray(prepared.images[rows[_spread(len(rows), count)]])

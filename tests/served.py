@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import uvicorn
+
 from hybridface.export import export_onnx
+from hybridface.serving.app import make_app
+from hybridface.serving.server import address, configure, open_socket
+from hybridface.serving.service import Service
 from tiny_models import EXPRESSIONS
 from tiny_runs import labelled_batch, tiny_model
 
@@ -29,19 +35,17 @@ TASKS: dict[str, dict[str, Any]] = {
 PATIENCE = 60
 
 
-def write_models(place: Path) -> tuple[Path, Path]:
-    """Write a model with random weights, without and with its self-supervised heads."""
+def write_served(place: Path) -> Path:
+    """Write a model with random weights, its self-supervised heads included."""
     model, tasks = tiny_model(
         TASKS, classes={"expression": EXPRESSIONS, "gender": ("female", "male")}
     )
     images = labelled_batch(8).images.float() / 255
-    paths = place / "default.onnx", place / "default-with-ssl.onnx"
-    for path, keep in zip(paths, (False, True), strict=True):
-        export_onnx(
-            model, tasks, images, path, trained_on="nothing", keep_ssl_heads=keep,
-            about={"licence": "for tests only"},
-        )  # fmt: skip
-    return paths
+    export_onnx(
+        model, tasks, images, place, trained_on="nothing", keep_ssl_heads=True,
+        about={"licence": "for tests only"},
+    )  # fmt: skip
+    return place
 
 
 @dataclass
@@ -50,11 +54,11 @@ class Served:
 
     Attributes:
         address: As in ``http://127.0.0.1:8000``.
-        process: Its process.
+        process: Its process; None where it runs in this one.
     """
 
     address: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None = None
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = {}
@@ -88,9 +92,11 @@ def form(*files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
 
 
 @contextmanager
-def serving(*options: str, environment: Mapping[str, str] = {}) -> Iterator[Served]:
-    """Start ``hybridface serve`` at a free port, and end it."""
-    start = "from hybridface.cli import main; main()"
+def serving(
+    *options: str, environment: Mapping[str, str] = {}, before: str = ""
+) -> Iterator[Served]:
+    """Start ``hybridface serve`` at a free port, and end it; ``before`` is run in it first."""
+    start = f"{before}\nfrom hybridface.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", start, "serve", "--port", "0", *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -114,3 +120,19 @@ def serving(*options: str, environment: Mapping[str, str] = {}) -> Iterator[Serv
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+
+
+@contextmanager
+def running(service: Service) -> Iterator[Served]:
+    """Serve in a thread of this process, with any detector or model."""
+    listening = open_socket("127.0.0.1", 0)
+    server = uvicorn.Server(configure(make_app(service)))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield Served(address(listening))
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+        listening.close()
+    assert not thread.is_alive()

@@ -1,4 +1,4 @@
-"""A model of every kind of task in two files, a photo with a face, and a server in a process."""
+"""A model of every kind of task and a photo with a face."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from served import write_models
+from served import write_served
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the same model without and with its self-supervised heads."""
-    return write_models(tmp_path_factory.mktemp("served"))
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of every kind of task, its self-supervised heads included."""
+    return write_served(tmp_path_factory.mktemp("served") / "default-with-ssl.onnx")
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,36 @@ class Refusal(BaseModel):
     error: str
 
 
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "pictures": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
+            },
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "No picture in the request, or no such form"},
+    401: {"model": Refusal, "description": "The key is missing or wrong"},
+    408: {"model": Refusal, "description": "The request came too slowly"},
+    413: {"model": Refusal, "description": "Too many bytes or pictures"},
+    415: {"model": Refusal, "description": "Neither a form nor a picture"},
+    429: {"model": Refusal, "description": "Overloaded; Retry-After says when to try again"},
+    503: {"model": Refusal, "description": "The answer took too long"},
+}
+
+
 def about(model: FaceModel, heads: list[dict[str, Any]], limits: Limits) -> dict[str, Any]:
     """Return what a client must know of the model and the limits."""
     said = model.metadata

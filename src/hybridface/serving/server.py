@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.inference.dealing import Dealer, dealers_of
@@ -71,11 +72,6 @@ def run_serve(
     dealers = _find_dealers(face_model, model, ssl_model, threads)
     with open_socket(host, port) as listening:
         service = Service(reader, dealers, limits, key)
-        configuration = uvicorn.Config(
-            make_app(service), log_level="warning", access_log=False, server_header=False,
-            lifespan="on", limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=ENDING_SECONDS,
-        )  # fmt: skip
         if host not in LOOPBACK and key is None:
             print(
                 f"warning: {host} may be reached from other machines, and no --api-key is asked "
@@ -85,9 +81,18 @@ def run_serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: None)
         print(f"hybridface serves at {address(listening)}", flush=True)
-        uvicorn.Server(configuration).run(sockets=[listening])
+        uvicorn.Server(configure(make_app(service))).run(sockets=[listening])
     print("hybridface: ended, every request was answered", file=sys.stderr)
     return 0
+
+
+def configure(app: ASGIApp) -> uvicorn.Config:
+    """Return how the application is served: no log of requests, bounds on connections."""
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, lifespan="on",
+        limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=ENDING_SECONDS,
+    )  # fmt: skip
 
 
 def _find_dealers(

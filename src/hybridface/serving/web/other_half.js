@@ -24,9 +24,9 @@ function puzzle(answer) {
     make("p", {}, make("span", { class: "said" }, `The model named ${right} of ${slots} tiles rightly.`),
       " Guessing gets one right, on average."),
     make("div", { class: "three" },
-      tiles(pictures.intact, grid, dealt.map((_, tile) => tile), [], "The face, its tiles numbered"),
       tiles(pictures.dealt, grid, dealt, [], `As it was dealt: ${counted(dealt)}`),
-      tiles(pictures.answered, grid, sits, marks, `As the model put it back: ${counted(sits)}`)),
+      tiles(pictures.answered, grid, sits, marks, `As the model put it back: ${counted(sits)}`),
+      tiles(pictures.intact, grid, dealt.map((_, tile) => tile), [], "The face, its tiles numbered")),
     make("details", {}, make("summary", {}, "Tile by tile"),
       make("div", { class: "scroll" }, make("table", {},
         make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)))),
@@ -57,7 +57,7 @@ function inpaint({ holes, psnr, pictures }) {
       make("span", { class: "said" }, `Its fill comes within ${psnr.toFixed(1)} dB of the truth`),
       " (20 is rough, 30 is hard to tell apart)."),
     make("div", { class: "three" },
-      plain(pictures.intact, "The face"),
       plain(pictures.dealt, "With holes, as it was dealt"),
-      plain(pictures.answered, "As the model filled them")));
+      plain(pictures.answered, "As the model filled them"),
+      plain(pictures.intact, "The face")));
 }

@@ -88,7 +88,7 @@ async function showResult(picture, file) {
   byId("which-face").replaceChildren(...picture.faces.map((_, number) => make("option", { value: number }, String(number + 1))));
   byId("which").hidden = count < 2;
   byId("result").hidden = false;
-  say(`${title}${more}.`);
+  say("");
   byId("result-title").focus();
 }
 

@@ -62,7 +62,7 @@ function regression(name, task, { mean, deviation, unit = "" }) {
   const mark = make("span", { class: "mark" });
   mark.style.left = `${(100 * Math.min(top, Math.max(0, mean))) / top}%`;
   return [
-    make("p", {}, make("span", { class: "said" }, `${capital(name)}: about ${Math.round(mean)} ${unit}`.trim()),
+    make("p", {}, make("span", { class: "said" }, `${capital(name)}: about ${Math.max(0, Math.round(mean))} ${unit}`.trim()),
       `, give or take ${Math.round(deviation)}: most likely between ${low} and ${high}.`),
     make("span", { class: "track", "aria-hidden": "true" }, band, mark),
     make("p", { class: "ends", "aria-hidden": "true" }, make("span", {}, "0"), make("span", {}, String(top))),

@@ -134,7 +134,7 @@ class Tab:
 
 
 @contextmanager
-def tab(profile: Path, *flags: str) -> Iterator[Tab]:
+def tab(profile: Path, *flags: str, patience: float = PATIENCE) -> Iterator[Tab]:
     """Start a browser with a profile of its own, and end it; ``flags`` without their dashes."""
     assert CHROMIUM is not None
     theirs_read, ours_write = os.pipe()
@@ -154,7 +154,7 @@ def tab(profile: Path, *flags: str) -> Iterator[Tab]:
     )
     for end in (theirs_read, theirs_write):
         os.close(end)
-    hung = threading.Timer(PATIENCE, os.killpg, (process, signal.SIGKILL))
+    hung = threading.Timer(patience, os.killpg, (process, signal.SIGKILL))
     hung.start()
     try:
         yield Tab(ours_write, ours_read)

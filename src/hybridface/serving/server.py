@@ -72,11 +72,7 @@ def run_serve(
     dealers = _find_dealers(face_model, model, ssl_model, threads)
     with open_socket(host, port) as listening:
         service = Service(reader, dealers, limits, key)
-        if host not in LOOPBACK and key is None:
-            print(
-                f"warning: {host} may be reached from other machines, and no --api-key is asked "
-                "of them", file=sys.stderr,
-            )  # fmt: skip
+        warn_if_open(host, key)
         # uvicorn raises the signal again once it has ended; to have ended cleanly is no failure.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: None)
@@ -84,6 +80,15 @@ def run_serve(
         uvicorn.Server(configure(make_app(service))).run(sockets=[listening])
     print("hybridface: ended, every request was answered", file=sys.stderr)
     return 0
+
+
+def warn_if_open(host: str, key: str | None) -> None:
+    """Say on standard error that others may ask, where they may and no key is asked of them."""
+    if host not in LOOPBACK and key is None:
+        print(
+            f"warning: {host} may be reached from other machines, and no --api-key is asked of "
+            "them", file=sys.stderr,
+        )  # fmt: skip
 
 
 def configure(app: ASGIApp) -> uvicorn.Config:

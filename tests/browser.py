@@ -67,7 +67,7 @@ class Tab:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def wait_until(self, script: str, seconds: float = 60) -> None:
+    def wait_until(self, script: str, seconds: float = 120) -> None:
         """Wait until a JavaScript expression is true."""
         end = time.monotonic() + seconds
         while not self.ask(f"Boolean({script})"):

@@ -32,7 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "puzzle": {"grid": 2},
     "inpaint": {"decoder_channels": 8},
 }
-PATIENCE = 60
+PATIENCE = 120
 
 
 def write_served(place: Path) -> Path:

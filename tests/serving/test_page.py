@@ -17,7 +17,7 @@ from served import Served, serving
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 FAKE = ("use-fake-device-for-media-stream",)
-LONG = 900.0  # one browser for all of these tests, on a machine that may be busy
+LONG = 1500.0  # one browser for all of these tests, on a machine that may be busy
 READY = "document.getElementById('about').textContent"
 DEALT = "document.querySelectorAll('.answer').length == 2"
 PROBLEM = "document.getElementById('problem').textContent"

@@ -1,6 +1,6 @@
 """What ``hybridface serve`` serves, against the same model called directly.
 
-``python benchmarks/serving.py --model FILE|RUN [--requests N] [--concurrency 1,4,16,64]`` prints one
+``python benchmarks/serving.py --model FILE [--requests N] [--concurrency 1,4,16,64]`` prints one
 JSON line, and adds it to ``results/serving.jsonl`` with ``--store``.
 
 Photos are scikit-image's astronaut at several places and sizes, so that no two are alike, as JPEG
@@ -99,12 +99,17 @@ async def one_connection(
     for body in bodies:
         head = f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\n"
         start = time.perf_counter()
-        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        found = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
-        content = await reader.readexactly(int(found[1]) if found else 0)
+        try:
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            found = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
+            content = await reader.readexactly(int(found[1]) if found else 0)
+            lost += not (answer.startswith(b"HTTP/1.1 200") and content.count(b'"box"') == 1)
+        except (OSError, asyncio.IncompleteReadError):  # broken off
+            lost += 1
+            writer.close()
+            reader, writer = await asyncio.open_connection(host, port)
         seconds.append(time.perf_counter() - start)
-        lost += not (answer.startswith(b"HTTP/1.1 200") and content.count(b'"box"') == 1)
     writer.close()
     return lost
 

@@ -44,6 +44,7 @@ async function start() {
   }
   const { version, backbone, size, trained_on: data, licence } = state.about.model;
   const terms = licence ? `; its terms: ${licence}` : "";
+  if (state.pending) look(state.pending);
   byId("about").textContent = `Model: ${backbone}, faces of ${size} by ${size} pixels, trained on ${data}${terms}. hybridface ${version}.`;
 }
 
@@ -56,6 +57,7 @@ async function look(file) {
   state.pending = file;
   complain("");
   byId("result").hidden = byId("other-half").hidden = true;
+  byId("answers").replaceChildren();
   const most = state.about.limits.request_bytes;
   if (file.size > most) {
     say("");
@@ -158,8 +160,8 @@ byId("camera").addEventListener("click", openCamera);
 byId("close-camera").addEventListener("click", closeCamera);
 byId("shoot").addEventListener("click", shoot);
 byId("again").addEventListener("click", () => look(state.pending));
-byId("deal").addEventListener("click", () => deal());
-byId("which-face").addEventListener("change", () => deal());
+byId("deal").addEventListener("click", () => deal(state.running.signal));
+byId("which-face").addEventListener("change", () => deal(state.running.signal));
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   keepKey(byId("key").value.trim());

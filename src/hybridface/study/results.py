@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridface.data.sources import split_spec
+from hybridface.data.sources import kinds_of
 from hybridface.errors import DataError
 from hybridface.evaluation.predictions import array_of, load_arrays
 from hybridface.evaluation.run_predictions import RUN_FILE
@@ -111,7 +111,7 @@ def _row(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     first = others[0] if others else None
     environment = json.loads((run / "environment.json").read_text())
     return {
-        "data": split_spec(recipe.data.source).kind,
+        "data": kinds_of(recipe.data.specs.values()),
         "fraction": recipe.data.fraction,
         "labels": result["train_rows"],
         "method": cell.method,

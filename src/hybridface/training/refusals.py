@@ -32,6 +32,13 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             f"training.sampling: task '{first.name}', the first that is supervised, has no classes "
             "to balance; put a task with classes before it, or take natural"
         )
+    if recipe.training.sampling == "balanced" and any(
+        each.weight != 1 for each in recipe.data.sources.values()
+    ):
+        raise UsageError(
+            "training.sampling: balanced and the weights of data.sources both say how often a row "
+            "comes; leave one of them out"
+        )
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     check_backbone(recipe.backbone)

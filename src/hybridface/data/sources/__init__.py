@@ -11,6 +11,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import parse_qsl
@@ -54,6 +55,11 @@ def split_spec(text: str) -> Spec:
         kind = f"{kind}:{name}"
     path, _, query = rest.partition("?")
     return Spec(kind, path, query, text)
+
+
+def kinds_of(specs: Iterable[str]) -> str:
+    """Return the kinds of some data sets in one line, each once."""
+    return ", ".join(dict.fromkeys(split_spec(spec).kind for spec in specs))
 
 
 @cache

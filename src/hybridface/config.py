@@ -136,8 +136,8 @@ class DataConfig(Section):
         if not self.source and not self.sources:
             raise ValueError("source is missing: KIND:PATH, or several of them under sources")
         for name in self.sources:
-            if not name or set(name) & set("/\\:"):
-                raise ValueError(f"sources: '{name}' is no name: no slash or colon can be in it")
+            if not name or set(name) & set("/\\:=?+"):
+                raise ValueError(f"sources: '{name}' is no name: none of / \\ : = ? + can be in it")
         return self
 
     @property

@@ -14,7 +14,7 @@ import torch
 from hybridface.config import DataConfig
 from hybridface.data.batches import PictureBatches
 from hybridface.data.prepare import PreparedData, prepare_data
-from hybridface.data.sources import open_source
+from hybridface.data.sources import from_one_line, in_one_line, open_source
 from hybridface.errors import UsageError
 
 Write = Callable[..., Path]
@@ -145,3 +145,13 @@ def test_one_column_of_unlike_kinds_is_refused(tmp_path: Path, faces: Path, ages
     }
     with pytest.raises(UsageError, match=r"data\.sources\.b: its column 'age' holds numbers"):
         prepare(("age",), sources)
+
+
+def test_several_in_one_line_and_back() -> None:
+    for specs in (
+        {"": "folder:/a + b/c=d:e"},
+        {"": "csv:/t.csv?labels=a,b"},
+        {"one": "rafdb:/data/rafdb", "other one": "csv:/t.csv?labels=a&names=b"},
+        {"mine": "pkg.module:Class:/path + more"},
+    ):
+        assert from_one_line(in_one_line(specs)) == specs

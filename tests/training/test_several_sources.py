@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hybridface import evaluate
 from hybridface.errors import UsageError
 from hybridface.inference.runtime import FaceModel
+from hybridface.report.run import write_run_report
 from hybridface.study.config import Cell
 from hybridface.training.train import train
 from tiny_runs import BrokenOffError, assert_same_run, break_at_step, tiny_recipe
@@ -104,3 +106,22 @@ def test_a_cell_is_known_wherever_its_sources_lie(sources: dict[str, Any], tmp_p
 def test_balance_and_weights_do_not_go_together(sources: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"training\.sampling: balanced and the weights"):
         train(several(tmp_path / "run", sources, training={"sampling": "balanced"}))
+
+
+def test_the_page_shows_mistakes_of_every_source(
+    sources: dict[str, Any], tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    tasks = {"gender": {}, "expression": None, "puzzle": None, "inpaint": None}
+    for number in range(12):
+        name = f"{30 + number}_{number % 2}_0_2018.jpg"
+        write_picture(tmp_path / "more" / name, 500 + number)
+    both = {
+        "people": sources["people"],
+        "more": {"source": f"utkface:{tmp_path / 'more'}", "folds": {"count": 2}},
+    }
+    changes = {"tasks": {**TASKS, **tasks, "pose": None, "age": None}, "training": {"epochs": 1}}
+    run = train(several(tmp_path / "run", both, **changes))
+    page = write_run_report(run.folder, mistakes=16).read_text()
+    assert "The pictures cannot be shown" not in page
+    for name in both:
+        assert re.search(rf"{name}/\d\d_[01]_\d_20\d\d\.jpg", page)

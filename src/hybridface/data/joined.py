@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridface.data.fingerprint import join_fingerprints
 from hybridface.data.parts import Part, columns_of
 from hybridface.data.source import (
     MISSING,
@@ -140,7 +140,7 @@ def join(parts: Mapping[str, Part], columns: Sequence[str]) -> Joined:
             for name, part in parts.items()
             for note in part.notes
         ],
-        fingerprint=_join_fingerprints([part.pictures.fingerprint for part in every]),
+        fingerprint=join_fingerprints([part.pictures.fingerprint for part in every]),
         groups=_join_groups(every),
         origin=_origin(every) if several else None,
     )
@@ -152,10 +152,6 @@ def _named(name: str, key: str) -> str:
 
 def _join_pictures(parts: Sequence[Pictures]) -> Pictures:
     return parts[0] if len(parts) == 1 else JoinedPictures(parts)
-
-
-def _join_fingerprints(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _origin(parts: Sequence[Part]) -> Index:

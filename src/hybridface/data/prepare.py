@@ -22,6 +22,7 @@ from hybridface.data.source import (
     Problem,
     as_text,
 )
+from hybridface.data.sources import in_one_line
 from hybridface.data.splits import Index
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled
 from hybridface.errors import UsageError
@@ -70,8 +71,8 @@ class PreparedData:
 
     @property
     def spec(self) -> str:
-        """Return the data sets in one line, as in ``a:one + b:other``."""
-        return " + ".join(self.sources.values())
+        """Return the data sets in one line; see :func:`hybridface.data.sources.in_one_line`."""
+        return in_one_line(self.sources)
 
     def column(self, name: str) -> Labels | NumericLabels:
         """Return a column that a task asked for, of classes or of numbers."""

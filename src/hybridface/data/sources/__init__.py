@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import parse_qsl
@@ -23,6 +23,7 @@ from hybridface.errors import UsageError, unknown
 from hybridface.plugins import load_class
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_NAMED = re.compile(r"([^/\\:=?]+)=(.+:.*)")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ def split_spec(text: str) -> Spec:
 def kinds_of(specs: Iterable[str]) -> str:
     """Return the kinds of some data sets in one line, each once."""
     return ", ".join(dict.fromkeys(split_spec(spec).kind for spec in specs))
+
+
+def in_one_line(specs: Mapping[str, str]) -> str:
+    """Return several data sets by name as one text, ``a=KIND:PATH + b=KIND:PATH``.
+
+    One that has no name stands by itself, as ``KIND:PATH``. :func:`from_one_line` undoes it.
+    """
+    return " + ".join(f"{name}={spec}" if name else spec for name, spec in specs.items())
+
+
+def from_one_line(text: str) -> dict[str, str]:
+    """Return data sets by name, where a text names several; else the one, by an empty name."""
+    parts = [_NAMED.fullmatch(part) for part in text.split(" + ")]
+    if not all(parts):
+        return {"": text}
+    return {part[1]: part[2] for part in parts if part}
 
 
 @cache

@@ -117,7 +117,11 @@ def test_the_page_shows_mistakes_of_every_source(
         write_picture(tmp_path / "more" / name, 500 + number)
     both = {
         "people": sources["people"],
-        "more": {"source": f"utkface:{tmp_path / 'more'}", "folds": {"count": 2}},
+        "more": {
+            "source": f"utkface:{tmp_path / 'more'}",
+            "folds": {"count": 2},
+            "validation": 0.4,
+        },
     }
     changes = {"tasks": {**TASKS, **tasks, "pose": None, "age": None}, "training": {"epochs": 1}}
     run = train(several(tmp_path / "run", both, **changes))

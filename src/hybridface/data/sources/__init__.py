@@ -23,7 +23,8 @@ from hybridface.errors import UsageError, unknown
 from hybridface.plugins import load_class
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-_NAMED = re.compile(r"([^/\\:=?]+)=(.+:.*)")
+_NAMED = re.compile(r"([^/\\:=?+]+)=(.+:.*)")
+_NEXT = re.compile(r" \+ (?=[^/\\:=?+]+=)")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def in_one_line(specs: Mapping[str, str]) -> str:
 
 def from_one_line(text: str) -> dict[str, str]:
     """Return data sets by name, where a text names several; else the one, by an empty name."""
-    parts = [_NAMED.fullmatch(part) for part in text.split(" + ")]
+    parts = [_NAMED.fullmatch(part) for part in _NEXT.split(text)]
     if not all(parts):
         return {"": text}
     return {part[1]: part[2] for part in parts if part}

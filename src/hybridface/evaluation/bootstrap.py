@@ -11,12 +11,13 @@ from hybridface.errors import HybridFaceError
 from hybridface.evaluation.statistics import Interval
 
 Correct = NDArray[np.bool_]
+Outcomes = NDArray[np.bool_] | NDArray[np.float64]
 DRAWN_AT_ONCE = 500  # draws of persons that are held in memory
 
 
 def paired_bootstrap(
-    treated: Sequence[Correct],
-    control: Sequence[Correct],
+    treated: Sequence[Outcomes],
+    control: Sequence[Outcomes],
     draws: int = 10_000,
     seed: int = 0,
     *,
@@ -25,12 +26,14 @@ def paired_bootstrap(
 ) -> Interval:
     """Return the accuracy difference with a 95 % percentile bootstrap interval over pictures.
 
+    Of numbers in place of right and wrong, such as errors, it is the difference of their means.
     The statistic is the mean over seeds of the accuracy of treated minus control. It depends on
     a picture only through the difference of the two (-1, 0 or 1), so multinomial counts of the
     differences are drawn instead of picture indices, which is the same and much faster.
 
     Args:
-        treated: For each seed ``(n,)`` bool, whether each test picture was classified rightly.
+        treated: For each seed ``(n,)`` bool, whether each test picture was classified rightly, or
+            a number for each.
         control: The same of the other arm, on the same pictures in the same order.
         draws: Number of bootstrap draws.
         seed: Seed of the draws.
@@ -38,10 +41,11 @@ def paired_bootstrap(
             pictures are drawn once for all seeds, since what is hard for one seed is hard for
             the next. Otherwise each seed has its own test fold and draws its own pictures.
         groups: For each seed ``(n,)`` whose picture each is. Then persons are drawn, each with
-            all their pictures, as pictures of one person are wrong together.
+            all their pictures, as pictures of one person are wrong together. Give each picture a
+            group of its own where it has a number of its own.
 
     Returns:
-        The difference and its bounds, as fractions of 1.
+        The difference and its bounds, as fractions of 1 or in the unit of the numbers.
 
     Raises:
         HybridFaceError: The arms differ in seeds or in pictures, or there is nothing to draw
@@ -130,7 +134,7 @@ def paired_class_bootstrap(
 
 
 def _picture_differences(
-    treated: Sequence[Correct], control: Sequence[Correct]
+    treated: Sequence[Outcomes], control: Sequence[Outcomes]
 ) -> list[NDArray[np.float64]]:
     if len(treated) != len(control) or not treated:
         raise HybridFaceError(

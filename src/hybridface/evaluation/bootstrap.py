@@ -41,8 +41,7 @@ def paired_bootstrap(
             pictures are drawn once for all seeds, since what is hard for one seed is hard for
             the next. Otherwise each seed has its own test fold and draws its own pictures.
         groups: For each seed ``(n,)`` whose picture each is. Then persons are drawn, each with
-            all their pictures, as pictures of one person are wrong together. Give each picture a
-            group of its own where it has a number of its own.
+            all their pictures, as pictures of one person are wrong together.
 
     Returns:
         The difference and its bounds, as fractions of 1 or in the unit of the numbers.
@@ -64,11 +63,26 @@ def paired_bootstrap(
         if groups is not None:
             total += _draw_persons(each, groups[number], draws, random)
             continue
+        if treated[0].dtype != np.bool_:  # nearly as many values as pictures
+            total += _draw_pictures(each, draws, random)
+            continue
         values, counts = np.unique(each, return_counts=True)
         total += random.multinomial(len(each), counts / len(each), size=draws) @ values / len(each)
     low, high = np.quantile(total / len(differences), [0.025, 0.975])
     mean = np.mean([each.mean() for each in differences])
     return Interval(float(mean), float(low), float(high))
+
+
+def _draw_pictures(
+    differences: NDArray[np.float64], draws: int, random: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the mean of ``(draws,)`` draws of as many pictures as there are."""
+    count = len(differences)
+    means = np.empty(draws)
+    for start in range(0, draws, DRAWN_AT_ONCE):
+        part = means[start : start + DRAWN_AT_ONCE]
+        part[:] = differences[random.integers(0, count, (len(part), count))].mean(axis=1)
+    return means
 
 
 def _draw_persons(

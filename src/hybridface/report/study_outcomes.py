@@ -39,8 +39,6 @@ def over_pictures(
     ours, theirs = ([pair[side] for pair in known] for side in (0, 1))
     persons = [one.details.test_groups for one, _ in pairs]
     groups = [np.array(each) for each in persons] if all(persons) else None
-    if groups is None and not pairs[0][0].measure.higher_is_better:
-        groups = [np.arange(len(each)) for each in ours]  # each picture has a value of its own
     return paired_bootstrap(ours, theirs, same_pictures=same_pictures, groups=groups)
 
 

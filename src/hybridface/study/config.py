@@ -16,6 +16,7 @@ from hybridface.config import REST, Recipe, Section, read_yaml, validate
 from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks
+from hybridface.tasks.base import Task
 
 Content = dict[str, Any]
 NOT_IN_KEY: Any = {
@@ -115,6 +116,30 @@ class Cell:
     seed: int
     recipe: Recipe
     settings: Content
+
+    @cached_property
+    def _first(self) -> Task:
+        return next(task for task in build_tasks(self.recipe.tasks) if task.supervised)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its first supervised task learns numbers, so that it is measured by errors."""
+        return self._first.numeric
+
+    @property
+    def chosen_by(self) -> str:
+        """Return the key of its row by which trials and arms are chosen, a validation figure.
+
+        Of poses that is ``val_geodesic`` where ``training.select`` says so.
+        """
+        if not self.numeric:
+            return "val_accuracy"
+        return "val_geodesic" if self.recipe.training.select == "geodesic" else "val_mae"
+
+    @property
+    def measured(self) -> tuple[str, str]:
+        """Return the figure it is chosen by, and the label column that this is of."""
+        return self.chosen_by, self._first.label or ""
 
     @cached_property
     def key(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from held_out import read_keys
 from hybridface.data.source import Problem
 from hybridface.data.sources import open_source, split_spec
 from hybridface.evaluation.bootstrap import paired_bootstrap
@@ -46,27 +47,12 @@ def write_crops(file: Path, crops: Sequence[NDArray[np.uint8]]) -> Path:
     return file
 
 
-def read_keys(file: Path) -> set[str]:
-    """Return the names of the rows that count.
-
-    Args:
-        file: A text file with a key a line, or a run's ``predictions.npz``, of which those of its
-            test split count. Keys of a run on several data sets, ``NAME/KEY``, count without
-            their first part too.
-    """
-    if file.suffix == ".npz":
-        keys = np.load(file)["test_keys"].tolist()
-    else:
-        keys = file.read_text(encoding="utf-8").splitlines()
-    return {name for key in keys for name in (key, key.partition("/")[2]) if name}
-
-
 def read_crops(spec: str, keys: Path | None, file: Path) -> Crops:
     """Decode a data set's rows, or those of them that a file names.
 
     Args:
         spec: ``KIND:PATH``.
-        keys: See :func:`read_keys`; None for every row.
+        keys: See :func:`held_out.read_keys`; None for every row.
         file: Where the crops are kept.
     """
     source = open_source(spec)

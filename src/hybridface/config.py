@@ -224,6 +224,10 @@ class TrainingConfig(Section):
             faster steps.
         loss_balance: How the tasks' losses become one: their ``fixed`` weighted sum; the weights
             learned by ``uncertainty``; or the weighted ``geometric`` mean.
+        aggregator: Join the gradients of the tasks' weighted losses on the backbone by an
+            aggregator of TorchJD (extra ``torchjd``), such as ``AlignedMTL``, in place of their
+            sum.
+            A step goes back through the backbone once for each task.
         sampling: ``natural``: every labelled row once an epoch. ``balanced``: every class of the
             first supervised task equally often, in an epoch of the same length.
         validate_every: Epochs between two looks at the validation split.
@@ -257,6 +261,7 @@ class TrainingConfig(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     loss_balance: Literal["fixed", "uncertainty", "geometric"] = "fixed"
+    aggregator: str | None = None
     sampling: Literal["natural", "balanced"] = "natural"
     validate_every: int = Field(1, ge=1)
     select: Literal["accuracy", "mean_class_accuracy", "nll", "mae", "geodesic"] = "accuracy"

@@ -170,8 +170,8 @@ def test_one_model_and_one_a_task_differ_in_nothing_else(script: Callable[[str],
 def test_one_models_table(script: Callable[[str], Any]) -> None:
     one_model = script("one_model")
     rows = [
-        {"arm": arm, "seed": seed, "task": "gender", "measure": "accuracy", "test": test + seed / 10,
-         "seconds": 10, "parameters": 5}
+        {"arm": arm, "seed": seed, "task": "gender", "measure": "accuracy",
+         "test": test + seed / 10, "seconds": 10, "parameters": 5}
         for arm, test in (("gender", 0.5), ("one", 0.6))
         for seed in range(3)
     ]  # fmt: skip

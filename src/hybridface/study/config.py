@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from hybridface.config import REST, Recipe, Section, read_yaml, validate
 from hybridface.data.sources import split_spec
@@ -93,6 +93,12 @@ class StudyConfig(Section):
     tuning: dict[str, TuningGroup] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
+    _folder: str = PrivateAttr("studies")
+
+    @property
+    def command(self) -> str:
+        """Return the command that runs it, from the folder that holds ``configs``."""
+        return f"hybridface study configs/{self._folder}/{self.name}.yaml"
 
     def row_name(self, arm: str) -> str:
         """Return what the rows of an arm call it."""
@@ -209,4 +215,5 @@ def load_study(path: Path) -> StudyConfig:
     """
     config = validate(StudyConfig, read_yaml(path), str(path))
     _check_names(config)
+    config._folder = path.absolute().parent.name or config._folder
     return config

@@ -73,7 +73,7 @@ class ResultStore:
                 tuning=tuning,
                 baseline=study.row_name(next(iter(study.arms))),
                 same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
-                command=f"hybridface study configs/studies/{study.name}.yaml",
+                command=study.command,
             )
             write_study_page(
                 page, self.results.with_suffix(".md"), self.results.with_suffix(".html")

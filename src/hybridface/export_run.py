@@ -17,7 +17,7 @@ from hybridface.config import build_recipe, read_yaml
 from hybridface.data.cache import Progress
 from hybridface.data.prepare import prepare_data
 from hybridface.data.source import Problem
-from hybridface.data.sources import open_source, split_spec
+from hybridface.data.sources import kinds_of, open_source
 from hybridface.errors import DataError, HybridFaceError, UsageError, unknown
 from hybridface.export import ExportedModel, export_onnx
 from hybridface.files import write_atomically
@@ -118,7 +118,7 @@ def export_run(
         exact = Path(folder) / "exact.onnx"
         export_onnx(
             model, tasks, _floats(compared[:LEAST_PICTURES]), exact,
-            trained_on=trained_on or split_spec(recipe.data.source).kind,
+            trained_on=trained_on or kinds_of(recipe.data.specs.values()),
             keep_ssl_heads=keep_ssl_heads, about=about,
         )  # fmt: skip
         made = exact

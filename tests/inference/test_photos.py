@@ -101,8 +101,6 @@ def test_a_model_that_diverged_gives_errors_not_numbers(tmp_path: Path) -> None:
 def test_wrong_use_is_refused(colours: FaceModel) -> None:
     with pytest.raises(UsageError, match="batch_size: expected at least 1"):
         FaceReader(colours, batch_size=0)
-    with pytest.raises(UsageError, match="no model ships"):
-        FaceReader()
     with pytest.raises(UsageError, match=r"picture 1: expected uint8 \(H, W, 3\)"):
         FaceReader(colours).read([scene(), scene()[:, :, 0]])
 

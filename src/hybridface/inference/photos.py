@@ -72,7 +72,8 @@ class FaceReader:
     """Finds the faces of photos and reads each with a model.
 
     Args:
-        model: A loaded model, a model file or a run folder; None for the one that ships.
+        model: A loaded model, a model file, a run folder or ``default``; None for the one that
+            ships.
         detector: A detector, its name, or None where each picture is one face, cut already.
         batch_size: How many faces the model sees at once, and at most how many pictures are held.
 

@@ -14,7 +14,7 @@ from hybridface.inference.inputs import Input, find_inputs
 from hybridface.inference.output import open_writer
 from hybridface.inference.photos import FaceReader, Photo
 from hybridface.inference.progress import progress
-from hybridface.inference.runtime import FaceModel, default_model
+from hybridface.inference.runtime import load
 
 
 def run_predict(
@@ -39,7 +39,7 @@ def run_predict(
     Args:
         inputs: Files, folders, patterns and cameras; see
             :func:`~hybridface.inference.inputs.find_inputs`.
-        model: An ONNX file or a run folder; None for the model that ships.
+        model: An ONNX file, a run folder or ``default``; None for the model that ships.
         detect: Whether to look for faces; without, each picture is one.
         detector: Which detector; see :func:`~hybridface.inference.detection.open_detector`.
         threshold: The least score of a face.
@@ -72,7 +72,7 @@ def run_predict(
         raise UsageError(f"--out: {out} is one of the inputs; name another file")
     if every < 1:
         raise UsageError(f"every: expected 1 or more, got {every}")
-    face_model = FaceModel.load(default_model() if model is None else model)
+    face_model = load(model)
     finder = open_detector(detector, threshold, longest) if detect else None
     reader = FaceReader(face_model, finder, batch_size)
     moves = any(each.moves for each in found)

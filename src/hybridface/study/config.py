@@ -168,7 +168,10 @@ class Cell:
                 **content.get("pretrain", {}),
                 "tasks": _chosen(self.recipe.pretrain.tasks),
             }
-        content["data"]["source"] = _elsewhere(self.recipe.data.source)
+        if self.recipe.data.source:
+            content["data"]["source"] = _elsewhere(self.recipe.data.source)
+        for name, each in self.recipe.data.sources.items():
+            content["data"]["sources"][name]["source"] = _elsewhere(each.source)
         if self.recipe.data.unlabelled:
             content["data"]["unlabelled"] = [
                 spec if spec == REST else _elsewhere(spec) for spec in self.recipe.data.unlabelled

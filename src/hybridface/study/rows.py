@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridface.data.sources import split_spec
+from hybridface.data.sources import kinds_of
 from hybridface.evaluation.number_metrics import countable, parts_of_mae
 from hybridface.evaluation.predictions import Arrays, array_of, load_arrays, read_about
 from hybridface.evaluation.run_predictions import RUN_FILE, RunAbout
@@ -38,7 +38,7 @@ def row_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     first = others[0] if others else None
     environment = json.loads((run / "environment.json").read_text())
     return {
-        "data": split_spec(recipe.data.source).kind,
+        "data": kinds_of(recipe.data.specs.values()),
         "fraction": recipe.data.fraction,
         "labels": result["train_rows"],
         "method": cell.method,

@@ -14,6 +14,7 @@ from hybridface.network.backbones import check_backbone
 from hybridface.network.views import FEWEST, intact_is_supervised, own_views, part_of_steps
 from hybridface.tasks import build_tasks, takes_shared_view
 from hybridface.tasks.base import SelfSupervisedConfig, Task
+from hybridface.training.aggregation import find_aggregator
 from hybridface.training.pretraining import first_stage
 from hybridface.training.processes import refuse_unequal_shares
 
@@ -32,6 +33,14 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             f"training.sampling: task '{first.name}', the first that is supervised, has no classes "
             "to balance; put a task with classes before it, or take natural"
         )
+    if recipe.training.sampling == "balanced" and any(
+        each.weight != 1 for each in recipe.data.sources.values()
+    ):
+        raise UsageError(
+            "training.sampling: balanced and the weights of data.sources both say how often a row "
+            "comes; leave one of them out"
+        )
+    _refuse_aggregator(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     check_backbone(recipe.backbone)
@@ -56,6 +65,26 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
             f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
         )
+
+
+def _refuse_aggregator(recipe: Recipe) -> None:
+    """Refuse an aggregator that is not there, or beside what it cannot go with."""
+    training = recipe.training
+    if training.aggregator is None:
+        return
+    if training.loss_balance != "fixed":
+        raise UsageError(
+            f"training.aggregator: it takes the place of loss_balance: {training.loss_balance}; "
+            "leave one of them out"
+        )
+    if training.processes > 1:
+        raise UsageError("training.aggregator: it cannot be used by several processes; take one")
+    if training.precision == "16-mixed":
+        raise UsageError(
+            "training.aggregator: it does not go with 16-mixed, which scales the joint loss; take "
+            "bf16-mixed"
+        )
+    find_aggregator(training.aggregator)
 
 
 def _refuse_first_stage(recipe: Recipe) -> None:

@@ -93,12 +93,12 @@ class StudyConfig(Section):
     tuning: dict[str, TuningGroup] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
-    _folder: str = PrivateAttr("studies")
+    _file: str = PrivateAttr("")
 
     @property
     def command(self) -> str:
         """Return the command that runs it, from the folder that holds ``configs``."""
-        return f"hybridface study configs/{self._folder}/{self.name}.yaml"
+        return f"hybridface study {self._file or f'configs/studies/{self.name}.yaml'}"
 
     def row_name(self, arm: str) -> str:
         """Return what the rows of an arm call it."""
@@ -218,5 +218,6 @@ def load_study(path: Path) -> StudyConfig:
     """
     config = validate(StudyConfig, read_yaml(path), str(path))
     _check_names(config)
-    config._folder = path.absolute().parent.name or config._folder
+    inside = path.absolute().parts[-3:]  # not where this machine has it
+    config._file = "/".join(inside) if inside[0] == "configs" else path.name
     return config

@@ -129,8 +129,9 @@ def _numbers(arrays: Arrays, split: str, about: RunAbout, path: Path) -> Numeric
         array_of(arrays, f"{split}_{part}", path) for part in ("keys", "labels", "outputs")
     )
     kept = NumericPredictions(
-        about.label, about.kind, about.names, about.unit, keys, labels, outputs
-    )
+        about.label, about.kind, about.names, about.unit, keys, labels, outputs,
+        arrays.get(f"{split}_groups"),
+    )  # fmt: skip
     known = check_numbers(path, about.task, kept).known
     return kept.rows(known) if known.any() else None
 

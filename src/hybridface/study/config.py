@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from hybridface.config import REST, Recipe, Section, read_yaml, validate
 from hybridface.data.sources import split_spec
@@ -97,6 +97,12 @@ class StudyConfig(Section):
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
     also_on: dict[str, str] = Field(default_factory=dict)
+    _file: str = PrivateAttr("")
+
+    @property
+    def command(self) -> str:
+        """Return the command that runs it, from the folder that holds ``configs``."""
+        return f"hybridface study {self._file or f'configs/studies/{self.name}.yaml'}"
 
     def row_name(self, arm: str) -> str:
         """Return what the rows of an arm call it."""
@@ -216,4 +222,6 @@ def load_study(path: Path) -> StudyConfig:
     """
     config = validate(StudyConfig, read_yaml(path), str(path))
     _check_names(config)
+    inside = path.absolute().parts[-3:]  # not where this machine has it
+    config._file = "/".join(inside) if inside[0] == "configs" else path.name
     return config

@@ -99,7 +99,7 @@ def page_of(
         tuning=tuning,
         baseline=study.row_name(next(iter(study.arms))),
         same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
-        command=f"hybridface study configs/studies/{study.name}.yaml",
+        command=study.command,
     )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hybridface.augment import STRENGTHS, Geometry
 from hybridface.config import Recipe
+from hybridface.data.prepare import PreparedData
+from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
+from hybridface.evaluation.number_metrics import countable
 from hybridface.network.backbones import check_backbone
 from hybridface.network.views import FEWEST, intact_is_supervised, own_views, part_of_steps
 from hybridface.tasks import build_tasks, takes_shared_view
@@ -17,6 +21,39 @@ from hybridface.tasks.base import SelfSupervisedConfig, Task
 from hybridface.training.aggregation import find_aggregator
 from hybridface.training.pretraining import first_stage
 from hybridface.training.processes import refuse_unequal_shares
+
+
+def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
+    """Refuse data by whose validation pictures no epoch can be chosen.
+
+    Raises:
+        UsageError: None has a label of the first supervised task, or none that
+            ``training.select`` can be measured by.
+    """
+    task = next((task for task in tasks if task.supervised), None)
+    if task is None or task.label is None:
+        return
+    rows, column = data.splits["val"], data.column(task.label)
+    known = column.known()[rows]
+    where = f"{len(rows)} validation pictures"
+    if not known.any():
+        raise UsageError(
+            f"task {task.name}: none of the {where} has a label in column '{task.label}', and the "
+            "best epoch is chosen by it; put a task first that they have labels for, or give the "
+            "data a validation split that has some (data.validation, data.folds)"
+        )
+    if task.numeric and isinstance(column, NumericLabels) and task.describe()["kind"] == "pose":
+        poses = column.values[rows]
+        counted = countable("pose", poses)
+        whole = counted & np.isfinite(poses).all(axis=1)
+        what = "geodesic" if recipe.training.select == "geodesic" else "mae"
+        if not (whole if what == "geodesic" else counted).any():
+            needed = "all three angles known" if what == "geodesic" else "an angle known"
+            raise UsageError(
+                f"training.select: {what} cannot be measured: none of the {where} has {needed} and "
+                "none beyond 99 degrees; "
+                + ("take mae" if counted.any() else "give the data other validation pictures")
+            )
 
 
 def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:

@@ -28,6 +28,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "puzzle, own": {"puzzle": {"weight": 0.1, "view": "own"}},
     "inpaint, shared": {"inpaint": {"weight": 1.0, "view": "shared", "supervise": "corrupted"}},
     "inpaint, own": {"inpaint": {"weight": 1.0, "view": "own"}},
+    "inpaint of stride 4, shared": {
+        "inpaint": {"weight": 1.0, "view": "shared", "supervise": "corrupted", "output_stride": 4}
+    },
+    "inpaint of stride 4, own": {"inpaint": {"weight": 1.0, "view": "own", "output_stride": 4}},
 }
 
 

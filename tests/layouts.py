@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -68,10 +68,10 @@ def poses_300wlp() -> Files:
     return files
 
 
-def biwi() -> Files:
-    """Build sequences 1, 3 and 15 of Biwi's database; the last two show one person."""
+def biwi(sequences: Sequence[int] = (1, 3, 15)) -> Files:
+    """Build sequences of Biwi's database, of which 3 and 15 show one person."""
     files: Files = {"hpdb/readme.txt": b"readme"}
-    for place, sequence in enumerate((1, 3, 15)):
+    for place, sequence in enumerate(sequences):
         files[f"hpdb/{sequence:02d}.obj"] = b"mesh"
         files[f"hpdb/{sequence:02d}/rgb.cal"] = RGB_CAL.encode()
         for frame in range(3, 7):
@@ -82,10 +82,10 @@ def biwi() -> Files:
     return files
 
 
-def pointing04() -> Files:
-    """Build three people of Pointing'04."""
+def pointing04(people: Sequence[int] = (1, 2, 3)) -> Files:
+    """Build people of Pointing'04."""
     files: Files = {"HeadPoseImageDatabase/README.txt": b"readme"}
-    for person in (1, 2, 3):
+    for person in people:
         for number, (tilt, pan) in enumerate((("-90", "+0"), ("+0", "+0"), ("+15", "-75"),
                                               ("-30", "+45"))):  # fmt: skip
             name = f"person{person:02d}1{number:02d}{tilt}{pan}"

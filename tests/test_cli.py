@@ -272,7 +272,7 @@ def test_compare_refuses_in_one_message(
     for place, code, said in (
         (other, 2, "measured on different pictures: "),
         (broken, 1, "not predictions that hybridface kept, or damaged"),
-        (run / "model.onnx", 2, "a model file keeps no predictions"),
+        (run / "model.onnx", 2, "a model keeps no predictions"),
         (run / "predictions.npz", 2, "name the run's folder"),
         (tmp_path / "none", 2, "does not exist"),
         (tmp_path, 2, "holds no predictions.npz"),
@@ -300,14 +300,11 @@ def test_predict_never_loads_torch(
         assert [line["faces"] for line in lines] == [[], [], []]
 
 
-def test_predict_takes_one_form_and_a_model(tmp_path: Path, write_picture: Write) -> None:
+def test_predict_takes_one_form(tmp_path: Path, write_picture: Write) -> None:
     picture = write_picture(tmp_path / "1.png")
     ran = spawn("predict", picture, "--json", "--csv")
     assert ran.returncode == 2
     assert "give one of them" in one_message(ran)
-    ran = spawn("predict", picture)
-    assert ran.returncode == 2
-    assert "no model ships with this version yet" in one_message(ran)
 
 
 def test_a_reader_that_leaves_early_is_no_traceback() -> None:

@@ -108,7 +108,7 @@ def test_wrong_values_are_named(override: str) -> None:
 
 
 def test_missing_keys_are_named() -> None:
-    with pytest.raises(UsageError, match=r"^recipe: data\.source: Field required$"):
+    with pytest.raises(UsageError, match=r"^recipe: data: source is missing: KIND:PATH, or"):
         build_recipe({"data": {}, "tasks": {"expression": {}}})
 
 

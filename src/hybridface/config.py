@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from hybridface.errors import UsageError, unknown
 from hybridface.files import CACHE_LIMIT_GIB
@@ -45,12 +52,41 @@ def _as_several(value: Any) -> Any:
     return (value,) if isinstance(value, str) else () if value is None else value
 
 
+class SourceConfig(Section):
+    """One of several data sets that a run learns from.
+
+    What is null is as the data section says.
+
+    Attributes:
+        source: ``KIND:PATH``, as in ``data.source``.
+        weight: How often an epoch shows each of its training rows: 2 is twice, 0.25 every fourth
+            epoch.
+        folds: See ``data.folds``; so are all below.
+        validation: Part of its training rows that becomes validation.
+        test_part: Part of its validation rows that becomes the test split.
+        fraction: Part of its training labels that is used.
+        keep_together: What no cut parts.
+    """
+
+    source: str
+    weight: float = Field(1.0, gt=0, le=1000)
+    folds: FoldConfig | None = None
+    validation: float | None = Field(None, gt=0, lt=1)
+    test_part: float | None = Field(None, ge=0, lt=1)
+    fraction: float | None = Field(None, gt=0, le=1)
+    keep_together: Literal["near_duplicates"] | None = None
+
+
 class DataConfig(Section):
     """Which pictures and labels.
 
     Attributes:
         source: ``KIND:PATH``, with options as ``KIND:PATH?key=value``; KIND may be a class of the
             user's own, ``pkg.module:Class``.
+        sources: In place of ``source``, several data sets by names of the user's choice. Each
+            picture teaches the supervised tasks that it has a label for, and all teach the
+            self-supervised ones. A column of classes has the order of the first data set that
+            has it; those of the others are matched by name.
         size: Side of the pictures the model sees, in pixels.
         folds: Cut the test split from all rows; without it the source's own splits are used.
         validation: Part of the training rows that becomes validation where the source has none.
@@ -77,7 +113,8 @@ class DataConfig(Section):
             are not cached; chosen from the cores where null, and 0 decodes in the process itself.
     """
 
-    source: str
+    source: str = ""
+    sources: dict[str, SourceConfig] = Field(default_factory=dict)
     size: int = Field(48, ge=16, le=1024)
     folds: FoldConfig | None = None
     validation: float = Field(0.1, gt=0, lt=1)
@@ -91,6 +128,38 @@ class DataConfig(Section):
     unlabelled_per_labelled: float = Field(1.0, gt=0, le=64)
     cache_limit_gib: float = Field(CACHE_LIMIT_GIB, ge=0)
     workers: int | None = Field(None, ge=0, le=256)
+
+    @model_validator(mode="after")
+    def _one_source_or_several(self) -> Self:
+        if self.source and self.sources:
+            raise ValueError("source and sources are both given; leave one of them out")
+        if not self.source and not self.sources:
+            raise ValueError("source is missing: KIND:PATH, or several of them under sources")
+        for name in self.sources:
+            if not name or set(name) & set("/\\:=?+"):
+                raise ValueError(f"sources: '{name}' is no name: none of / \\ : = ? + can be in it")
+        return self
+
+    @property
+    def specs(self) -> dict[str, str]:
+        """Return ``KIND:PATH`` of each data set by its name, which is empty where there is one."""
+        return {name: each.source for name, each in self.sources.items()} or {"": self.source}
+
+    def parts(self) -> dict[str, DataConfig]:
+        """Return the section for each data set by itself, by its name."""
+        if not self.sources:
+            return {"": self}
+        inherited = self.model_copy(update={"sources": {}, "unlabelled": ()})
+        return {
+            name: inherited.model_copy(
+                update={
+                    key: getattr(each, key)
+                    for key in type(each).model_fields
+                    if key != "weight" and getattr(each, key) is not None
+                }
+            )
+            for name, each in self.sources.items()
+        }
 
 
 class BackboneConfig(Section):
@@ -155,6 +224,10 @@ class TrainingConfig(Section):
             faster steps.
         loss_balance: How the tasks' losses become one: their ``fixed`` weighted sum; the weights
             learned by ``uncertainty``; or the weighted ``geometric`` mean.
+        aggregator: Join the gradients of the tasks' weighted losses on the backbone by an
+            aggregator of TorchJD (extra ``torchjd``), such as ``AlignedMTL``, in place of their
+            sum.
+            A step goes back through the backbone once for each task.
         sampling: ``natural``: every labelled row once an epoch. ``balanced``: every class of the
             first supervised task equally often, in an epoch of the same length.
         validate_every: Epochs between two looks at the validation split.
@@ -188,6 +261,7 @@ class TrainingConfig(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     loss_balance: Literal["fixed", "uncertainty", "geometric"] = "fixed"
+    aggregator: str | None = None
     sampling: Literal["natural", "balanced"] = "natural"
     validate_every: int = Field(1, ge=1)
     select: Literal["accuracy", "mean_class_accuracy", "nll", "mae", "geodesic"] = "accuracy"
@@ -321,7 +395,8 @@ def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Mode
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             raise unknown(f"key in {where}", key, _sibling_keys(model, first["loc"])) from error
-        given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
+        whole = first["type"] == "missing" or isinstance(first["input"], Mapping)
+        given = "" if whole else f" (given: {first['input']!r})"
         place = ": ".join(part for part in (where, key) if part)
         raise UsageError(f"{place}: {message}{given}") from error
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridface.data.orders import BatchOrder, MixedOrder, balanced_rows
+from hybridface.data.orders import (
+    BatchOrder,
+    MixedOrder,
+    balanced_rows,
+    rows_shown,
+    weighted_rows,
+)
 
 
 def epochs(order: MixedOrder, *numbers: int) -> list[np.ndarray]:  # type: ignore[type-arg]
@@ -96,3 +102,33 @@ def test_an_epoch_goes_on_in_its_middle(batch: int, epoch: int) -> None:
             np.testing.assert_array_equal(one[0], other[0])
             np.testing.assert_array_equal(one[1], other[1])
     assert len(resumed) == len(whole)
+
+
+@given(st.lists(st.sampled_from([0.3, 0.5, 1.0, 2.5]), min_size=1, max_size=40), st.integers(0, 9))
+def test_rows_come_as_often_as_they_weigh(given_shares: list[float], seed: int) -> None:
+    """Over epochs none comes a second time more than another of its share."""
+    shares = np.array(given_shares)
+    times = np.zeros(len(shares), dtype=int)
+    for epoch in range(12):
+        rows = weighted_rows(shares, seed, epoch)
+        assert len(rows) == rows_shown(shares)
+        times += np.bincount(rows, minlength=len(shares))
+        for share in np.unique(shares):
+            of_share = times[shares == share]
+            assert of_share.max() - of_share.min() <= 1
+    for share in np.unique(shares):
+        count = int((shares == share).sum())
+        assert times[shares == share].sum() == 12 * max(1, round(share * count))
+
+
+def test_an_epoch_of_weighted_rows_is_as_long_as_it_says() -> None:
+    shares = np.array([2.0] * 10 + [0.5] * 40)
+    order = BatchOrder(50, 8, seed=1, shares=shares)
+    assert len(order) == 5
+    first = np.concatenate(list(order))
+    order.set_epoch(1)
+    assert not np.array_equal(np.concatenate(list(order)), first)
+    whole = list(BatchOrder(50, 8, seed=1, shares=shares))
+    halves = [BatchOrder(50, 8, seed=1, rank=r, world=2, shares=shares) for r in range(2)]
+    for one, other, batch in zip(*halves, whole, strict=True):
+        assert np.array_equal(np.concatenate([one, other]), batch)

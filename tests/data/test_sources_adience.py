@@ -63,6 +63,7 @@ def test_what_is_wrong_is_named(write_files: Write) -> None:
     files["fold_0_data.txt"] = "\n".join(lines).encode()
     rows = open_source(f"adience:{write_files(files)}").read()
     assert {problem.where: problem.what for problem in rows.problems} == {
+        "fold_4_data.txt": "not there: the pictures of fold 4 are left out",
         "fold_0_data.txt:2": "no picture named; row left out",
         "fold_0_data.txt:5": "2 cells where the first line has 12; row left out",
         "faces/u/coarse_tilt_aligned_face.1.i.jpg": "unknown age 'old'",

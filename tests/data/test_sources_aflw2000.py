@@ -59,6 +59,24 @@ def test_angles_beyond_99_degrees_are_left_out_or_kept(write_files: Write) -> No
     np.testing.assert_allclose(kept.numeric["pose"].values[:3], expected, atol=1e-3)
 
 
+def test_a_split_by_number(write_files: Write) -> None:
+    """Counted before pictures beyond 99 degrees are dropped; what is between is left out."""
+    files = aflw2000()
+    files["AFLW2000/image00042.mat"] = mat(0, 99.5, 0)
+    root = write_files(files)
+    rows = open_source(f"aflw2000:{root}?split=5,2,3").read()
+    assert [key[14:19] for key in rows.keys] == [
+        f"{2 + 40 * place:05d}" for place in (0, 2, 3, 4, 5, 6, 9, 10, 11)
+    ]
+    assert rows.split.tolist() == ["train"] * 4 + ["val"] * 2 + ["test"] * 3
+    assert len(rows.group) == len(rows.numeric["pose"].values) == len(rows.boxes) == 9
+    with pytest.raises(UsageError, match="names 13 pictures, and there are 12"):
+        open_source(f"aflw2000:{root}?split=8,2,3").read()
+    for wrong in ("5,2", "5,0,3", "some", "5,2,3,1"):
+        with pytest.raises(UsageError, match="option 'split"):
+            open_source(f"aflw2000:{root}?split={wrong}")
+
+
 def test_what_is_wrong_is_named(write_files: Write) -> None:
     files = aflw2000()
     whole = files["AFLW2000/image00082.mat"]

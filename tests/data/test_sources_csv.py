@@ -272,3 +272,46 @@ def test_words_for_splits() -> None:
     assert split_name("PublicTest") == split_name("dev") == "val"
     assert split_name("PrivateTest") == split_name("TEST") == "test"
     assert split_name("") is None
+
+
+def test_columns_of_numbers(pictures: Path) -> None:
+    text = (
+        "path,yaw,pitch,roll,Age,mood\n"
+        "a.png,-1,2.5,-30,31,happy\nb.png,,nan,NA,x1,sad\nc.png,1e60,0,inf,,sad\n"
+    )
+    rows = read(pictures, text, "?numbers=yaw,roll,pitch,age&labels=mood")
+    assert list(rows.labels) == ["mood"]
+    assert list(rows.numeric) == ["pose", "Age"]
+    pose = rows.numeric["pose"]
+    assert (pose.names, pose.unit) == (("yaw", "pitch", "roll"), "degrees")
+    nan = np.nan
+    expected = np.array([[-1, 2.5, -30], [nan, nan, nan], [nan, 0, nan]], np.float32)
+    np.testing.assert_array_equal(pose.values, expected)
+    assert rows.numeric["Age"].unit == "years"
+    np.testing.assert_array_equal(rows.numeric["Age"].values[:, 0], [31, nan, nan])
+    said = [f"{problem.where}: {problem.what}" for problem in rows.problems]
+    assert [text.partition(", in ")[0] for text in said] == [
+        "b.png: no number in column 'Age': 'x1'",
+        "c.png: no number in column 'yaw': '1e60'",
+        "c.png: no number in column 'roll': 'inf'",
+    ]
+    assert all("labels.csv" in text for text in said)
+
+
+def test_numbers_alone_are_labels_enough(pictures: Path) -> None:
+    rows = read(pictures, "path,age\na.png,3\nb.png,4\n", "?numbers=age")
+    assert rows.labels == {}
+    assert not [note for note in rows.notes if "no column of labels" in note]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("?numbers=yaw,pitch", "names yaw, pitch but not roll; expected all of yaw, pitch, roll"),
+        ("?numbers=years", "years"),
+        ("?numbers=age&labels=mood&names=age", "'age' would be a column of classes and one of"),
+    ],
+)
+def test_numbers_that_cannot_be(options: str, says: str, pictures: Path) -> None:
+    with pytest.raises(UsageError, match=says):
+        read(pictures, "path,yaw,pitch,age,mood\na.png,1,2,3,calm\nb.png,1,2,3,wild\n", options)

@@ -168,7 +168,6 @@ def test_wrong_use_is_refused(photos: Path, tmp_path: Path, model_file: Path) ->
         ({"batch_size": 0}, "batch_size: expected at least 1"),
         ({"threshold": 2.0}, "threshold"),
         ({"model": tmp_path / "none.onnx"}, "does not exist"),
-        ({"model": None}, "no model ships with this version yet: name one by --model"),
     ):
         with pytest.raises(UsageError) as caught:
             run_predict([photos], **({"model": model_file} | options))

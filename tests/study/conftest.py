@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from hybridface.study import Cell, Study, StudyConfig, load_study
-from hybridface.training.train import TrainedRun
+from hybridface.training.train import TrainedRun, train
 from study.helpers import rate, study_content
+from tiny_runs import tiny_recipe
 
 StudyFile = Callable[..., Path]
 
@@ -46,7 +47,8 @@ class Ended:
 class StubbedStudy(Study):
     """Instead of training, takes a finished run and changes its figures.
 
-    Cells for which ``accuracy`` gives None fail.
+    ``accuracy`` gives the mean absolute error of a task of numbers. Cells for which it gives None
+    fail.
     """
 
     def __init__(
@@ -67,7 +69,11 @@ class StubbedStudy(Study):
             return Ended(1)  # type: ignore[return-value]
         shutil.copytree(self.run_folder, folder)
         result = json.loads((folder / "result.json").read_text())
-        result["val"]["accuracy"]["value"] = accuracy
+        if cell.numeric:  # the two figures of a pose say the opposite of trials
+            result["val"]["mae"]["value"] = accuracy
+            result["val"]["geodesic"]["value"] = 1 / accuracy
+        else:
+            result["val"]["accuracy"]["value"] = accuracy
         result["epochs"] = cell.recipe.training.epochs
         (folder / "result.json").write_text(json.dumps(result))
         return Ended(0)  # type: ignore[return-value]
@@ -76,9 +82,31 @@ class StubbedStudy(Study):
 Stub = Callable[..., StubbedStudy]
 
 
+@pytest.fixture(scope="session")
+def tiny_pose_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    """Return a finished run that learned poses; not to be changed."""
+    tasks = {"expression": None, "inpaint": None, "puzzle": None, "pose": {}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
+        run = tmp_path_factory.mktemp("pose") / "run"
+        return train(tiny_recipe(run, tasks=tasks, training={"epochs": 2}))
+
+
 @pytest.fixture
 def stub(study_file: StudyFile, tiny_run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> Stub:
     """Return a function that makes a stubbed study: accuracy by cell, changes of its file."""
+    return _stub(study_file, tiny_run, monkeypatch)
+
+
+@pytest.fixture
+def pose_stub(
+    study_file: StudyFile, tiny_pose_run: TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> Stub:
+    """Return the same for poses: their mean absolute error by cell."""
+    return _stub(study_file, tiny_pose_run, monkeypatch)
+
+
+def _stub(study_file: StudyFile, run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> Stub:
     monkeypatch.setattr("hybridface.study.runner.POLL_SECONDS", 0)
     monkeypatch.setattr("hybridface.report.study.write_study_page", lambda *_: None)
 
@@ -89,6 +117,6 @@ def stub(study_file: StudyFile, tiny_run: TrainedRun, monkeypatch: pytest.Monkey
         **changes: Any,
     ) -> StubbedStudy:
         config = load_study(study_file(**changes))
-        return StubbedStudy(config, tiny_run.folder, accuracy, jobs=jobs, overrides=overrides)
+        return StubbedStudy(config, run.folder, accuracy, jobs=jobs, overrides=overrides)
 
     return make

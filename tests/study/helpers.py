@@ -39,7 +39,8 @@ def study_content(results: Path, **changes: Any) -> dict[str, Any]:
         },
         "results": str(results),
     }
-    return merge(study, changes)
+    content = merge(study, changes)
+    return {**content, "recipe": drop_tasks(content["recipe"])}
 
 
 def rate(cell: Cell) -> float:

@@ -122,9 +122,13 @@ def test_the_view_is_blank_in_the_holes_and_true_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("intermediate", [True, False])
-@pytest.mark.parametrize("size", [32, 50])
-def test_the_decoder_gives_pictures(intermediate: bool, size: int) -> None:
-    options = {"inpaint": {"intermediate_maps": intermediate, "decoder_channels": 8}}
+@pytest.mark.parametrize(("size", "stride"), [(32, 1), (50, 1), (32, 2), (32, 4), (36, 4)])
+def test_the_decoder_gives_pictures(intermediate: bool, size: int, stride: int) -> None:
+    options = {
+        "inpaint": {
+            "intermediate_maps": intermediate, "decoder_channels": 8, "output_stride": stride,
+        }
+    }  # fmt: skip
     model, _ = tiny_model(options, size)
     images = (labelled_batch(4, size).images.float() / 255).requires_grad_()
     filled = model(images)["inpaint"]
@@ -134,6 +138,25 @@ def test_the_decoder_gives_pictures(intermediate: bool, size: int) -> None:
     filled.mean().backward()
     assert images.grad is not None
     assert images.grad.abs().sum() > 0
+
+
+def test_a_stride_that_does_not_divide_the_side_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"inpaint: output_stride: .* divides the side of 50 px"):
+        tiny_model({"inpaint": {"output_stride": 4}}, 50)
+
+
+def test_each_place_gives_its_own_pixels() -> None:
+    """A decoder of stride 4 gives what its last map says of each block of 4x4 pixels."""
+    model, _ = tiny_model({"inpaint": {"output_stride": 4, "decoder_channels": 8}})
+    decoder = model.heads["inpaint"]
+    images = labelled_batch(2).images.float() / 255
+    last = {}
+    decoder.out.register_forward_hook(lambda *given: last.update(map=given[2]))
+    filled = model.eval()(images)["inpaint"]
+    assert last["map"].shape == (2, 48, 8, 8)
+    for channel, row, column in ((0, 0, 0), (1, 2, 3), (2, 3, 1)):
+        place = torch.sigmoid(last["map"][:, channel * 16 + row * 4 + column])
+        assert torch.equal(filled[:, channel, row::4, column::4], place)
 
 
 @pytest.mark.parametrize("intermediate", [True, False])
@@ -148,8 +171,9 @@ def test_the_decoder_reads_finer_maps_only_when_asked(intermediate: bool) -> Non
     assert torch.equal(head(features), head(changed)) != intermediate
 
 
-def test_a_decoder_learns_one_picture() -> None:
-    model, (task,) = tiny_model({"inpaint": {"decoder_channels": 16}})
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_decoder_learns_one_picture(stride: int) -> None:
+    model, (task,) = tiny_model({"inpaint": {"decoder_channels": 16, "output_stride": stride}})
     batch = labelled_batch(2)
     images = batch.images.float() / 255
     view = task.make_view(images, batch, Generator().manual_seed(0))

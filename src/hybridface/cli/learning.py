@@ -44,22 +44,28 @@ def train(
 
 
 def _say_result(folder: Path, result: dict[str, Any]) -> None:
-    for split in ("val", "test"):
-        if figures := result.get(split):
-            accuracy = figures.get("accuracy", figures.get("mae"))
-            interval = accuracy["ci95"]
-            within = f" (95 % {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
-            said = f"{split}: mean absolute error {accuracy['value']:.4f}{within}, "
-            if "accuracy" in figures:
-                said = (
-                    f"{split}: accuracy {accuracy['value']:.4f}{within}, "
-                    f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
-                )
-            print(f"{said}{figures['count']} pictures")
+    tasks = result.get("tasks", {})
+    for task, splits in tasks.items():
+        for split in ("val", "test"):
+            if figures := splits.get(split):
+                print(f"{f'{task}, ' if len(tasks) > 1 else ''}{split}: {_figures(figures)}")
+                by_source = figures.get("by_source", {})
+                for source, part in by_source.items() if len(by_source) > 1 else ():
+                    print(f"  on {source}: {_figures(part)}")
     if result["label"] is None:
         print(f"no supervised task, so no model.onnx; start from it: backbone.checkpoint={folder}")
     else:
         print(f"model: {folder / 'model.onnx'}")
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    measure = "accuracy" if "accuracy" in figures else "mae"
+    value, interval = figures[measure]["value"], figures[measure]["ci95"]
+    within = f" (95 % {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
+    said = f"{'accuracy' if measure == 'accuracy' else 'mean absolute error'} {value:.4f}{within}, "
+    if measure == "accuracy":
+        said += f"mean class accuracy {figures['mean_class_accuracy']['value']:.4f}, "
+    return f"{said}{figures['count']} pictures"
 
 
 def study(

@@ -19,7 +19,7 @@ from hybridface.files import CACHE_LIMIT_GIB
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder or an ONNX file.")],
+    model: Annotated[Path, typer.Argument(help="A run folder, an ONNX file or default.")],
     data: Annotated[str, typer.Option("--data", help="KIND:PATH")],
     split: Annotated[
         str | None, typer.Option(help="train, val, test or all; default test, else all")
@@ -46,7 +46,9 @@ def evaluate(
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A run folder, an ONNX file or a kept evaluation.")],
+    a: Annotated[
+        Path, typer.Argument(help="A run folder, an ONNX file, default, or a kept evaluation.")
+    ],
     b: Annotated[Path, typer.Argument(help="The same of the other model.")],
     data: Annotated[
         str | None, typer.Option(help="KIND:PATH; default the predictions that were kept")

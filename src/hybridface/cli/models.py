@@ -17,7 +17,7 @@ def predict(
         typer.Argument(help="Photos, folders, patterns, videos, or webcam (webcam:1)."),
     ],
     model: Annotated[
-        Path | None, typer.Option(help="A run folder or an ONNX file; default the one that ships.")
+        Path | None, typer.Option(help="A run folder or an ONNX file; without, the one that ships.")
     ] = None,
     *,
     no_detect: Annotated[

@@ -21,6 +21,8 @@ def identify(data: PreparedData) -> Identity:
     """
     rows = len(data.keys)
     identity = {f"the pictures of {data.spec}": f"{rows} {data.fingerprint}"}
+    if data.weights:
+        identity["data.sources.*.weight"] = ", ".join(f"{weight:g}" for weight in data.weights)
     for column, labels in data.labels.items():
         identity[f"the labels '{column}'"] = f"{len(labels.ids)} {_of_labels(labels)}"
     for column, numbers in data.numeric.items():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from hybridface.data.source import MISSING
@@ -27,6 +28,7 @@ class BatchOrder(Sampler[Index]):
         world: How many processes there are.
         classes: ``(count,)`` class ids; with them every class comes equally often, its rows in
             turn. Rows of no class (-1) keep their share.
+        shares: ``(count,)`` how often an epoch shows each row; rows of equal share in turn.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class BatchOrder(Sampler[Index]):
         rank: int = 0,
         world: int = 1,
         classes: Index | None = None,
+        shares: NDArray[np.float64] | None = None,
     ) -> None:
+        self.rows_an_epoch = count if shares is None else rows_shown(shares)
         self.count, self.size, self.seed = count, size, seed
         self.rank, self.world = rank, world
-        self.classes = classes
+        self.classes, self.shares = classes, shares
         self.epoch, self.start = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -56,17 +60,19 @@ class BatchOrder(Sampler[Index]):
     def __len__(self) -> int:
         if self.seed is None:
             return math.ceil(self.count / self.size)
-        return max(1, self.count // self.size)
+        return max(1, self.rows_an_epoch // self.size)
 
     def __iter__(self) -> Iterator[Index]:
         if self.seed is None:
             order = np.arange(self.count)
         else:
             random = np.random.default_rng([self.seed, 4, self.epoch])
-            if self.classes is None:
-                order = random.permutation(self.count)
-            else:
+            if self.shares is not None:
+                order = random.permutation(weighted_rows(self.shares, self.seed, self.epoch))
+            elif self.classes is not None:
                 order = random.permutation(balanced_rows(self.classes, random))
+            else:
+                order = random.permutation(self.count)
         for number in range(self.start, len(self)):
             batch = order[number * self.size : (number + 1) * self.size]
             yield batch[own_slice(len(batch), self.rank, self.world)]
@@ -94,6 +100,41 @@ def balanced_rows(classes: Index, random: np.random.Generator) -> Index:
     for number, extra in zip(present, more, strict=True):
         rows = random.permutation(np.flatnonzero(classes == number))
         drawn.append(np.resize(rows, known // len(present) + int(extra)))
+    return np.concatenate(drawn)
+
+
+def rows_shown(shares: NDArray[np.float64]) -> int:
+    """Return how many rows an epoch shows; see :func:`weighted_rows`."""
+    values, counts = np.unique(shares, return_counts=True)
+    return sum(_shown(float(v), int(c)) for v, c in zip(values, counts, strict=True))
+
+
+def _shown(share: float, count: int) -> int:
+    return max(1, round(share * count))
+
+
+def weighted_rows(shares: NDArray[np.float64], seed: int, epoch: int) -> Index:
+    """Return the rows that an epoch shows, rows of a share of 2 twice and of 0.5 every other time.
+
+    Rows of equal share run on from epoch to epoch, all of them once before any comes again, in an
+    order that the seed decides.
+
+    Args:
+        shares: ``(N,)`` how often an epoch shows each row, above 0.
+        seed: Decides the order.
+        epoch: Which epoch, from 0.
+
+    Returns:
+        ``(M,)`` row numbers, M as :func:`rows_shown` says.
+    """
+    drawn = []
+    for number, share in enumerate(np.unique(shares)):
+        rows = np.flatnonzero(shares == share)
+        shown = _shown(float(share), len(rows))
+        places = np.arange(epoch * shown, (epoch + 1) * shown)
+        for turn in np.unique(places // len(rows)):
+            order = np.random.default_rng([seed, 6, number, int(turn)]).permutation(rows)
+            drawn.append(order[places[places // len(rows) == turn] % len(rows)])
     return np.concatenate(drawn)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,24 @@ from hybridface.data.source import Pictures, Problem
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index
 from hybridface.errors import DataError
+
+
+class Labelled(Protocol):
+    """A labelled data set, as far as it matters to pictures without labels.
+
+    Attributes:
+        spec: The data set as the recipe names it.
+        pictures: Its pictures.
+        rest: ``(N,)`` bool, rows that could train but are not among the labelled ones.
+        held_out: ``(N,)`` bool, its validation and test rows.
+    """
+
+    spec: str
+    pictures: CachedPictures
+    rest: NDArray[np.bool_]
+
+    @property
+    def held_out(self) -> NDArray[np.bool_]: ...  # noqa: D102
 
 
 @dataclass
@@ -63,9 +82,7 @@ class UnlabelledPictures:
 
 def gather_unlabelled(
     config: DataConfig,
-    pictures: CachedPictures,
-    rest: NDArray[np.bool_],
-    held_out: NDArray[np.bool_],
+    parts: Sequence[Labelled],
     progress: Progress | None = None,
     *,
     workers: int = 0,
@@ -74,9 +91,8 @@ def gather_unlabelled(
 
     Args:
         config: The recipe's data section.
-        pictures: The labelled data set.
-        rest: Its rows that could train but are not among the labelled ones.
-        held_out: Its validation and test rows; no picture that equals one of them is used.
+        parts: The labelled data sets; no picture that equals one of their validation and test
+            rows is used.
         progress: Called with (done, total) while pictures are decoded.
         workers: How many processes look through a data set that is not cached.
 
@@ -91,36 +107,58 @@ def gather_unlabelled(
     if not config.unlabelled:
         return None
     found = UnlabelledPictures()
-    secret = np.unique(pictures.digests[held_out])
+    secret = np.unique(np.concatenate([part.pictures.digests[part.held_out] for part in parts]))
     for spec in config.unlabelled:
-        if spec == REST:
-            opened, usable = pictures, rest & pictures.decoded
-        else:
-            source = open_source(spec)
-            rows = source.read()
-            limit = config.cache_limit_gib
-            opened = open_pictures(
-                source, rows, config.size, progress, limit_gib=limit, workers=workers
-            )
-            usable = opened.decoded & np.isin(rows.split, ("", "train"))
-            problems = [*rows.problems, *opened.problems]
-            if config.problems == "refuse":
-                refuse_problems(f"data.unlabelled: {spec}", problems)
-            found.problems += problems
-        seen = np.isin(opened.digests, secret) & usable & config.drop_duplicates
-        found.dropped += int(seen.sum())
-        chosen = np.flatnonzero(usable & ~seen)
-        if not len(chosen):
+        others = spec != REST
+        opened = {spec: _open(config, spec, found, progress, workers)} if others else _rest(parts)
+        count, dropped, before = 0, 0, len(found.specs)
+        for name, (pictures, usable) in opened.items():
+            seen = np.isin(pictures.digests, secret) & usable & config.drop_duplicates
+            count, dropped = count + len(usable), dropped + int(seen.sum())
+            chosen = np.flatnonzero(usable & ~seen)
+            if len(chosen):
+                found.specs.append(name)
+                found.images.append(pictures.images)
+                found.rows.append(chosen)
+                found.fingerprints.append(pictures.fingerprint)
+        found.dropped += dropped
+        if len(found.specs) == before:
             raise DataError(
                 f"data.unlabelled: {spec}: no picture is left that could train: "
-                f"{len(usable)} rows, {int(seen.sum())} of them in validation or test"
+                f"{count} rows, {dropped} of them in validation or test"
                 + (" (data.fraction leaves no rest)" if spec == REST else "")
             )
-        found.specs.append(spec)
-        found.images.append(opened.images)
-        found.rows.append(chosen)
-        found.fingerprints.append(opened.fingerprint)
     return found
+
+
+def _rest(parts: Sequence[Labelled]) -> dict[str, tuple[CachedPictures, NDArray[np.bool_]]]:
+    return {
+        REST if len(parts) == 1 else f"{REST} of {part.spec}": (
+            part.pictures,
+            part.rest & part.pictures.decoded,
+        )
+        for part in parts
+    }
+
+
+def _open(
+    config: DataConfig,
+    spec: str,
+    found: UnlabelledPictures,
+    progress: Progress | None,
+    workers: int,
+) -> tuple[CachedPictures, NDArray[np.bool_]]:
+    """Open another data set, and mark its rows that may train; problems go to ``found``."""
+    source = open_source(spec)
+    rows = source.read()
+    opened = open_pictures(
+        source, rows, config.size, progress, limit_gib=config.cache_limit_gib, workers=workers
+    )
+    problems = [*rows.problems, *opened.problems]
+    if config.problems == "refuse":
+        refuse_problems(f"data.unlabelled: {spec}", problems)
+    found.problems += problems
+    return opened, opened.decoded & np.isin(rows.split, ("", "train"))
 
 
 def refuse_problems(where: str, problems: Sequence[Problem]) -> None:

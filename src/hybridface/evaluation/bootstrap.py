@@ -11,12 +11,13 @@ from hybridface.errors import HybridFaceError
 from hybridface.evaluation.statistics import Interval
 
 Correct = NDArray[np.bool_]
+Outcomes = NDArray[np.bool_] | NDArray[np.float64]
 DRAWN_AT_ONCE = 500  # draws of persons that are held in memory
 
 
 def paired_bootstrap(
-    treated: Sequence[Correct],
-    control: Sequence[Correct],
+    treated: Sequence[Outcomes],
+    control: Sequence[Outcomes],
     draws: int = 10_000,
     seed: int = 0,
     *,
@@ -25,12 +26,14 @@ def paired_bootstrap(
 ) -> Interval:
     """Return the accuracy difference with a 95 % percentile bootstrap interval over pictures.
 
+    Of numbers in place of right and wrong, such as errors, it is the difference of their means.
     The statistic is the mean over seeds of the accuracy of treated minus control. It depends on
     a picture only through the difference of the two (-1, 0 or 1), so multinomial counts of the
     differences are drawn instead of picture indices, which is the same and much faster.
 
     Args:
-        treated: For each seed ``(n,)`` bool, whether each test picture was classified rightly.
+        treated: For each seed ``(n,)`` bool, whether each test picture was classified rightly, or
+            a number for each.
         control: The same of the other arm, on the same pictures in the same order.
         draws: Number of bootstrap draws.
         seed: Seed of the draws.
@@ -41,7 +44,7 @@ def paired_bootstrap(
             all their pictures, as pictures of one person are wrong together.
 
     Returns:
-        The difference and its bounds, as fractions of 1.
+        The difference and its bounds, as fractions of 1 or in the unit of the numbers.
 
     Raises:
         HybridFaceError: The arms differ in seeds or in pictures, or there is nothing to draw
@@ -60,11 +63,26 @@ def paired_bootstrap(
         if groups is not None:
             total += _draw_persons(each, groups[number], draws, random)
             continue
+        if treated[0].dtype != np.bool_:  # nearly as many values as pictures
+            total += _draw_pictures(each, draws, random)
+            continue
         values, counts = np.unique(each, return_counts=True)
         total += random.multinomial(len(each), counts / len(each), size=draws) @ values / len(each)
     low, high = np.quantile(total / len(differences), [0.025, 0.975])
     mean = np.mean([each.mean() for each in differences])
     return Interval(float(mean), float(low), float(high))
+
+
+def _draw_pictures(
+    differences: NDArray[np.float64], draws: int, random: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the mean of ``(draws,)`` draws of as many pictures as there are."""
+    count = len(differences)
+    means = np.empty(draws)
+    for start in range(0, draws, DRAWN_AT_ONCE):
+        part = means[start : start + DRAWN_AT_ONCE]
+        part[:] = differences[random.integers(0, count, (len(part), count))].mean(axis=1)
+    return means
 
 
 def _draw_persons(
@@ -130,7 +148,7 @@ def paired_class_bootstrap(
 
 
 def _picture_differences(
-    treated: Sequence[Correct], control: Sequence[Correct]
+    treated: Sequence[Outcomes], control: Sequence[Outcomes]
 ) -> list[NDArray[np.float64]]:
     if len(treated) != len(control) or not treated:
         raise HybridFaceError(

@@ -25,6 +25,7 @@ from hybridface.evaluation.pairing import Paired, pair_task
 from hybridface.evaluation.predictions import SPLITS_OF_RUN, SUFFIX, Predictions, load_predictions
 from hybridface.evaluation.run_predictions import load_run_predictions
 from hybridface.files import CACHE_LIMIT_GIB
+from hybridface.inference.shipped import is_shipped
 
 MODEL_SUFFIX = ".onnx"
 SCORES = ("accuracy", "mean_class_accuracy", "nll")
@@ -50,7 +51,8 @@ def compare(
     an evaluation. With ``data`` both models are measured on it first.
 
     Args:
-        a: A run folder, an ONNX file (with ``data``), or a kept evaluation (without).
+        a: A run folder, an ONNX file or ``default`` (with ``data``), or a kept evaluation
+            (without).
         b: The same of the other model.
         data: ``KIND:PATH`` or ``KIND:PATH?option=value``, or None.
         split: With ``data`` as in :func:`hybridface.evaluate`. Else the kept split to
@@ -157,15 +159,15 @@ def _open_kept(place: Place) -> dict[str, Predictions]:
         raise UsageError(f"{path}: cannot be opened ({error.strerror})") from error
     if is_folder:
         return load_run_predictions(path)
-    if not is_file(path):
+    there = is_file(path)
+    if path.suffix == MODEL_SUFFIX if there else is_shipped(path):
+        raise UsageError(
+            f"{path}: a model keeps no predictions; say what to measure it on with --data KIND:PATH"
+        )
+    if not there:
         raise UsageError(
             f"{path}: does not exist; expected a run's folder, what evaluate --out FILE{SUFFIX} "
             "wrote, or, with --data KIND:PATH, a model"
-        )
-    if path.suffix == MODEL_SUFFIX:
-        raise UsageError(
-            f"{path}: a model file keeps no predictions; say what to measure it on with "
-            "--data KIND:PATH"
         )
     kept = load_predictions(path)
     return {kept.split: kept}

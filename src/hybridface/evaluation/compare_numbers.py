@@ -22,9 +22,10 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
         b: Those of the other.
 
     Returns:
-        ``mae`` of both and the difference B - A, with bootstrap intervals over pictures, paired::
+        ``mae`` of both and the difference B - A, with paired bootstrap intervals over pictures, or
+        over persons where both know whose picture each is, which ``persons`` counts::
 
-            {"label": "pose", "unit": "degrees", "count": 1600, "a": {"mae": {…}},
+            {"label": "pose", "unit": "degrees", "count": 1600, "persons": 20, "a": {"mae": {…}},
              "b": {"mae": {…}}, "difference": {"mae": {"value": -0.4, "ci95": [-0.6, -0.2]}}}
 
     Raises:
@@ -56,7 +57,10 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
         errors(ours.kind, each.outputs[counted], each.targets[counted]) for each in (ours, theirs)
     )
     columns = list(range(of_a.shape[1]))
-    of_both = bootstrap_means(np.column_stack([of_a, of_b, of_b - of_a]))
+    group = None
+    if ours.groups is not None and theirs.groups is not None:
+        group = ours.groups[counted]
+    of_both = bootstrap_means(np.column_stack([of_a, of_b, of_b - of_a]), group)
     figures = [
         {"mae": of_both.figure([len(columns) * part + column for column in columns])}
         for part in range(3)
@@ -65,5 +69,6 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
         "label": ours.label,
         "unit": ours.unit,
         "count": int(counted.sum()),
+        "persons": None if group is None else len(np.unique(group)),
         **dict(zip(("a", "b", "difference"), figures, strict=True)),
     }

@@ -68,7 +68,7 @@ def evaluate(
     decoded are left out, counted and named under ``skipped``.
 
     Args:
-        model: An ONNX file, a run folder, or a loaded model.
+        model: An ONNX file, a run folder, ``default`` for the model that ships, or a loaded model.
         data: ``KIND:PATH`` or ``KIND:PATH?option=value``.
         split: ``train``, ``val``, ``test`` or ``all``. None takes ``test``, or every row where
             the data set's layout has no row of split test.
@@ -238,7 +238,7 @@ def run_evaluate(
     """Measure a model and print the result: the command line's ``evaluate``.
 
     Args:
-        model: An ONNX file or a run folder.
+        model: An ONNX file, a run folder or ``default``.
         data: ``KIND:PATH`` or ``KIND:PATH?option=value``.
         split: See :func:`evaluate`.
         as_json: Print exactly one JSON object instead of tables, and nothing else, on stdout.

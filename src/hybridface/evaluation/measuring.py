@@ -117,4 +117,5 @@ def keep_task(
     return NumericPredictions(
         match.column, match.kind, labels.names, labels.unit, keys,
         labels.values[chosen].astype(np.float32), outputs[wanted],
+        None if rows.group is None else rows.group[chosen],
     )  # fmt: skip

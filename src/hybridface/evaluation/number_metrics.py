@@ -40,6 +40,25 @@ def errors(kind: str, outputs: Given, targets: Given) -> Floats:
     return np.abs(np.asarray(outputs[:, :1], np.float64) - targets)
 
 
+def parts_of_mae(kind: str, outputs: Given, targets: Given) -> Floats:
+    """Return the part ``(N,)`` that each picture has in the mean absolute error.
+
+    Their mean is that error, as :func:`pose_metrics` and :func:`regression_metrics` define it:
+    the mean over the numbers that any picture has, each of its mean over pictures.
+
+    Args:
+        kind: The kind of the task, ``pose`` or ``regression``.
+        outputs: ``(N, C)``, of pictures that are :func:`countable`.
+        targets: ``(N, K)``.
+    """
+    away = errors(kind, outputs, targets)
+    known = np.isfinite(away)
+    counts = known.sum(axis=0)
+    parts = np.where(known, away, 0)[:, counts > 0] / counts[counts > 0]
+    shares: Floats = parts.mean(axis=1) * len(targets)
+    return shares
+
+
 def countable(kind: str, targets: Given) -> NDArray[np.bool_]:
     """Mark the rows ``(N,)`` that figures are taken over; see :func:`pose_metrics`."""
     known: NDArray[np.bool_] = np.any(np.isfinite(targets), axis=1)

@@ -21,6 +21,7 @@ class NumericPredictions:
         keys: ``(N,)`` str, the names of the pictures in their data set.
         targets: ``(N, K)`` float32; NaN where a number is not known.
         outputs: ``(N, C)`` float32, what the model's task gives.
+        groups: ``(N,)`` int64, whose picture each is; None where the data does not say.
     """
 
     label: str
@@ -30,6 +31,7 @@ class NumericPredictions:
     keys: NDArray[np.str_]
     targets: NDArray[np.float32]
     outputs: NDArray[np.float32]
+    groups: NDArray[np.int64] | None = None
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -40,4 +42,5 @@ class NumericPredictions:
     def rows(self, rows: NDArray[Any]) -> NumericPredictions:
         """Return those of some pictures."""
         parts = (self.keys[rows], self.targets[rows], self.outputs[rows])
-        return NumericPredictions(self.label, self.kind, self.names, self.unit, *parts)
+        groups = None if self.groups is None else self.groups[rows]
+        return NumericPredictions(self.label, self.kind, self.names, self.unit, *parts, groups)

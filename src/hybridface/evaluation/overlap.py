@@ -29,9 +29,10 @@ def overlap_notes(
         At most one note.
     """
     total = f"{len(measured)} measured pictures"
-    recipe = _data_of_run(model_file)
     split = rows.split[measured]
-    if recipe is not None and _is_same(str(recipe.get("source", "")), source):
+    for recipe in _sections_of_run(model_file):
+        if not _is_same(str(recipe.get("source", "")), source):
+            continue
         folds = bool(recipe.get("folds"))
         used = len(measured) if folds else int((split != "test").sum())
         among = "folds of its own from all rows" if folds else "those outside the test split"
@@ -50,13 +51,22 @@ def overlap_notes(
     ]
 
 
-def _data_of_run(model_file: Path) -> dict[str, Any] | None:
-    """Return the data section of the recipe beside a model; None where there is none to read."""
+def _sections_of_run(model_file: Path) -> list[dict[str, Any]]:
+    """Return what the recipe beside a model says of each of its data sets; none without one."""
     try:
         data = read_yaml(model_file.parent / "config.yaml").get("data")
     except HybridFaceError:  # a model file by itself
-        return None
-    return data if isinstance(data, dict) else None
+        return []
+    if not isinstance(data, dict):
+        return []
+    several = data.get("sources")
+    if not isinstance(several, dict) or not several:
+        return [data]
+    return [{**data, **_given(each)} for each in several.values() if isinstance(each, dict)]
+
+
+def _given(section: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if value is not None}
 
 
 def _is_same(spec: str, source: Source) -> bool:

@@ -160,6 +160,8 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
     for name, numbers in predictions.numbers.items():
         for part in _PARTS_OF_NUMBERS:
             arrays[f"{name}/{part}"] = getattr(numbers, part)
+        if numbers.groups is not None:
+            arrays[f"{name}/groups"] = numbers.groups
     write_arrays(path, arrays)
 
 
@@ -197,6 +199,7 @@ def load_predictions(path: Path) -> Predictions:
                 said.names,
                 said.unit,
                 *(array_of(arrays, f"{name}/{part}", path) for part in _PARTS_OF_NUMBERS),
+                arrays.get(f"{name}/groups"),
             ),
         )
         for name, said in about.numbers.items()
@@ -292,4 +295,6 @@ def check_numbers(path: Path, name: str, task: NumericPredictions) -> NumericPre
             f"(N, {len(task.names)}), outputs (N, {columns}), found {task.keys.shape}, "
             f"{task.targets.shape}, {task.outputs.shape} of kinds {kinds}",
         )
+    if (of := task.groups) is not None and (of.shape, of.dtype.kind) != ((count,), "i"):
+        raise damaged(path, f"task '{name}': groups are no {count} whole numbers")
     return task

@@ -29,11 +29,10 @@ from hybridface.inference.metadata import (
     unfit,
 )
 from hybridface.inference.session import CPU, open_session
+from hybridface.inference.shipped import find_model
 
-__all__ = ["FaceModel", "ModelTask", "default_model", "load"]
-MODEL_FILE = "model.onnx"
+__all__ = ["FaceModel", "ModelTask", "load"]
 FAR_OUTSIDE = 0.5
-DEFAULT_MODEL = Path(__file__).parent / "models" / "default.onnx"
 
 
 class FaceModel:
@@ -72,17 +71,18 @@ class FaceModel:
         """Load a model.
 
         Args:
-            path: An ONNX file that hybridface wrote, or a run folder that holds ``model.onnx``.
+            path: An ONNX file that hybridface wrote, a run folder that holds ``model.onnx``, or
+                ``default`` for the model that ships with the package.
             providers: ONNX Runtime's execution providers, the preferred one first.
             threads: How many threads one call may use; None leaves it to ONNX Runtime.
 
         Raises:
-            UsageError: There is no such file, no model in the folder, no such provider, or
-                ``threads`` is less than 1.
+            UsageError: There is no such file, no model in the folder, none that ships in this
+                install, no such provider, or ``threads`` is less than 1.
             HybridFaceError: The file is no ONNX model, was not written by hybridface, is of a
                 newer format, or does not keep to its format.
         """
-        file = _find(Path(path).expanduser())
+        file = find_model(path)
         session = open_session(file, providers, threads)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
@@ -215,44 +215,13 @@ def load(
     """Load a model; see :meth:`FaceModel.load`.
 
     Args:
-        path: A model file or a run folder; None for the model that ships with the package.
+        path: A model file, a run folder or ``default``; None for the model that ships with the
+            package, whatever lies in the working directory.
         providers: ONNX Runtime's execution providers, the preferred one first.
         threads: How many threads one call may use; None leaves it to ONNX Runtime.
 
     Raises:
-        UsageError: As there, or no model ships with this version.
+        UsageError: As there.
         HybridFaceError: As there.
     """
-    file = default_model() if path is None else path
-    return FaceModel.load(file, providers=providers, threads=threads)
-
-
-def default_model() -> Path:
-    """Return the model that ships with the package.
-
-    Raises:
-        UsageError: None does; says what to give instead.
-    """
-    if not DEFAULT_MODEL.is_file():
-        raise UsageError(
-            "no model ships with this version yet: name one by --model, a run's folder or a .onnx "
-            "file that hybridface exported (hybridface train makes one)"
-        )
-    return DEFAULT_MODEL
-
-
-def _find(path: Path) -> Path:
-    """Return the model's file, given that file or the run folder around it."""
-    try:
-        is_folder = path.is_dir()
-        file = path / MODEL_FILE if is_folder else path
-        if file.is_file():
-            return file
-    except OSError as error:  # too long a name, a folder that may not be entered
-        raise UsageError(f"{path}: cannot be opened ({error.strerror})") from error
-    if is_folder:
-        raise UsageError(
-            f"{path}: holds no {MODEL_FILE}, which a run writes at its end; if this is a run's "
-            "folder, let the run finish or resume it, else name a run's folder or a .onnx file"
-        )
-    raise UsageError(f"{path}: does not exist; expected a .onnx file or the folder of a run")
+    return FaceModel.load(find_model(path), providers=providers, threads=threads)

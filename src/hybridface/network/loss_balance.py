@@ -58,6 +58,10 @@ class LossBalance(nn.Module):
         config = self.configs[name]
         return config.every if isinstance(config, SelfSupervisedConfig) else 1
 
+    def factor(self, name: str, progress: float) -> float:
+        """Return by how much a task's loss counts in a batch in which it takes part."""
+        return self.weight(name, progress) * self.times(name)
+
     def forward(self, losses: Mapping[str, Tensor], progress: float = 0.0) -> Tensor:
         """Return the joint loss, a scalar.
 
@@ -65,7 +69,7 @@ class LossBalance(nn.Module):
             losses: The loss of each task that takes part in the batch, by name, in any order.
             progress: The part of all steps that is done, from 0 to 1.
         """
-        weights = {name: self.weight(name, progress) * self.times(name) for name in losses}
+        weights = {name: self.factor(name, progress) for name in losses}
         if self.mode == "geometric":
             values = torch.stack(list(losses.values()))
             counted = [weights[name] * (loss > SMALLEST_LOSS) for name, loss in losses.items()]

@@ -81,6 +81,10 @@ class HybridStep(nn.Module):
         mixup: Strength of mixup on the intact pictures; 0 for none.
         processes: How many train the model together, each a part of every batch; more than one
             need a :class:`hybridface.draws.SharedGenerator`.
+
+    Attributes:
+        weighted: The weighted loss of each task in the batch that was seen last, with its graph,
+            for what takes their gradients one by one; None where nobody does.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class HybridStep(nn.Module):
         self.balance = LossBalance(tasks, loss_balance)
         self.mixup = mixup
         self.processes = processes
+        self.weighted: dict[str, Tensor] | None = None
 
     def forward(
         self,
@@ -171,6 +176,9 @@ class HybridStep(nn.Module):
             figures[f"{task.name}/loss"] = loss.detach()
             losses[task.name] = loss
         total = self.balance(losses, progress)
+        if self.weighted is not None:
+            factors = {name: self.balance.factor(name, progress) for name in losses}
+            self.weighted = {name: factors[name] * loss for name, loss in losses.items()}
         figures["loss"] = total.detach()
         return total, figures
 

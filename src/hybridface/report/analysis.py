@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.errors import HybridFaceError
-from hybridface.evaluation.bootstrap import paired_bootstrap
 from hybridface.evaluation.statistics import (
     Interval,
     PairedDifference,
     paired_difference,
+    t_interval,
 )
-from hybridface.report.cells import Arm, Cell
+from hybridface.report.cells import Arm
+from hybridface.report.measures import Measure
+from hybridface.report.study_outcomes import over_pictures
 
 FEWEST_SEEDS = 3
-FLAT = 0.005
 SAME_COMPUTE = 1.1
 
 
@@ -29,10 +29,14 @@ class Comparison:
     Attributes:
         treated: The hybrid.
         control: The supervised arm.
-        difference: Of the accuracies over seeds, as fractions of 1.
+        difference: Of the accuracies over seeds, as fractions of 1, or of the errors in their
+            unit; less error is a negative difference.
         pictures: The same difference with its interval over test pictures; None where it was not
-            recorded which pictures were right.
-        verdict: ``"higher"``, ``"lower"`` or ``"not told apart"``; see :func:`decide`.
+            recorded which pictures were right, or how far off each was.
+        verdict: ``"higher"``, ``"lower"`` or ``"not told apart"``, see :func:`decide`; of errors
+            ``"higher error"`` or ``"lower error"``.
+        less_error: By which part the error is less, with its interval over seeds; None of
+            accuracies, and where a control has no error.
     """
 
     treated: Arm
@@ -40,6 +44,12 @@ class Comparison:
     difference: PairedDifference
     pictures: Interval | None
     verdict: str
+    less_error: Interval | None = None
+
+    @property
+    def measure(self) -> Measure:
+        """What the two are compared by."""
+        return self.treated.measure
 
     @property
     def relation(self) -> str:
@@ -83,27 +93,33 @@ class Flattening:
     """How much a mean validation curve moved over the last third of training.
 
     Attributes:
-        change: Rise of a straight line through that third, as a fraction of 1.
-        low: Lowest mean validation accuracy in it.
-        high: Highest mean validation accuracy in it.
+        change: Rise of a straight line through that third, in the unit of the rows.
+        low: Lowest mean validation figure in it.
+        high: Highest mean validation figure in it.
+        measure: What the curve is of.
     """
 
     change: float
     low: float
     high: float
+    measure: Measure
 
     @property
     def verdict(self) -> str:
-        """``"flat"`` within half a percentage point, else ``"still rising"`` or ``"falling"``."""
-        if abs(self.change) < FLAT:
+        """``"flat"``, or which way it moves, with ``still`` where that is the better one.
+
+        Flat is within half a percentage point, or 1 % of an error.
+        """
+        if self.measure.is_flat(self.change, (self.low + self.high) / 2):
             return "flat"
-        return "still rising" if self.change > 0 else "falling"
+        way = "rising" if self.change > 0 else "falling"
+        return f"still {way}" if self.change * self.measure.sign > 0 else way
 
 
 def compare(
     treated: Arm, control: Arm, last_epoch: bool = False, same_pictures: bool = False
 ) -> Comparison | None:
-    """Compare two arms on the test accuracy of the seeds that both have.
+    """Compare two arms on the test accuracy, or error, of the seeds that both have.
 
     Args:
         treated: The hybrid.
@@ -116,30 +132,22 @@ def compare(
 
     Raises:
         HybridFaceError: The recorded pictures are broken, differ between the arms, or do not
-            agree with the recorded accuracy.
+            agree with the recorded figure.
     """
     seeds = sorted(treated.cells.keys() & control.cells.keys())
     if not seeds:
         return None
-    metric = "test_accuracy_last" if last_epoch else "test_accuracy"
+    metric = "test_last" if last_epoch else "test"
     pairs = [(treated.cells[seed], control.cells[seed]) for seed in seeds]
     first, second = zip(*pairs, strict=True)
-    difference = paired_difference(
-        [getattr(cell, metric) for cell in first], [getattr(cell, metric) for cell in second]
-    )
-    marks = [(_correct(one, last_epoch), _correct(other, last_epoch)) for one, other in pairs]
-    known = [(one, other) for one, other in marks if one is not None and other is not None]
-    pictures = None
-    if len(known) == len(marks):
-        ours, theirs = ([pair[side] for pair in known] for side in (0, 1))
-        groups = [one.details.test_groups for one in first]
-        pictures = paired_bootstrap(
-            ours,
-            theirs,
-            same_pictures=same_pictures,
-            groups=[np.array(each) for each in groups] if all(groups) else None,
-        )
-    return Comparison(treated, control, difference, pictures, decide(difference, pictures))
+    ours, theirs = ([getattr(cell, metric) for cell in cells] for cells in (first, second))
+    difference = paired_difference(ours, theirs)
+    pictures = over_pictures(pairs, last_epoch, same_pictures)
+    verdict = treated.measure.verdict(decide(difference, pictures))
+    less = None
+    if not treated.measure.higher_is_better and min(theirs) > 0:
+        less = t_interval([1 - one / other for one, other in zip(ours, theirs, strict=True)])
+    return Comparison(treated, control, difference, pictures, verdict, less)
 
 
 def claim(treated: Arm, control: Arm, same_pictures: bool = False) -> Claim | None:
@@ -197,10 +205,10 @@ def mean_curve(
 
     Args:
         arm: The arm.
-        loss: Whether to take the training loss, rather than the validation accuracy.
+        loss: Whether to take the training loss, rather than the validation figure.
 
     Returns:
-        Progress from 0 to 1, and the mean accuracy as a fraction of 1 or the mean loss, ``(n,)``
+        Progress from 0 to 1, and the mean figure as in the rows or the mean loss, ``(n,)``
         each, at the points of the longest curve; None where no curve was recorded.
     """
     curves = []
@@ -219,9 +227,9 @@ def mean_curve(
 
 
 def flattening(arm: Arm) -> Flattening | None:
-    """Say how much the mean validation accuracy still moved over the last third of training.
+    """Say how much the mean validation figure still moved over the last third of training.
 
-    A baseline that still rises was not trained to its end, and a gain over it may be no more
+    A baseline that still gets better was not trained to its end, and a gain over it may be no more
     than speed.
 
     Returns:
@@ -231,12 +239,13 @@ def flattening(arm: Arm) -> Flattening | None:
     curve = mean_curve(arm)
     if curve is None:
         return None
-    progress, accuracy = curve
+    progress, values = curve
     late = progress >= 2 / 3 - 1e-9
     if late.sum() < 3:
         return None
-    slope = np.polyfit(progress[late], accuracy[late], 1)[0]
-    return Flattening(float(slope) / 3, float(accuracy[late].min()), float(accuracy[late].max()))
+    slope = np.polyfit(progress[late], values[late], 1)[0]
+    low, high = float(values[late].min()), float(values[late].max())
+    return Flattening(float(slope) / 3, low, high, arm.measure)
 
 
 def pictures_seen(arm: Arm, views: bool) -> float:
@@ -262,27 +271,3 @@ def relative_compute(arm: Arm, to: Arm, views: bool) -> tuple[float, float]:
     """
     pictures = pictures_seen(arm, views) / pictures_seen(to, views)
     return arm.mean("seconds") / to.mean("seconds"), pictures
-
-
-def _correct(cell: Cell, last_epoch: bool) -> NDArray[np.bool_] | None:
-    """Unpack which test pictures were right, and hold them against the recorded accuracy."""
-    packed = cell.details.test_correct_last if last_epoch else cell.details.test_correct
-    if packed is None:
-        return None
-    count = cell.details.test_count
-    try:
-        bits = np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8))
-    except ValueError as error:
-        raise HybridFaceError(f"study cell '{cell.cell}': test_correct is not hex") from error
-    if not 0 <= len(bits) - count < 8 or count < 1:
-        raise HybridFaceError(
-            f"study cell '{cell.cell}': test_correct holds {len(bits)} bits for {count} pictures"
-        )
-    correct = bits[:count].astype(bool)
-    accuracy = cell.test_accuracy_last if last_epoch else cell.test_accuracy
-    if abs(correct.mean() - accuracy) > 1e-3:
-        raise HybridFaceError(
-            f"study cell '{cell.cell}': {correct.mean():.4f} of the recorded pictures are right,"
-            f" but the recorded accuracy is {accuracy:.4f}"
-        )
-    return correct

@@ -9,16 +9,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hybridface.errors import HybridFaceError
+from hybridface.report.measures import Measure
+from hybridface.report.study_rows import Cell, read_cell
 
 EQUAL_EPOCHS = "supervised"
 CONTROLS = (EQUAL_EPOCHS, "supervised_stretched", "supervised_two_views")
 ALWAYS_APART = ("data", "fraction")
 MAYBE_APART = ("augment", "init", "backbone", "size")
-
-Fraction = Field(ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,20 @@ class StudyResult:
             machine, cell, and where it is known pictures: how many went through the backbone in
             training, views included. Accuracies are fractions of 1, of the checkpoint that did
             best on the validation set, except for ``test_accuracy_last``, which is of the last
-            epoch.
+            epoch. A task of numbers has in their place val_mae, test_mae, test_mae_last, unit,
+            select (what the best epoch and the headline arm are chosen by) and, for poses,
+            val_geodesic and test_geodesic.
         details: For each cell: curve (epoch, training loss, validation accuracy), val_loss and
             training_rows (accuracy and loss of the intact training rows) at the points of the
             curve, test_correct and test_correct_last (hex of ``numpy.packbits``), test_count,
             test_groups (whose picture each is), confusion, classes, ece, nll, ssl, recipe (the
             resolved recipe). A missing cell or entry leaves out what
-            is made of it.
-        tuning: One mapping for each trial: arm, settings, val_accuracy, epochs, seconds, seed.
+            is made of it. A task of numbers has errors in place of accuracies in curve and
+            training_rows, test_errors and test_errors_last (the part of each counted test picture
+            in the mean absolute error) in place of test_correct and test_correct_last, and
+            figures (others of the test pictures) in place of confusion, classes, ece and nll.
+        tuning: One mapping for each trial: arm, settings, epochs, seconds, seed and what it is
+            chosen by, val_accuracy, val_mae or val_geodesic.
         headline: Name of the arm to put first; empty to choose by :func:`choose_headline`.
         baseline: Name of the supervised arm that everything is compared with.
         command: How to run the study again.
@@ -62,54 +67,6 @@ class StudyResult:
     same_test_pictures: bool = False
 
 
-class Detail(BaseModel):
-    """The details of one cell; see :class:`StudyResult`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    curve: list[tuple[float, float | None, float | None]] = Field(default_factory=list)
-    test_correct: str | None = None
-    test_correct_last: str | None = None
-    test_count: int = 0
-    test_groups: list[int] | None = None
-    val_loss: list[float | None] = Field(default_factory=list)
-    training_rows: list[tuple[float | None, float | None]] = Field(default_factory=list)
-    confusion: list[list[int]] | None = None
-    classes: list[str] = Field(default_factory=list)
-    ece: float | None = None
-    nll: float | None = None
-    ssl: dict[str, float | None] = Field(default_factory=dict)
-    recipe: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _is_square(self) -> Detail:
-        if self.confusion is not None:
-            sizes = {len(self.classes), len(self.confusion), *map(len, self.confusion)}
-            if len(sizes) != 1:
-                raise ValueError("confusion is not one row and one column for each class")
-        return self
-
-
-class Cell(BaseModel):
-    """The part of a row that is calculated with, and the details of the cell."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    cell: str
-    arm: str
-    method: str
-    seed: int
-    labels: int = 0
-    epochs: float
-    steps: int
-    batch: int
-    pictures: int | None = Field(default=None, ge=1)
-    seconds: float
-    val_accuracy: float = Fraction
-    test_accuracy: float = Fraction
-    test_accuracy_last: float = Fraction
-    mean_class_accuracy: float = Fraction
-    details: Detail = Detail()
-
-
 @dataclass(frozen=True)
 class Arm:
     """One arm in one setting, with its cells by seed."""
@@ -119,13 +76,19 @@ class Arm:
     cells: Mapping[int, Cell]
 
     @property
+    def measure(self) -> Measure:
+        """What it is compared by."""
+        return next(iter(self.cells.values())).measure
+
+    @property
     def is_hybrid(self) -> bool:
         """Whether it trains with anything beside the supervised task."""
         return self.method not in CONTROLS
 
     def values(self, name: str) -> list[float]:
         """Return a figure of every seed, in the order of the seeds."""
-        return [float(getattr(self.cells[seed], name)) for seed in sorted(self.cells)]
+        found = [getattr(self.cells[seed], name) for seed in sorted(self.cells)]
+        return [math.nan if value is None else float(value) for value in found]
 
     def mean(self, name: str) -> float:
         """Return the mean of a figure over seeds."""
@@ -167,6 +130,11 @@ class Setting:
     apart: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def measure(self) -> Measure:
+        """What its arms are compared by."""
+        return self.arms[0].measure
+
+    @property
     def counts_pictures(self) -> bool:
         """Whether every cell of every arm says how many pictures went through the backbone."""
         return all(arm.counts_pictures for arm in self.arms)
@@ -196,7 +164,7 @@ def settings(study: StudyResult) -> list[Setting]:
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for row in study.rows:
         key = tuple(str(row.get(name)) for name in apart)
-        groups.setdefault(key, []).append(_cell(row, study.details))
+        groups.setdefault(key, []).append(read_cell(row, study.details))
     found = []
     for key, cells in groups.items():
         conditions = dict(zip(apart, key, strict=True))
@@ -206,11 +174,18 @@ def settings(study: StudyResult) -> list[Setting]:
         baseline = next((arm for arm in arms if arm.name == study.baseline), None)
         headline = named or choose_headline(arms)
         found.append(Setting(title, arms, headline, baseline, conditions))
+    if len({setting.measure.unit for setting in found}) > 1:
+        raise HybridFaceError(
+            f"study {study.name}: its settings are compared by different measures: "
+            + "; ".join(f"{each.title} by {each.measure.name}" for each in found)
+        )
     return found
 
 
 def choose_headline(arms: Sequence[Arm]) -> Arm | None:
-    """Choose the hybrid arm to report first, by mean validation accuracy alone.
+    """Choose the hybrid arm to report first, by its mean figure on validation alone.
+
+    That is the highest accuracy; in a task of numbers, the lowest error.
 
     The test figures have no say, so that the comparison of the chosen arm on the test set stays
     honest. Only arms with as many seeds as the hybrid that has the most are candidates, so that
@@ -222,23 +197,12 @@ def choose_headline(arms: Sequence[Arm]) -> Arm | None:
     hybrids = [arm for arm in arms if arm.is_hybrid]
     most = max((len(arm.cells) for arm in hybrids), default=0)
     finished = [arm for arm in hybrids if len(arm.cells) == most]
-    return max(finished, key=lambda arm: arm.mean("val_accuracy"), default=None)
+    return max(finished, key=lambda arm: arm.measure.sign * arm.mean("chosen_by"), default=None)
 
 
 def _varies_within_arm(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
     ordered = sorted({(str(row.get("arm")), str(row.get(key))) for row in rows})
     return any(first[0] == second[0] for first, second in pairwise(ordered))
-
-
-def _cell(row: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]]) -> Cell:
-    name = str(row.get("cell"))
-    try:
-        detail = Detail.model_validate(details.get(name, {}))
-        return Cell.model_validate({**row, "details": detail})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise HybridFaceError(f"study cell '{name}': {place}: {first['msg']}") from error
 
 
 def _arms(cells: Sequence[Cell], baseline: str, title: str) -> list[Arm]:
@@ -251,6 +215,8 @@ def _arms(cells: Sequence[Cell], baseline: str, title: str) -> list[Arm]:
                 f" '{seeds[cell.seed].cell}' and '{cell.cell}'"
             )
         seeds[cell.seed] = cell
+    if len({cell.measure.unit for cell in cells}) > 1:
+        raise HybridFaceError(f"study: the cells of '{title}' are compared by different measures")
     arms = [Arm(name, next(iter(each.values())).method, each) for name, each in by_arm.items()]
     return sorted(arms, key=lambda arm: (arm.name != baseline, arm.is_hybrid))
 

@@ -22,7 +22,8 @@ class Table:
         text_columns: How many columns on the left are text; the others are aligned as numbers.
         strong: Indices of rows to stress.
         folded: Whether HTML shows it only when opened.
-        verdicts: Whether ``higher``, ``lower`` and ``not told apart`` are marked in its cells.
+        verdicts: Whether ``higher``, ``lower`` and ``not told apart`` are marked in its cells, and
+            ``lower error`` and ``higher error``, of which the first is the better one.
     """
 
     caption: str

@@ -50,7 +50,7 @@ class Dots:
 
 @dataclass(frozen=True)
 class Gain:
-    """A point of a gain-versus-compute plot: ``compute`` relative to 1, ``gain`` as a fraction."""
+    """A point of a gain-versus-compute plot: ``compute`` relative to 1, ``gain`` as in the rows."""
 
     name: str
     compute: float
@@ -208,14 +208,17 @@ def dot_intervals(
     return draw_svg(draw, (WIDTH, 0.9 + 0.46 * len(rows)), alt)
 
 
-def gain_versus_compute(gains: Sequence[Gain], x_label: str, y_label: str, alt: str) -> str:
+def gain_versus_compute(
+    gains: Sequence[Gain], x_label: str, y_label: str, alt: str, scale: float = 100
+) -> str:
     """Draw what each arm gains over what it costs, both against the same baseline.
 
     Args:
         gains: One point each; NaN bounds leave the interval out.
         x_label: Label of the x axis, the relative compute.
-        y_label: Label of the y axis, in percentage points.
+        y_label: Label of the y axis, with its unit.
         alt: What the figure shows, for those who do not see it.
+        scale: Factor from the gains to the unit of the axis, 100 for percentage points.
 
     Returns:
         An ``<svg>`` element.
@@ -226,9 +229,9 @@ def gain_versus_compute(gains: Sequence[Gain], x_label: str, y_label: str, alt: 
         axes.axhline(0, color=GREY, linewidth=1.2)
         for each in gains:
             colour = colour_of(each.style)
-            bounds = 100 * np.array([each.gain.low, each.gain.high])
+            bounds = scale * np.array([each.gain.low, each.gain.high])
             axes.plot([each.compute, each.compute], bounds, color=colour)
-            point = [100 * each.gain.mean]
+            point = [scale * each.gain.mean]
             marker = marker_of(each.style)
             axes.plot(
                 [each.compute], point, marker, color=colour, markersize=9, label=shown(each.name)

@@ -61,6 +61,7 @@ class Metrics(_Record):
     confusion: Confusion | None = None
     count: int | None = None
     by_yaw: dict[str, Metrics] = Field(default_factory=dict)
+    by_source: dict[str, Metrics] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +91,7 @@ class Result(_Record):
     val: Metrics | None = None
     test: Metrics | None = None
     test_last: Metrics | None = None
+    tasks: dict[str, dict[str, Metrics | None]] = Field(default_factory=dict)
 
 
 class Validation(_Record):

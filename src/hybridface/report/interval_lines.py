@@ -31,16 +31,18 @@ def interval_lines(
     *,
     names: Sequence[str] = (),
     reference: float | None = None,
+    scale: float = 100,
 ) -> str:
-    """Draw fractions with their intervals over a condition, a line a method.
+    """Draw means with their intervals over a condition, a line a method.
 
     Args:
         lines: One line each; NaN bounds leave an interval out.
         x_label: Label of the x axis.
-        y_label: Label of the y axis, in percent or points.
+        y_label: Label of the y axis, with its unit.
         alt: What the figure shows, for those who do not see it.
         names: Names of the conditions 0, 1, ...; where empty they are numbers, on a log scale.
         reference: Where to draw a horizontal line, as at no difference.
+        scale: Factor from the means to the unit of the axis, 100 for percent.
 
     Returns:
         An ``<svg>`` element.
@@ -49,15 +51,15 @@ def interval_lines(
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         if reference is not None:
-            axes.axhline(100 * reference, color=GREY, linewidth=1.2)
+            axes.axhline(scale * reference, color=GREY, linewidth=1.2)
         for line in lines:
             look: dict[str, Any] = {"color": colour_of(line.style), "zorder": 3}
-            means = [100 * each.mean for each in line.intervals]
+            means = [scale * each.mean for each in line.intervals]
             style = LINES[line.style % len(LINES)]
             axes.plot(line.x, means, style, marker=marker_of(line.style), label=shown(line.name),
                       **look)  # fmt: skip
             for x, each in zip(line.x, line.intervals, strict=True):
-                axes.plot([x, x], [100 * each.low, 100 * each.high], **look)
+                axes.plot([x, x], [scale * each.low, scale * each.high], **look)
         if names:
             axes.set_xticks(range(len(names)), [shown(name) for name in names])
         else:

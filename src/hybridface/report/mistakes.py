@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hybridface.data.fingerprint import join_fingerprints
 from hybridface.data.source import Problem, as_text
-from hybridface.data.sources import open_source
+from hybridface.data.sources import from_one_line, open_source
 from hybridface.errors import DataError, HybridFaceError
 from hybridface.evaluation.predictions import Predictions, TaskPredictions
 from hybridface.files import cache_folder
@@ -70,16 +71,26 @@ def find_pictures(predictions: Predictions, keys: Sequence[str]) -> list[str | P
         HybridFaceError: The data set cannot be read, or is no longer what it was.
         OSError: The same, from a source that does not say it in words.
     """
-    source = open_source(predictions.data)
-    rows = source.read()
-    place = {key: row for row, key in enumerate(rows.keys)}
+    opened = {name: open_source(spec) for name, spec in from_one_line(predictions.data).items()}
+    read = {name: source.read() for name, source in opened.items()}
+    place = {
+        f"{name}/{as_text(key)}" if name else key: (name, row)
+        for name, rows in read.items()
+        for row, key in enumerate(rows.keys)
+    }
     changed = any(key not in place for key in keys)
     if predictions.fingerprint and not changed:
-        content = source.fingerprint(rows, cache_folder() / "digests")
-        changed = content != predictions.fingerprint
+        memory = cache_folder() / "digests"
+        content = [opened[name].fingerprint(rows, memory) for name, rows in read.items()]
+        changed = join_fingerprints(content) != predictions.fingerprint
     if changed:
         raise DataError(f"{predictions.data}: the data set has changed since")
-    return source.decode_each(rows, [place[key] for key in keys], data_address)
+    found: dict[str, str | Problem] = {}
+    for name, source in opened.items():
+        here = [key for key in keys if place[key][0] == name]
+        made = source.decode_each(read[name], [place[key][1] for key in here], data_address)
+        found |= zip(here, made, strict=True)
+    return [found[key] for key in keys]
 
 
 def mistake_parts(

@@ -41,6 +41,7 @@ from hybridface.report.sections import (
     score_table,
     score_value,
 )
+from hybridface.report.task_scores import task_table
 from hybridface.report.text import counted, duration, first_line, measure_title
 
 
@@ -130,6 +131,8 @@ def _results(run: RunFolder) -> Section | None:
     parts: list[Part] = []
     if any(columns.values()):
         parts.append(score_table(columns))
+    if (table := task_table(run.result)) is not None:
+        parts.append(table)
     if run.result.train_rows is not None:
         parts.append(Paragraph(f"Trained on {run.result.train_rows:,} pictures."))
     return Section("Results", parts) if parts else None

@@ -29,36 +29,18 @@ from hybridface.report.study_figures import (
 )
 from hybridface.report.study_findings import findings, notice, tiles
 from hybridface.report.study_fit import fit_table, gain_table, task_table
+from hybridface.report.study_further import calibration_table, figure_table
+from hybridface.report.study_rules import rules
 from hybridface.report.study_settings import recipe_table, tuning_parts
 from hybridface.report.study_tables import (
     arm_table,
-    calibration_table,
     cell_table,
     comparison_table,
     machine_table,
 )
-from hybridface.report.text import counted, percent, points
+from hybridface.report.text import counted
 
 __all__ = ["StudyResult", "write_study_page"]
-
-RULES = (
-    "The headline arm is the hybrid with the highest mean validation accuracy, chosen without a "
-    "look at the test figures, unless it says above that the study named another. Its comparison "
-    "is the one to judge by. All other comparisons are shown for completeness, and their "
-    "intervals are not corrected for their number. Nor are those of the headline arm, but its p "
-    "values are: a claim stands beside the page's other claims where that is under 0.05.",
-    "A difference is called higher or lower only when at least three seeds were run, and both "
-    "95% intervals, the t interval over seeds and the bootstrap over test pictures, lie wholly on "
-    "that side of zero. Not told apart does not mean equal: the smallest detectable "
-    "difference says which true difference this many seeds would have found four times in five.",
-    "What is said of the headline arm is said of both checkpoints, the one that did best on the "
-    "validation set and the last epoch: where only one of them is higher, that one is named.",
-    "Equal epochs and equal compute follow from the figures of the arms, not from their names: "
-    "compute is equal where the pictures that went through the backbone in training, views "
-    "included, differ by at most a tenth.",
-    "Seeds that were cut from the same data share training pictures, so the interval over "
-    "seeds may be somewhat too narrow.",
-)
 
 
 def write_study_page(study: StudyResult, markdown: Path, html: Path) -> None:
@@ -90,7 +72,7 @@ def _page(study: StudyResult) -> Page:
     tail.append(Section("Every cell", [machine_table(study.rows), cell_table(study.rows)]))
     if study.command:
         tail.append(Section("Run it again", [Listing("Command:", study.command)]))
-    described = [Paragraph(text) for text in (*study.description, *RULES)]
+    described = [Paragraph(text) for text in (*study.description, *rules(found[0].measure))]
     return Page(
         title=study.title,
         lead=_lead(study),
@@ -131,11 +113,12 @@ def _setting_sections(
     study: StudyResult, setting: Setting, found: Sequence[Setting]
 ) -> list[Section]:
     suffix = f": {setting.title}" if len(found) > 1 else ""
+    right = setting.measure.higher_is_better
     contents: dict[str, list[Part]] = {
-        "Accuracy and cost of each arm": _arm_parts(setting),
+        f"{setting.measure.name.capitalize()} and cost of each arm": _arm_parts(setting),
         "Differences to the supervised arms": _difference_parts(study, setting),
         "Training": _training_parts(setting),
-        "Mistakes and calibration": _mistake_parts(setting),
+        "Mistakes and calibration" if right else "Further figures": _mistake_parts(setting),
     }
     return [Section(f"{title}{suffix}", parts) for title, parts in contents.items() if parts]
 
@@ -160,16 +143,17 @@ def _difference_parts(study: StudyResult, setting: Setting) -> list[Part]:
 
 
 def _training_parts(setting: Setting) -> list[Part]:
-    curves = curve_figures(setting)
+    curves, measure = curve_figures(setting), setting.measure
     flat = flattening(setting.baseline) if setting.baseline else None
     parts: list[Part] = [Gallery(curves)] if curves else []
     if flat is not None and setting.baseline is not None:
         parts.append(
             Paragraph(
                 f"Was {setting.baseline.name} trained to its end? Over the last third of its "
-                f"training its mean validation accuracy moved by {points(flat.change)} points (a "
-                f"straight line through it), between {percent(flat.low)}% and "
-                f"{percent(flat.high)}%: {flat.verdict}."
+                f"training its mean validation {measure.name} moved by "
+                f"{measure.change(flat.change)} {measure.short} (a "
+                f"straight line through it), between {measure.shown(flat.low)} and "
+                f"{measure.shown(flat.high)}: {flat.verdict}."
             )
         )
     tables = [fit_table(setting), task_table(setting)]
@@ -177,6 +161,9 @@ def _training_parts(setting: Setting) -> list[Part]:
 
 
 def _mistake_parts(setting: Setting) -> list[Part]:
+    if not setting.measure.higher_is_better:
+        table = figure_table(setting)
+        return [table] if table else []
     confusions = confusion_figures(setting)
     calibration = calibration_table(setting)
     parts: list[Part] = [Gallery(confusions)] if confusions else []

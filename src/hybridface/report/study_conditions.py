@@ -11,7 +11,8 @@ from hybridface.report.analysis import compare
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Figure, Gallery, Section, Table
 from hybridface.report.interval_lines import Points, interval_lines
-from hybridface.report.text import MISSING, percent, percent_range, points, points_range
+from hybridface.report.measures import Measure
+from hybridface.report.text import MISSING, percent
 
 LEVELS = ("none", "weak", "strong")
 Group = tuple[str, list[Setting]]
@@ -27,6 +28,7 @@ def condition_sections(found: Sequence[Setting]) -> list[Section]:
 def labels_section(group: Group) -> Section | None:
     """Show what each arm gains on the baseline over how many labels there were."""
     title, settings = group
+    measure = settings[0].measure
     lines: dict[str, list[tuple[float, Interval, str, int]]] = {}
     for setting in sorted(settings, key=lambda each: float(each.apart["fraction"])):
         baseline = setting.baseline
@@ -47,31 +49,37 @@ def labels_section(group: Group) -> Section | None:
         if all(each[0] > 0 for each in points)
     ]
     svg = interval_lines(
-        drawn, "Labelled training pictures", "Points above the baseline",
-        f"gain in test accuracy over the number of labels, {title}", reference=0,
+        drawn, "Labelled training pictures", f"{measure.short.capitalize()} above the baseline",
+        f"{_gain(measure)} test {measure.name} over the number of labels, {title}", reference=0,
+        scale=measure.scale,
     )  # fmt: skip
     caption = (
-        "Gain in test accuracy on the baseline of the same labels, in percentage points, with its "
-        "95% interval over seeds."
+        f"{_gain(measure).capitalize()} test {measure.name} "
+        f"{'on' if measure.higher_is_better else 'to'} the baseline of the same labels, in "
+        f"{measure.differences}, with its 95% interval over seeds."
+        f"{'' if measure.higher_is_better else ' Below zero is better.'}"
     )
     table = Table(
         caption,
         ["Arm", "Labels (%)", "Labels", "Difference", "95% interval over seeds", "Seeds"],
         [
-            [name, share, f"{labels:,.0f}", points(gain.mean), points_range(gain.low, gain.high),
-             str(count)]
+            [name, share, f"{labels:,.0f}", measure.change(gain.mean),
+             measure.changes(gain.low, gain.high), str(count)]
             for name, each in lines.items()
             for labels, gain, share, count in each
         ],
         text_columns=1,
     )  # fmt: skip
     gallery = [Gallery([Figure(svg, caption)])] if drawn else []
-    return Section(_title("Gain against labels", title), [*gallery, table])
+    what = "Gain against labels" if measure.higher_is_better else "Difference against labels"
+    return Section(_title(what, title), [*gallery, table])
 
 
 def augmentation_section(group: Group) -> Section | None:
     """Show the test error of each arm and initialisation over the level of augmentation."""
     title, settings = group
+    measure = settings[0].measure
+    unit = "percent" if measure.higher_is_better else measure.unit
     lines: dict[str, dict[str, Arm]] = {}
     for setting in settings:
         for arm in setting.arms:
@@ -93,16 +101,21 @@ def augmentation_section(group: Group) -> Section | None:
         for style, (name, of) in enumerate(errors.items())
     ]
     alt = f"test error of each arm over the level of augmentation, {title}"
-    svg = interval_lines(drawn, "Augmentation", "Test error (%)", alt, names=levels)
+    svg = interval_lines(
+        drawn, "Augmentation", measure.head("Test error"), alt, names=levels, scale=measure.scale
+    )
     caption = (
-        "Test error at the validation checkpoint, in percent, with its 95% interval over seeds. "
+        f"Test error at the validation checkpoint, in {unit}, with its 95% interval over seeds. "
         "Lower is better. Each is over all the seeds that it has, which may differ while a study "
         "runs."
     )
     table = Table(
         caption,
         ["Arm", *levels],
-        [[name, *(_shown(of.get(level)) for level in levels)] for name, of in errors.items()],
+        [
+            [name, *(_shown(of.get(level), measure) for level in levels)]
+            for name, of in errors.items()
+        ],
     )
     return Section(
         _title("Error against augmentation", title), [Gallery([Figure(svg, caption)]), table]
@@ -110,14 +123,19 @@ def augmentation_section(group: Group) -> Section | None:
 
 
 def _error(arm: Arm) -> Interval:
-    return t_interval([1 - accuracy for accuracy in arm.values("test_accuracy")])
+    right = arm.measure.higher_is_better
+    return t_interval([1 - value if right else value for value in arm.values("test")])
 
 
-def _shown(error: Interval | None) -> str:
+def _shown(error: Interval | None, measure: Measure) -> str:
     if error is None:
         return MISSING
-    bounds = percent_range(error)
-    return percent(error.mean) + (f" ({bounds})" if bounds != MISSING else "")
+    bounds = measure.bounds(error)
+    return measure.value(error.mean) + (f" ({bounds})" if bounds != MISSING else "")
+
+
+def _gain(measure: Measure) -> str:
+    return "gain in" if measure.higher_is_better else "difference of"
 
 
 def _title(what: str, group: str) -> str:

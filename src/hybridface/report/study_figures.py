@@ -13,31 +13,33 @@ from hybridface.report.analysis import Comparison, compare, mean_curve, relative
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Figure
 from hybridface.report.study_tables import seeds_note
-from hybridface.report.text import counted, joined, percent
+from hybridface.report.text import counted, joined
 
 
 def accuracy_figure(setting: Setting) -> Figure:
-    """Draw test accuracy of every arm: each seed, the mean, and its t interval."""
+    """Draw the test figure of every arm: each seed, the mean, and its t interval."""
+    measure = setting.measure
     rows = [
-        figures.Dots(
-            arm.name, t_interval(arm.values("test_accuracy")), style, arm.values("test_accuracy")
-        )
+        figures.Dots(arm.name, t_interval(arm.values("test")), style, arm.values("test"))
         for style, arm in enumerate(setting.shared)
     ]
-    alt = f"test accuracy of each arm, {setting.title}: " + ", ".join(
-        f"{row.name} {percent(row.interval.mean)}%" for row in rows
+    alt = f"test {measure.name} of each arm, {setting.title}: " + ", ".join(
+        f"{row.name} {measure.shown(row.interval.mean)}" for row in rows
     )
-    svg = figures.dot_intervals(rows, "Test accuracy (%)", alt, scale=100)
+    label = measure.head(f"Test {measure.name}")
+    svg = figures.dot_intervals(rows, label, alt, scale=measure.scale)
+    better = "" if measure.higher_is_better else f"; {measure.direction}"
     return Figure(
         svg,
-        "Test accuracy at the validation checkpoint. Small dots are seeds, the large mark is "
-        f"their mean, the line its 95% interval over seeds.{seeds_note(setting)}",
+        f"Test {measure.name} at the validation checkpoint{better}. Small dots are seeds, the "
+        f"large mark is their mean, the line its 95% interval over seeds.{seeds_note(setting)}",
     )
 
 
 def difference_figures(setting: Setting, comparisons: Sequence[Comparison]) -> list[Figure]:
     """Draw the difference of every hybrid to each supervised arm, one figure a supervised arm."""
     styles = {arm.name: style for style, arm in enumerate(setting.arms)}
+    measure = setting.measure
     drawn = []
     for control in (arm for arm in setting.arms if not arm.is_hybrid):
         found = [each for each in comparisons if each.control is control]
@@ -51,12 +53,13 @@ def difference_figures(setting: Setting, comparisons: Sequence[Comparison]) -> l
             )
             for each in found
         ]
-        alt = f"difference of test accuracy to {control.name}, {setting.title}"
-        label = f"Points above {control.name}"
-        svg = figures.dot_intervals(rows, label, alt, scale=100, reference=0)
+        alt = f"difference of test {measure.name} to {control.name}, {setting.title}"
+        label = f"{measure.short.capitalize()} above {control.name}"
+        svg = figures.dot_intervals(rows, label, alt, scale=measure.scale, reference=0)
         caption = (
-            f"Against {control.name} ({_relations(found)}): paired difference of test accuracy in "
-            "percentage points, with its 95% interval over seeds. Right of zero is better."
+            f"Against {control.name} ({_relations(found)}): paired difference of test "
+            f"{measure.name} in {measure.differences}, with its 95% interval over seeds. "
+            f"{'Right' if measure.higher_is_better else 'Left'} of zero is better."
         )
         drawn.append(Figure(svg, caption))
     return drawn
@@ -76,7 +79,7 @@ def compute_figure(setting: Setting) -> Figure | None:
     The cost is the pictures that went through the backbone, or the training time where they were
     not recorded: steps by batch would have it that a further view of a picture costs nothing.
     """
-    baseline, views = setting.baseline, setting.counts_pictures
+    baseline, views, measure = setting.baseline, setting.counts_pictures, setting.measure
     if baseline is None:
         return None
     gains = []
@@ -90,44 +93,49 @@ def compute_figure(setting: Setting) -> Figure | None:
     if not gains:
         return None
     cost = "pictures through the backbone, views included" if views else "training time"
+    what = "gain in" if measure.higher_is_better else "difference of"
     svg = figures.gain_versus_compute(
         gains,
         f"{'Pictures' if views else 'Training time'} (times those of {baseline.name})",
-        f"Points above {baseline.name}",
-        f"gain in test accuracy over {cost}, {setting.title}",
+        f"{measure.short.capitalize()} above {baseline.name}",
+        f"{what} test {measure.name} over {cost}, {setting.title}",
+        measure.scale,
     )
+    to = "on" if measure.higher_is_better else "to"
     return Figure(
         svg,
-        f"Gain in test accuracy on {baseline.name} over {cost}, with its 95% interval over seeds. "
-        "Higher is better, further left is cheaper.",
+        f"{what.capitalize()} test {measure.name} {to} {baseline.name} over {cost}, with its 95% "
+        f"interval over seeds. {measure.direction.capitalize()}, further left is cheaper.",
     )
 
 
 def curve_figures(setting: Setting) -> list[Figure]:
-    """Draw mean validation accuracy and training loss of every arm over its own training."""
+    """Draw mean validation figure and training loss of every arm over its own training."""
+    validated = f"alidation {setting.measure.name}"
+    worse = "falls too" if setting.measure.higher_is_better else "rises"
     captions = {
-        "Validation accuracy (%)": "Validation accuracy, mean over seeds, by how much of its own "
-        "training an arm has done; 100% is more epochs for a stretched arm.",
+        setting.measure.head(f"V{validated}"): f"V{validated}, mean over seeds, by how much of its "
+        "own training an arm has done; 100% is more epochs for a stretched arm.",
         "Training loss (no unit)": "Training loss as recorded, mean over seeds. A loss that falls "
-        "while validation accuracy falls too is over-fitting.",
+        f"while v{validated} {worse} is over-fitting.",
     }
-    drawn = (_curves(setting, measure, caption) for measure, caption in captions.items())
+    drawn = (_curves(setting, label, caption) for label, caption in captions.items())
     return [figure for figure in drawn if figure is not None]
 
 
-def _curves(setting: Setting, measure: str, caption: str) -> Figure | None:
-    loss = measure.startswith("Training loss")
+def _curves(setting: Setting, label: str, caption: str) -> Figure | None:
+    loss = label.startswith("Training loss")
     curves = []
     for style, arm in enumerate(setting.shared):
         found = mean_curve(arm, loss=loss)
         if found is not None:
             progress, values = found
-            scale = 1 if loss else 100
+            scale = 1 if loss else setting.measure.scale
             curves.append(figures.Curve(arm.name, 100 * progress, scale * values, style))
     if not curves:
         return None
-    alt = f"{measure}, mean over seeds, of each arm over training, {setting.title}"
-    svg = figures.learning_curves(curves, "Training done (%)", measure, alt)
+    alt = f"{label}, mean over seeds, of each arm over training, {setting.title}"
+    svg = figures.learning_curves(curves, "Training done (%)", label, alt)
     return Figure(svg, caption + seeds_note(setting))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hybridface.report.analysis import FEWEST_SEEDS, Claim, claim
-from hybridface.report.cells import Setting, StudyResult, choose_headline
+from hybridface.report.analysis import FEWEST_SEEDS, Claim, Comparison, claim
+from hybridface.report.cells import Arm, Setting, StudyResult, choose_headline
 from hybridface.report.document import Callout, Part, Tile
 from hybridface.report.study_tables import headline_table
-from hybridface.report.text import counted, joined, percent, points, points_range
+from hybridface.report.text import counted, joined, percent
 
 
 def notice(study: StudyResult, found: Sequence[Setting]) -> str:
@@ -37,9 +37,9 @@ def tiles(study: StudyResult, found: Sequence[Setting]) -> list[Tile]:
     return [
         Tile(
             f"{each.kept.treated.name} against {each.kept.control.name} ({each.kept.relation})",
-            f"{points(each.kept.difference.mean)} points",
-            f"{each.verdict}; {points(each.last.difference.mean)} at the last epoch; test "
-            f"accuracy, {setting.title}",
+            _change(each.kept),
+            f"{each.verdict}; {_signed(each.last)} at the last epoch; test "
+            f"{setting.measure.name}, {setting.title}",
         )
         for setting, each in shown
     ]
@@ -83,8 +83,8 @@ def _finding(study: StudyResult, setting: Setting) -> Callout:
     over = counts[0] if len(set(counts)) == 1 else f"{joined(counts)} in turn"
     return Callout(
         f"{setting.title}: the headline arm {headline.name}, {how}, reached "
-        f"{percent(shared.mean('test_accuracy'))}% mean test accuracy at the validation checkpoint "
-        f"and {percent(shared.mean('test_accuracy_last'))}% at the last epoch. Over {over}, "
+        f"{_shown(shared, 'test')} mean test {setting.measure.name} at the validation checkpoint "
+        f"and {_shown(shared, 'test_last')} at the last epoch{_better(setting)}. Over {over}, "
         f"the difference {'; '.join(map(_clause, claims))}.{_not_compared(claims)}"
         f"{' With so few seeds this is no evidence yet.' if few else ''}",
         tone="warning" if few else "finding",
@@ -93,13 +93,37 @@ def _finding(study: StudyResult, setting: Setting) -> Callout:
 
 def _clause(each: Claim) -> str:
     control = each.kept.control.over(each.kept.treated.cells.keys())
-    kept, last = each.kept.difference, each.last.difference
     return (
-        f"to {control.name} ({each.kept.relation}; {percent(control.mean('test_accuracy'))}% and "
-        f"{percent(control.mean('test_accuracy_last'))}%) is "
-        f"{points(kept.mean)} points (95% interval {points_range(kept.low, kept.high)}) and at "
-        f"the last epoch {points(last.mean)} ({points_range(last.low, last.high)}): {each.verdict}"
+        f"to {control.name} ({each.kept.relation}; {_shown(control, 'test')} and "
+        f"{_shown(control, 'test_last')}) is "
+        f"{_change(each.kept)} (95% interval {_interval(each.kept)}) and at "
+        f"the last epoch {_signed(each.last)} ({_interval(each.last)}): {each.verdict}"
     )
+
+
+def _shown(arm: Arm, name: str) -> str:
+    return arm.measure.shown(arm.mean(name))
+
+
+def _better(setting: Setting) -> str:
+    return "" if setting.measure.higher_is_better else f" ({setting.measure.direction})"
+
+
+def _signed(each: Comparison) -> str:
+    return each.measure.change(each.difference.mean)
+
+
+def _change(each: Comparison) -> str:
+    """Write a difference with its unit and, of errors, by how many percent they are less."""
+    said = f"{_signed(each)} {each.measure.short}"
+    if each.less_error is None:
+        return said
+    way = "less" if each.less_error.mean >= 0 else "more"
+    return f"{said}, {percent(abs(each.less_error.mean), 1)}% {way} error"
+
+
+def _interval(each: Comparison) -> str:
+    return each.measure.changes(each.difference.low, each.difference.high)
 
 
 def _not_compared(claims: Sequence[Claim]) -> str:

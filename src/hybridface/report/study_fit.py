@@ -10,23 +10,22 @@ import numpy as np
 
 from hybridface.evaluation.statistics import Interval, t_interval
 from hybridface.report.analysis import compare, relative_compute
-from hybridface.report.cells import Arm, Cell, Setting
+from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
+from hybridface.report.measures import Measure
+from hybridface.report.study_rows import Cell
 from hybridface.report.study_tables import seeds_note
 from hybridface.report.text import (
     MISSING,
     measure_title,
     measured,
     number,
-    percent,
-    points,
-    points_range,
 )
 
 
 def gain_table(setting: Setting) -> Table | None:
     """Lay out what every other arm gains on the baseline beside what it costs."""
-    baseline, views = setting.baseline, setting.counts_pictures
+    baseline, views, measure = setting.baseline, setting.counts_pictures, setting.measure
     if baseline is None:
         return None
     rows = []
@@ -42,26 +41,30 @@ def gain_table(setting: Setting) -> Table | None:
                 arm.name,
                 number(pictures) if views else MISSING,
                 number(seconds),
-                points(gain.mean),
-                points_range(gain.low, gain.high),
+                measure.change(gain.mean),
+                measure.changes(gain.low, gain.high),
                 str(gain.count),
             ]
         )
     if not rows:
         return None
+    what, to = ("gain", "in test accuracy on")
+    if not measure.higher_is_better:
+        what, to = "difference", "of test error to"
     return Table(
-        f"Gain in test accuracy on {baseline.name} beside its compute, which is 1 for "
+        f"{what.capitalize()} {to} {baseline.name} beside its compute, which is 1 for "
         f"{baseline.name}: pictures through the backbone, views included (smaller ones by their "
-        "pixels), and seconds of training. The gain is in percentage points, with its 95% "
-        "interval over seeds.",
-        ["Arm", "Pictures", "Seconds", "Gain", "95% interval over seeds", "Seeds"],
+        f"pixels), and seconds of training. The {what} is in {measure.differences}, with its 95% "
+        f"interval over seeds{'' if measure.higher_is_better else '; below zero is better'}.",
+        ["Arm", "Pictures", "Seconds", what.capitalize(), "95% interval over seeds", "Seeds"],
         sorted(rows, key=lambda row: (row[1] == MISSING, _value(row[1]), _value(row[2]))),
     )
 
 
 def fit_table(setting: Setting) -> Table | None:
     """Lay out how far the arms over-fit, where it was recorded."""
-    arms = setting.shared
+    arms, measure = setting.shared, setting.measure
+    sign = measure.sign
     tops = [_top(cell) for arm in arms for cell in arm.cells.values()]
     level = min((top for top in tops if top is not None), default=None)
     rows = []
@@ -73,25 +76,27 @@ def fit_table(setting: Setting) -> Table | None:
         rows.append(
             [
                 arm.name,
-                _mean([train for train, _ in last]),
-                _signed(_over([train - val for train, val in last])),
-                _signed(_over([gap for gap in at_level if gap is not None])),
+                _mean([sign * train for train, _ in last], measure),
+                _signed(_over([train - val for train, val in last]), measure),
+                _signed(_over([gap for gap in at_level if gap is not None]), measure),
                 _rise(_over([rise for cell in cells if (rise := _loss_rise(cell)) is not None])),
             ]
         )
     if all(value == MISSING for row in rows for value in row[1:]):
         return None
-    reached = "" if level is None else f", {percent(level)}%, which every arm reached"
+    name = measure.name
+    reached = "" if level is None else f", {measure.shown(sign * level)}, which every arm reached"
+    worse = "below" if measure.higher_is_better else "above"
     return Table(
-        "Over-fitting: accuracy on the intact training pictures in evaluation mode, how many "
-        "percentage points validation is below it at the last epoch and at equal training "
-        f"accuracy{reached}, and how far the validation loss rose from its minimum to the last "
+        f"Over-fitting: {name} on the intact training pictures in evaluation mode, how many "
+        f"{measure.differences} validation is {worse} it at the last epoch and at equal training "
+        f"{name}{reached}, and how far the validation loss rose from its minimum to the last "
         f"epoch. Means over seeds, with 95% intervals.{seeds_note(setting)}",
         [
             "Arm",
-            "Training accuracy, last epoch (%)",
-            "Gap, last epoch (points)",
-            "Gap at equal training accuracy (points)",
+            measure.head(f"Training {name}, last epoch"),
+            f"Gap, last epoch ({measure.short})",
+            f"Gap at equal training {name} ({measure.short})",
             "Rise of the validation loss (nats)",
         ],
         rows,
@@ -155,22 +160,26 @@ def _figures(arm: Arm, name: str) -> list[float]:
 
 
 def _fit(cell: Cell) -> list[tuple[float, float]]:
-    """Return training and validation accuracy at each point of the curve that has both."""
+    """Return training and validation figure at each point of the curve that has both.
+
+    Errors are negated, so that more is better.
+    """
     both = zip(cell.details.training_rows, cell.details.curve, strict=False)
+    sign = cell.measure.sign
     return [
-        (train, point[2])
+        (sign * train, sign * point[2])
         for (train, _), point in both
         if train is not None and point[2] is not None
     ]
 
 
 def _top(cell: Cell) -> float | None:
-    """Return the best training accuracy; None where it was not recorded."""
+    """Return the best training figure, see :func:`_fit`; None where it was not recorded."""
     return max((train for train, _ in _fit(cell)), default=None)
 
 
 def _gap_at(cell: Cell, level: float) -> float | None:
-    """Return how far validation is below training where training first reaches an accuracy.
+    """Return how far validation is below training where training first reaches a level.
 
     None where it was above it from the first look on, or never reached it.
     """
@@ -193,15 +202,15 @@ def _over(values: Sequence[float]) -> Interval | None:
     return t_interval(values) if values else None
 
 
-def _mean(values: Sequence[float]) -> str:
-    return percent(float(np.mean(values))) if values else MISSING
+def _mean(values: Sequence[float], measure: Measure) -> str:
+    return measure.value(float(np.mean(values))) if values else MISSING
 
 
-def _signed(interval: Interval | None) -> str:
+def _signed(interval: Interval | None, measure: Measure) -> str:
     if interval is None:
         return MISSING
-    bounds = points_range(interval.low, interval.high)
-    return points(interval.mean) + (f" ({bounds})" if bounds != MISSING else "")
+    bounds = measure.changes(interval.low, interval.high)
+    return measure.change(interval.mean) + (f" ({bounds})" if bounds != MISSING else "")
 
 
 def _rise(interval: Interval | None) -> str:

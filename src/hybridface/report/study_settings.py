@@ -8,9 +8,14 @@ from typing import Any
 
 from hybridface.report.cells import Arm, Setting, StudyResult
 from hybridface.report.document import Paragraph, Part, Table
-from hybridface.report.text import MISSING, joined, number, percent
+from hybridface.report.text import MISSING, joined, number
 
 Recipe = Mapping[str, Any]
+# What the trials of a task of numbers are chosen by: its head, its scale, and which way is better.
+ERRORS = {
+    "val_geodesic": ("Validation, angle between rotations (degrees)", 1, -1),
+    "val_mae": ("Validation error", 1, -1),
+}
 
 
 def recipe_table(setting: Setting) -> Table | None:
@@ -53,15 +58,19 @@ def tuning_parts(study: StudyResult) -> list[Part]:
 
 def _tuning_table(study: StudyResult) -> Table:
     """Lay out every tuning trial; the best of each arm is stressed."""
+    by = next((name for name in ERRORS if name in study.tuning[0]), "val_accuracy")
+    head, scale, sign = ERRORS.get(by, ("Validation accuracy (%)", 100, 1))
+    if by == "val_mae":
+        head = f"{head} ({next((row['unit'] for row in study.rows if row.get('unit')), 'no unit')})"
     best: dict[str, float] = {}
     for trial in study.tuning:
-        arm, accuracy = str(trial["arm"]), float(trial["val_accuracy"])
-        best[arm] = max(accuracy, best.get(arm, -math.inf))
+        arm, figure = str(trial["arm"]), sign * float(trial[by])
+        best[arm] = max(figure, best.get(arm, -math.inf))
     rows = [
         [
             str(trial["arm"]),
             ", ".join(f"{key}={value}" for key, value in trial["settings"].items()),
-            percent(float(trial["val_accuracy"])),
+            number(scale * float(trial[by])),
             MISSING if trial.get("epochs") is None else str(trial["epochs"]),
             number(trial.get("seconds"), 0),
         ]
@@ -70,11 +79,11 @@ def _tuning_table(study: StudyResult) -> Table:
     strong = {
         place
         for place, trial in enumerate(study.tuning)
-        if float(trial["val_accuracy"]) == best[str(trial["arm"])]
+        if sign * float(trial[by]) == best[str(trial["arm"])]
     }
     return Table(
         "Every tuning trial, on validation pictures only. The best of each arm is stressed.",
-        ["Arm", "Settings", "Validation accuracy (%)", "Epochs", "Seconds"],
+        ["Arm", "Settings", head, "Epochs", "Seconds"],
         rows,
         text_columns=2,
         strong=frozenset(strong),

@@ -6,41 +6,38 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from hybridface.evaluation.multiplicity import holm
 from hybridface.evaluation.statistics import t_interval
 from hybridface.report.analysis import Claim, Comparison, relative_compute
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
+from hybridface.report.measures import Measure
 from hybridface.report.text import (
     MISSING,
     is_fraction,
     joined,
-    mean_deviation,
-    measure_title,
-    measured,
     number,
     percent,
     percent_range,
-    points,
-    points_range,
 )
+
+ERRORS = ("val_mae", "test_mae", "test_mae_last", "val_geodesic", "test_geodesic")
 
 
 def arm_table(setting: Setting) -> Table:
     """Lay out mean and deviation over the shared seeds of every arm, and its compute."""
-    arms, views = setting.shared, setting.counts_pictures
+    arms, views, measure = setting.shared, setting.counts_pictures, setting.measure
+    further = [measure.further] if measure.further else []
 
     def row(arm: Arm) -> list[str]:
-        metrics = ("test_accuracy", "test_accuracy_last", "mean_class_accuracy", "val_accuracy")
+        metrics = ("test", "test_last", *["further" for _ in further], "val")
         seconds, pictures = relative_compute(arm, arms[0], views)
         return [
             arm.name,
             arm.method,
             str(len(arm.cells)),
-            *(mean_deviation(arm.mean(name), arm.deviation(name)) for name in metrics),
-            percent_range(t_interval(arm.values("test_accuracy"))),
+            *(measure.spread(arm.mean(name), arm.deviation(name)) for name in metrics),
+            measure.bounds(t_interval(arm.values("test"))),
             f"{number(arm.mean('seconds'), 0)} ({number(seconds)} x)",
             f"{number(pictures)} x",
         ]
@@ -51,25 +48,30 @@ def arm_table(setting: Setting) -> Table:
         else "pictures are steps times batch, and do not count further views of a picture, while "
         "seconds do."
     )
+    what = (
+        "Accuracy: mean and standard deviation over seeds, in percent."
+        if measure.higher_is_better
+        else f"Mean absolute error, lower is better: mean and standard deviation over seeds, in "
+        f"{measure.unit}."
+    )
     return Table(
-        "Accuracy: mean and standard deviation over seeds, in percent. The validation checkpoint "
-        "is the epoch that did best on the validation set. Compute is relative to "
-        f"{arms[0].name}; {counted}{seeds_note(setting)}",
+        f"{what} The validation checkpoint is the epoch that did best on the validation set. "
+        f"Compute is relative to {arms[0].name}; {counted}{seeds_note(setting)}",
         [
             "Arm",
             "Method",
             "Seeds",
-            "Test, validation checkpoint (%)",
-            "Test, last epoch (%)",
-            "Mean class accuracy (%)",
-            "Validation (%)",
-            "95% interval of test over seeds (%)",
+            measure.head("Test, validation checkpoint"),
+            measure.head("Test, last epoch"),
+            *further,
+            measure.head("Validation"),
+            measure.head("95% interval of test over seeds"),
             "Seconds (relative)",
             "Relative pictures",
         ],
         [row(arm) for arm in arms],
         text_columns=2,
-        strong=_places(setting.arms, setting.headline),
+        strong=places(setting.arms, setting.headline),
     )
 
 
@@ -94,6 +96,7 @@ def seeds_note(setting: Setting) -> str:
 def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
     """Lay out what is said of each headline arm, by setting where there are several."""
     several = len(claims) > 1
+    measure = next(found[0].kept.measure for found in claims.values() if found)
     heads = [
         "Headline arm",
         "Against",
@@ -103,6 +106,7 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
         "Interval",
         "Last epoch",
         "Interval, last epoch",
+        *["Error less by (%)", "Last epoch, less by (%)"][: 0 if measure.higher_is_better else 2],
         "p value (Holm)",
         "Seeds",
     ]
@@ -117,6 +121,7 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
             each.verdict,
             *_difference(each.kept),
             *_difference(each.last),
+            *(less_by(of) for of in (each.kept, each.last) if not measure.higher_is_better),
             _p_value(next(corrected)),
             str(each.kept.difference.count),
         ]
@@ -124,8 +129,9 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
         for each in found
     ]
     return Table(
-        "The headline arm against every supervised arm: difference of test accuracy at both "
-        "checkpoints, in percentage points, with its 95% interval over seeds. The verdict is that "
+        f"The headline arm against every supervised arm: difference of test {measure.name} at both "
+        f"checkpoints, in {measure.differences}, with its 95% interval over seeds"
+        f"{_below_zero(measure)}. The verdict is that "
         "of both; where they differ, it says which holds where. The p value is the larger of the "
         f"two, of the paired t test over seeds, corrected by Holm for the {len(every)} claims "
         "of this page.",
@@ -137,14 +143,29 @@ def headline_table(claims: Mapping[str, Sequence[Claim]]) -> Table:
 
 
 def _difference(each: Comparison) -> tuple[str, str]:
-    difference = each.difference
-    return points(difference.mean), points_range(difference.low, difference.high)
+    difference, measure = each.difference, each.measure
+    return measure.change(difference.mean), measure.changes(difference.low, difference.high)
+
+
+def less_by(each: Comparison) -> str:
+    """Write by how many percent the error is less, with its interval over seeds."""
+    less = each.less_error
+    if less is None:
+        return MISSING
+    bounds = percent_range(less)
+    return percent(less.mean, 1) + (f" ({bounds})" if bounds != MISSING else "")
+
+
+def _below_zero(measure: Measure) -> str:
+    return "" if measure.higher_is_better else "; below zero is less error, which is better"
 
 
 def comparison_table(
     comparisons: Sequence[Comparison], headline: Arm | None, checkpoint: str
 ) -> Table:
     """Lay out paired differences of hybrids and supervised arms."""
+    measure = comparisons[0].measure
+    errors = not measure.higher_is_better
 
     def row(each: Comparison) -> list[str]:
         difference, pictures = each.difference, each.pictures
@@ -155,14 +176,16 @@ def comparison_table(
             each.relation,
             each.verdict,
             *_difference(each),
-            points_range(pictures.low, pictures.high) if pictures else MISSING,
-            percent(difference.smallest_detectable) if spread else MISSING,
+            measure.changes(pictures.low, pictures.high) if pictures else MISSING,
+            *([less_by(each)] if errors else []),
+            measure.value(difference.smallest_detectable) if spread else MISSING,
             _p_value(difference.p_value) if spread else MISSING,
             str(difference.count),
         ]
 
     return Table(
-        f"Paired differences of test accuracy, {checkpoint}, in percentage points.",
+        f"Paired differences of test {measure.name}, {checkpoint}, in {measure.differences}"
+        f"{_below_zero(measure)}.",
         [
             "Arm",
             "Against",
@@ -171,6 +194,7 @@ def comparison_table(
             "Difference",
             "95% interval over seeds",
             "95% interval over pictures",
+            *(["Error less by (%)"] if errors else []),
             "Smallest detectable",
             "p value",
             "Seeds",
@@ -178,30 +202,7 @@ def comparison_table(
         [row(each) for each in comparisons],
         text_columns=4,
         verdicts=True,
-        strong=_places([each.treated for each in comparisons], headline),
-    )
-
-
-def calibration_table(setting: Setting) -> Table | None:
-    """Lay out calibration and the tasks' own figures by arm, where any was recorded."""
-    measures = dict.fromkeys(
-        name for arm in setting.arms for cell in arm.cells.values() for name in cell.details.ssl
-    )
-    rows = [
-        [arm.name, _over_seeds(arm, "ece"), _over_seeds(arm, "nll")]
-        + [_over_seeds(arm, name) for name in measures]
-        for arm in setting.shared
-    ]
-    if all(cell == MISSING for row in rows for cell in row[1:]):
-        return None
-    heads = [f"{name.partition('/')[0]}: {measure_title(_leaf(name))}" for name in measures]
-    return Table(
-        "Calibration on the test set at the validation checkpoint, and how well the "
-        "self-supervised tasks are solved: mean over seeds. Lower is better for both calibration "
-        f"figures.{seeds_note(setting)}",
-        ["Arm", measure_title("ece"), measure_title("nll"), *heads],
-        rows,
-        strong=_places(setting.arms, setting.headline),
+        strong=places([each.treated for each in comparisons], headline),
     )
 
 
@@ -233,7 +234,8 @@ def machine_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def _places(arms: Sequence[Arm], headline: Arm | None) -> frozenset[int]:
+def places(arms: Sequence[Arm], headline: Arm | None) -> frozenset[int]:
+    """Return where the headline arm stands among others, to stress its row."""
     return frozenset(place for place, arm in enumerate(arms) if arm is headline)
 
 
@@ -241,22 +243,11 @@ def _p_value(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else number(value, 4)
 
 
-def _leaf(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
-def _over_seeds(arm: Arm, name: str) -> str:
-    found = [
-        getattr(cell.details, name) if name in ("ece", "nll") else cell.details.ssl.get(name)
-        for cell in arm.cells.values()
-    ]
-    known = [value for value in found if value is not None]
-    return measured(_leaf(name), float(np.mean(known))) if known else MISSING
-
-
 def _entry(key: str, value: object) -> str:
     if isinstance(value, int | float) and (is_fraction(key) or key == "test_accuracy_last"):
         return percent(value)
+    if key in ERRORS and isinstance(value, int | float):
+        return number(value, 3)
     if key == "seconds" and isinstance(value, int | float):
         return number(value, 1)
     return _plain(value)

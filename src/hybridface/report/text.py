@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from hybridface.evaluation.statistics import Interval
 
@@ -55,10 +56,15 @@ def measure_name(measure: str) -> str:
     return TITLES.get(measure, measure.replace("_", " "))
 
 
-def measure_title(measure: str) -> str:
-    """Return the plain English name of a measure with its unit, as in ``Accuracy (%)``."""
+def measure_title(measure: str, units: Mapping[str, str] = UNITS) -> str:
+    """Return the plain English name of a measure with its unit, as in ``Accuracy (%)``.
+
+    Args:
+        measure: Its key.
+        units: The units of some measures, before those that are always the same.
+    """
     name = measure_name(measure)
-    unit = "%" if is_fraction(measure) else UNITS.get(measure, "")
+    unit = "%" if is_fraction(measure) else units.get(measure, UNITS.get(measure, ""))
     return f"{name[:1].upper()}{name[1:]}" + (f" ({unit})" if unit else "")
 
 

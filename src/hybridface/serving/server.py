@@ -14,7 +14,8 @@ from hybridface.errors import HybridFaceError, UsageError
 from hybridface.inference.dealing import Dealer, dealers_of
 from hybridface.inference.detection import DEFAULT, open_detector
 from hybridface.inference.photos import FaceReader
-from hybridface.inference.runtime import FaceModel, default_model
+from hybridface.inference.runtime import FaceModel, load
+from hybridface.inference.shipped import is_shipped, shipped_ssl_model
 from hybridface.serving.app import Service, make_app
 from hybridface.serving.limits import Limits
 
@@ -43,7 +44,7 @@ def run_serve(
     """Serve a model until the process is told to end.
 
     Args:
-        model: An ONNX file or a run folder; None for the model that ships.
+        model: An ONNX file, a run folder or the name of a model that ships; None for ``default``.
         ssl_model: One with self-supervised heads, for the page's panel; None for ``model`` where
             it has some, else, without ``model``, the one that ships.
         host: The address to listen at.
@@ -66,7 +67,7 @@ def run_serve(
     """
     if key is not None and not key.strip():
         raise UsageError("the API key is empty; give one or none")
-    face_model = FaceModel.load(default_model() if model is None else model, threads=threads)
+    face_model = load(model, threads=threads)
     finder = open_detector(detector, threshold, longest) if detect else None
     reader = FaceReader(face_model, finder, batch_size, limits.faces)
     dealers = _find_dealers(face_model, model, ssl_model, threads)
@@ -113,8 +114,12 @@ def _find_dealers(
     """
     if ssl_model is None:
         own = dealers_of(face_model)
-        place = shipped_ssl_model() if model is None and not own else None
-        return dealers_of(FaceModel.load(place, threads=threads)) if place else own
+        if own or not (model is None or is_shipped(model)):
+            return own
+        try:
+            return dealers_of(FaceModel.load(shipped_ssl_model(), threads=threads))
+        except UsageError:  # it is not in this install: the page goes without
+            return []
     dealers = dealers_of(FaceModel.load(ssl_model, threads=threads))
     if not dealers:
         raise UsageError(
@@ -122,12 +127,6 @@ def _find_dealers(
             "--keep-ssl-heads"
         )
     return dealers
-
-
-def shipped_ssl_model() -> Path | None:
-    """Return the file with self-supervised heads that ships with the package, if one does."""
-    place = default_model().with_name("default-with-ssl.onnx")
-    return place if place.is_file() else None
 
 
 def open_socket(host: str, port: int) -> socket.socket:

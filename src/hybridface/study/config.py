@@ -10,12 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from hybridface.config import REST, Recipe, Section, read_yaml, validate
 from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks
+from hybridface.tasks.base import Task
 
 Content = dict[str, Any]
 NOT_IN_KEY: Any = {
@@ -80,6 +81,9 @@ class StudyConfig(Section):
         tuning: Groups of trials by name, run first, in order.
         arms: The methods compared, by name; the first is the baseline.
         results: Where the rows go.
+        also_on: Other data sets, ``KIND:PATH`` by a name, on which each finished model is
+            measured too, at both checkpoints; their rows go to ``RESULTS-NAME.json`` beside those
+            of the study. For studies whose first task has classes.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
@@ -92,6 +96,13 @@ class StudyConfig(Section):
     tuning: dict[str, TuningGroup] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
+    also_on: dict[str, str] = Field(default_factory=dict)
+    _file: str = PrivateAttr("")
+
+    @property
+    def command(self) -> str:
+        """Return the command that runs it, from the folder that holds ``configs``."""
+        return f"hybridface study {self._file or f'configs/studies/{self.name}.yaml'}"
 
     def row_name(self, arm: str) -> str:
         """Return what the rows of an arm call it."""
@@ -117,6 +128,30 @@ class Cell:
     settings: Content
 
     @cached_property
+    def _first(self) -> Task:
+        return next(task for task in build_tasks(self.recipe.tasks) if task.supervised)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its first supervised task learns numbers, so that it is measured by errors."""
+        return self._first.numeric
+
+    @property
+    def chosen_by(self) -> str:
+        """Return the key of its row by which trials and arms are chosen, a validation figure.
+
+        Of poses that is ``val_geodesic`` where ``training.select`` says so.
+        """
+        if not self.numeric:
+            return "val_accuracy"
+        return "val_geodesic" if self.recipe.training.select == "geodesic" else "val_mae"
+
+    @property
+    def measured(self) -> tuple[str, str]:
+        """Return the figure it is chosen by, and the label column that this is of."""
+        return self.chosen_by, self._first.label or ""
+
+    @cached_property
     def key(self) -> str:
         """Return the hash of the resolved recipe; where files lie and what computes is left out.
 
@@ -137,7 +172,10 @@ class Cell:
                 **content.get("pretrain", {}),
                 "tasks": _chosen(self.recipe.pretrain.tasks),
             }
-        content["data"]["source"] = _elsewhere(self.recipe.data.source)
+        if self.recipe.data.source:
+            content["data"]["source"] = _elsewhere(self.recipe.data.source)
+        for name, each in self.recipe.data.sources.items():
+            content["data"]["sources"][name]["source"] = _elsewhere(each.source)
         if self.recipe.data.unlabelled:
             content["data"]["unlabelled"] = [
                 spec if spec == REST else _elsewhere(spec) for spec in self.recipe.data.unlabelled
@@ -184,4 +222,6 @@ def load_study(path: Path) -> StudyConfig:
     """
     config = validate(StudyConfig, read_yaml(path), str(path))
     _check_names(config)
+    inside = path.absolute().parts[-3:]  # not where this machine has it
+    config._file = "/".join(inside) if inside[0] == "configs" else path.name
     return config

@@ -49,15 +49,18 @@ class LiveTable:
             waiting: How many wait for their turn.
         """
         table = Table(caption=f"{waiting} more wait", caption_justify="left")
-        for head in ("Arm", "Seed", "Epoch", "Validation accuracy", "Time left"):
+        numeric = any(cell.numeric for cell, _ in training)
+        validated = "Validation error" if numeric else "Validation accuracy"
+        for head in ("Arm", "Seed", "Epoch", validated, "Time left"):
             table.add_column(head, justify="left" if head == "Arm" else "right")
         for cell, progress in training:
             left = progress.seconds_left
+            figure = progress.error if cell.numeric else progress.accuracy
             table.add_row(
                 cell.arm,
                 str(cell.seed),
                 f"{progress.epoch} of {progress.epochs}",
-                "" if progress.accuracy is None else f"{progress.accuracy:.4f}",
+                "" if figure is None else f"{figure:.4f}",
                 "" if left is None else str(timedelta(seconds=round(left))),
             )
         self._live.update(table, refresh=True)

@@ -19,12 +19,14 @@ class CellProgress:
         epochs: Epochs of the whole training.
         seconds: What they took.
         accuracy: Validation accuracy of the last of them; null before the first.
+        error: The mean absolute error in its place, of a task of numbers.
     """
 
     epoch: int
     epochs: int
     seconds: float = 0.0
     accuracy: float | None = None
+    error: float | None = None
 
     @property
     def part(self) -> float:
@@ -53,6 +55,7 @@ def cell_progress(run: Path, recipe: Recipe) -> CellProgress:
         first.epochs + second.epochs,
         first.seconds + second.seconds,
         second.accuracy,
+        second.error,
     )
 
 
@@ -65,7 +68,7 @@ def read_progress(run: Path, epochs: int) -> CellProgress:
     """
     try:
         last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-        accuracy = last["val"].get("accuracy")
-        return CellProgress(int(last["epoch"]), epochs, float(last["seconds"]), accuracy)
+        accuracy, error = (last["val"].get(name) for name in ("accuracy", "mae"))
+        return CellProgress(int(last["epoch"]), epochs, float(last["seconds"]), accuracy, error)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return CellProgress(0, epochs)

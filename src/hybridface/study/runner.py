@@ -20,6 +20,7 @@ from hybridface.config import (
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
 from hybridface.study.config import Cell, Content, StudyConfig
+from hybridface.study.elsewhere import Elsewhere
 from hybridface.study.jobs import Job, noticing_sigterm, start_process
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
@@ -29,7 +30,7 @@ from hybridface.tasks import resolve_tasks
 TUNING = "tuning/"
 POLL_SECONDS = 0.5
 
-TRIAL_KEYS = ("val_accuracy", "epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
+TRIAL_KEYS = ("epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
 
 
 class Study:
@@ -60,6 +61,7 @@ class Study:
         self.shared: Content = override(config.recipe, overrides)
         self.folder = cache_folder() / "studies" / config.name
         self.store = ResultStore(config.results)
+        self.elsewhere = [Elsewhere(config, name, spec) for name, spec in config.also_on.items()]
         self.best: dict[str, Content] = {}
         self.failed: list[str] = []
         self.guessed: list[str] = []
@@ -98,12 +100,21 @@ class Study:
 
     def _check(self) -> None:
         """Refuse recipes that are wrong; the first trial of a group stands for its best."""
+        cells: list[Cell] = []
         for name, group in self.config.tuning.items():
-            self.trials(name)
+            cells += self.trials(name)
             self.best[name] = {"change": merge(group.base, group.trials[0])}
-        for arm in self.config.arms:
-            self.cell(arm, self.config.seeds[0])
+        cells += [self.cell(arm, self.config.seeds[0]) for arm in self.config.arms]
         self.best = {}
+        first = cells[-len(self.config.arms)]
+        for cell in cells:
+            if cell.numeric != first.numeric or (cell.numeric and cell.measured != first.measured):
+                raise UsageError(
+                    f"study {self.config.name}, arm {cell.arm}: is measured by "
+                    f"{' of '.join(cell.measured)}, and {first.arm} by "
+                    f"{' of '.join(first.measured)}; arms are compared by one figure: give all the "
+                    "same first supervised task and training.select"
+                )
 
     def trials(self, group: str) -> list[Cell]:
         """Return the cells of a tuning group; its earlier groups must have been run."""
@@ -166,7 +177,7 @@ class Study:
         ]
 
     def tuning_rows(self) -> list[Content]:
-        """Return what was tried in tuning, and its validation accuracy."""
+        """Return what was tried in tuning, and the validation figure that it is chosen by."""
         rows = []
         for group, tuning in self.config.tuning.items():
             if not set(tuning.after) <= set(self.best):
@@ -175,7 +186,7 @@ class Study:
             for cell in self.trials(group):
                 if self.finished(cell):
                     row = self.store.rows[cell.key]
-                    kept = {name: row[name] for name in TRIAL_KEYS}
+                    kept = {name: row[name] for name in (cell.chosen_by, *TRIAL_KEYS)}
                     chosen = cell.settings == best
                     rows.append({"arm": group, "settings": cell.settings, "chosen": chosen} | kept)
         return rows
@@ -199,11 +210,6 @@ class Study:
         recipe, tasks = resolve_tasks(build_recipe(content, where))
         if not any(task.supervised for task in tasks):
             raise UsageError(f"{where}: none of its tasks is supervised, so nothing is compared")
-        if (first := next(task for task in tasks if task.supervised)).numeric:
-            raise UsageError(
-                f"{where}: task '{first.name}', the first that is supervised, learns numbers; a "
-                "study compares accuracies: put a task with classes first"
-            )
         return Cell(arm, method, seed, recipe, settings)
 
     def folder_of(self, cell: Cell) -> Path:
@@ -221,14 +227,18 @@ class Study:
         return True
 
     def _best_settings(self, group: str, cells: Sequence[Cell]) -> Content:
-        """Return the settings of the trial of best validation accuracy; the first of equals."""
+        """Return the settings of the trial that is best on validation; the first of equals.
+
+        Best is the highest accuracy or, where the first task learns numbers, the lowest error.
+        """
         missing = [str(cell.settings) for cell in cells if not self.finished(cell)]
         if missing:
             raise HybridFaceError(
                 f"tuning group '{group}': {len(missing)} of {len(cells)} trials did not end, so "
                 f"none is chosen: {'; '.join(self.failed) or '; '.join(missing)}"
             )
-        best = max(cells, key=lambda cell: float(self.store.rows[cell.key]["val_accuracy"]))
+        sign = -1 if cells[0].numeric else 1
+        best = max(cells, key=lambda cell: sign * float(self.store.rows[cell.key][cell.chosen_by]))
         tuning = self.config.tuning[group]
         return {"settings": best.settings, "change": merge(tuning.base, best.settings)}
 
@@ -278,9 +288,23 @@ class Study:
             self.failed.append(f"{name}: {last} (see {log})")
             self.say(f"{name}: failed: {last}")
             return
-        accuracy = self.store.rows[cell.key]["val_accuracy"]
-        self.say(f"{name}: validation accuracy {accuracy:.4f} after {seconds:.0f} s")
+        self._measure_elsewhere(cell)
+        what = "error" if cell.numeric else "accuracy"
+        figure = self.store.rows[cell.key][cell.chosen_by]
+        self.say(f"{name}: validation {what} {figure:.4f} after {seconds:.0f} s")
         self._write()
+
+    def _measure_elsewhere(self, cell: Cell) -> None:
+        """Measure a finished arm on the study's other data sets; a failure is only reported."""
+        if cell.arm.startswith(TUNING):
+            return
+        for each in self.elsewhere:
+            row = self.store.rows[cell.key] | {"arm": self.config.row_name(cell.arm)}
+            try:
+                each.take(cell, self.folder_of(cell), row)
+                each.write(self._arm_cells())
+            except HybridFaceError as error:
+                self.say(f"{cell.arm} seed {cell.seed} on {each.name}: not measured: {error}")
 
     def _write(self) -> None:
         """Write rows, details and page."""

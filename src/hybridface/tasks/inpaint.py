@@ -7,21 +7,19 @@ are ours.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Generator, Tensor, nn
 
 from hybridface import draws
 from hybridface.config import Section
 from hybridface.data.batches import Batch
+from hybridface.errors import UsageError
 from hybridface.network.perceptual import PerceptualDistance
 from hybridface.tasks.base import (
-    Features,
     FeatureShape,
     Mean,
     SelfSupervisedConfig,
@@ -30,6 +28,7 @@ from hybridface.tasks.base import (
     masked_mean,
     sum_of_means,
 )
+from hybridface.tasks.decoder import PictureDecoder
 
 BLANK = 0.5
 
@@ -75,6 +74,9 @@ class InpaintConfig(SelfSupervisedConfig):
         decoder_channels: Width of the decoder.
         intermediate_maps: Whether the decoder reads the backbone's finer maps; without, all it
             knows comes through the last map.
+        output_stride: 1 for a decoder that goes on to every pixel; 2 or 4 for one that ends at a
+            half or a quarter of the side and gives each place that many pixels squared (sub-pixel
+            convolution, Shi et al. 2016, arXiv:1609.05158), for a part of the cost.
     """
 
     holes: int = Field(2, ge=1, le=64)
@@ -86,6 +88,7 @@ class InpaintConfig(SelfSupervisedConfig):
     error: Literal["l1", "l2"] = "l1"
     decoder_channels: int = Field(32, ge=4)
     intermediate_maps: bool = True
+    output_stride: Literal[1, 2, 4] = 1
 
     @field_validator("hole_side")
     @classmethod
@@ -118,48 +121,6 @@ def random_holes(
     return (within[0].unsqueeze(-1) & within[1].unsqueeze(-2)).any(1).unsqueeze(1)
 
 
-class InpaintHead(nn.Module):
-    """A light top-down decoder; gives ``(B, 3, size, size)`` in [0, 1]."""
-
-    def __init__(self, shape: FeatureShape, channels: int) -> None:
-        super().__init__()
-        self.size = shape.size
-        self.top = nn.Conv2d(shape.final, channels, 1)
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in reversed(shape.maps))
-        self.mix = nn.ModuleList(_mixing_block(channels) for _ in shape.maps)
-        steps = 1 if shape.maps else 4
-        self.up = nn.ModuleList(_mixing_block(channels) for _ in range(steps))
-        self.out = nn.Conv2d(channels, 3, 3, padding=1)
-
-    def forward(self, features: Features) -> Tensor:
-        """Return the filled pictures."""
-        x = self.top(features.final)
-        for lateral, mix, finer in zip(
-            self.lateral, self.mix, reversed(features.maps), strict=True
-        ):
-            x = mix(_grow(x, finer.shape[-1]) + lateral(finer))
-        for number, block in enumerate(self.up, start=1):
-            goal = self.size if number == len(self.up) else min(self.size, x.shape[-1] * 2)
-            x = block(_grow(x, goal))
-        return torch.sigmoid(self.out(x))
-
-
-def _mixing_block(channels: int) -> nn.Module:
-    """Mix a map by a depthwise and a pointwise convolution."""
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
-        nn.Conv2d(channels, channels, 1, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.SiLU(),
-    )
-
-
-def _grow(x: Tensor, size: int) -> Tensor:
-    if x.shape[-1] == size:
-        return x
-    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
-
-
 class Inpaint(Task):
     """Fill in blanked rectangles; pixel error in the holes and outside, weighted apart.
 
@@ -185,11 +146,17 @@ class Inpaint(Task):
         return PerceptualDistance(options.network, options.size, options.depths)
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
-        """Return the decoder."""
-        if not self.config.intermediate_maps:
-            shape = replace(shape, maps=(), map_sides=())
-            return _WithoutMaps(InpaintHead(shape, self.config.decoder_channels))
-        return InpaintHead(shape, self.config.decoder_channels)
+        """Return the decoder.
+
+        Raises:
+            UsageError: The pictures' side is no multiple of ``output_stride``.
+        """
+        config = self.config
+        maps = config.intermediate_maps
+        try:
+            return PictureDecoder(shape, config.decoder_channels, config.output_stride, maps=maps)
+        except ValueError as error:
+            raise UsageError(f"task {self.name}: output_stride: {error}") from error
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Blank random holes; the target is the true picture and the mask of the holes."""
@@ -268,15 +235,3 @@ class Inpaint(Task):
 
 def _error(filled: Tensor, truth: Tensor, holes: Tensor) -> Tensor:
     return masked_mean(((filled - truth) ** 2).mean(1, keepdim=True), holes)
-
-
-class _WithoutMaps(nn.Module):
-    """Hides the intermediate maps from a decoder."""
-
-    def __init__(self, head: InpaintHead) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, features: Features) -> Tensor:
-        filled: Tensor = self.head(Features(features.pooled, features.final))
-        return filled

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
@@ -87,9 +88,12 @@ def training_order(
     classes = None
     if recipe.training.sampling == "balanced":
         classes = next(iter(data.labels.values())).ids[rows]
+    shares = None
+    if data.weights and data.origin is not None:
+        shares = np.array(data.weights)[data.origin[rows]]
     order = BatchOrder(
         len(rows), recipe.training.batch_size, seed=recipe.seed, rank=rank, world=world,
-        classes=classes,
+        classes=classes, shares=shares,
     )  # fmt: skip
     if data.unlabelled is None:
         return order

@@ -13,7 +13,7 @@ from hybridface.config import Recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
-from hybridface.data.sources import split_spec
+from hybridface.data.sources import kinds_of
 from hybridface.data.splits import Index
 from hybridface.evaluation.metrics import classification_metrics
 from hybridface.evaluation.number_metrics import countable, number_metrics
@@ -51,7 +51,9 @@ def finish_run(
     if not folder.best.exists():  # a run of zero validations
         load_weights(model, folder.last)
         save_weights(model, folder.best)
-    first = next(task for task in tasks if task.supervised)
+    supervised = [task for task in tasks if task.supervised]
+    first = supervised[0]
+    measured: dict[str, dict[str, Any]] = {task.name: {} for task in supervised}
     result: dict[str, Any] = {
         "test": None,
         "test_last": None,
@@ -61,32 +63,38 @@ def finish_run(
         "train_rows": len(data.splits["train"]),
         "parameters": _kept_parameters(model, tasks),
         **summary,
+        "tasks": measured,
     }
-    predictions: dict[str, NDArray[Any]] = {"about": np.array(_about(first, data))}
+    predictions: dict[str, NDArray[Any]] = {
+        "about" if task is first else f"{task.name}/about": np.array(_about(task, data))
+        for task in supervised
+    }
     model = model.cpu()
     for which, path in (("last", folder.last), ("best", folder.best)):
         load_weights(model, path)
         for split in ("val", "test") if recipe.training.test else ("val",):
-            rows = data.splits[split]
             suffix = "_last" if which == "last" else ""
-            figures = None
-            if len(rows):
-                outputs, labels = _predict(model, first, data, split)
-                what = "outputs" if first.numeric else "probabilities"
-                predictions |= {f"{split}_{what}{suffix}": outputs}
-                predictions |= {f"{split}_rows": rows, f"{split}_labels": labels}
-                predictions[f"{split}_keys"] = np.array([data.keys[row] for row in rows])
-                group = None if data.groups is None else data.groups[rows]
-                if group is not None:
-                    predictions[f"{split}_groups"] = group
-                figures = _figures(outputs, labels, first, group)
-            result[split + suffix] = figures
+            said = _predict(model, supervised, data, split) if len(data.splits[split]) else {}
+            for task in supervised:
+                figures = _figures(*said[task.name], task, data, split) if said else None
+                measured[task.name][split + suffix] = figures
+            result[split + suffix] = _plain(measured[first.name][split + suffix])
+            if said:
+                predictions |= _kept(said[first.name], first, split, suffix)
+                predictions |= _rows_kept(data, split)
+            for task in supervised[1:] if said else ():
+                kept = _kept(said[task.name], task, split, suffix)
+                predictions |= {f"{task.name}/{part}": each for part, each in kept.items()}
     write_arrays(folder.predictions, predictions)
     samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
     if samples:
         write_arrays(folder.samples, samples)
     result["onnx_difference"] = export_onnx(
-        model, tasks, _first_pictures(data), folder.model, trained_on=split_spec(data.spec).kind
+        model,
+        tasks,
+        _first_pictures(data),
+        folder.model,
+        trained_on=kinds_of(data.sources.values()),
     )
     folder.write_json(folder.result, result)
     folder.checkpoint.unlink(missing_ok=True)
@@ -108,7 +116,45 @@ def _about(task: Task, data: PreparedData) -> str:
     ).model_dump_json()
 
 
+def _kept(
+    said: tuple[NDArray[np.float32], NDArray[Any]], task: Task, split: str, suffix: str
+) -> dict[str, NDArray[Any]]:
+    """Return what a task said of a split, and what is true, as they are kept."""
+    outputs, labels = said
+    what = "outputs" if task.numeric else "probabilities"
+    return {f"{split}_{what}{suffix}": outputs, f"{split}_labels": labels}
+
+
+def _rows_kept(data: PreparedData, split: str) -> dict[str, NDArray[Any]]:
+    """Return which pictures a split holds, and whose they are, as it is kept."""
+    rows = data.splits[split]
+    kept = {f"{split}_rows": rows, f"{split}_keys": np.array([data.keys[row] for row in rows])}
+    return kept | ({} if data.groups is None else {f"{split}_groups": data.groups[rows]})
+
+
 def _figures(
+    outputs: NDArray[np.float32], labels: NDArray[Any], task: Task, data: PreparedData, split: str
+) -> dict[str, Any] | None:
+    """Measure a task on a split, and where the run has several data sets on each ``by_source``."""
+    rows = data.splits[split]
+    figures = _measured(outputs, labels, task, None if data.groups is None else data.groups[rows])
+    if figures is None or data.origin is None:
+        return figures
+    by_source = {}
+    for number, name in enumerate(data.sources):
+        here = data.origin[rows] == number
+        group = None if data.groups is None else data.groups[rows[here]]
+        found = _measured(outputs[here], labels[here], task, group) if here.any() else None
+        if found is not None:
+            by_source[name] = found
+    return {**figures, "by_source": by_source}
+
+
+def _plain(figures: dict[str, Any] | None) -> dict[str, Any] | None:
+    return figures and {name: value for name, value in figures.items() if name != "by_source"}
+
+
+def _measured(
     outputs: NDArray[np.float32], labels: NDArray[Any], task: Task, group: Index | None
 ) -> dict[str, Any] | None:
     said = task.describe()
@@ -129,16 +175,22 @@ def _kept_parameters(model: HybridModel, tasks: Sequence[Task]) -> int:
 
 @torch.no_grad()
 def _predict(
-    model: HybridModel, task: Task, data: PreparedData, split: str
-) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Return the decoded outputs ``(N, K)`` and labels ``(N,)``, or numbers, of a split."""
+    model: HybridModel, tasks: Sequence[Task], data: PreparedData, split: str
+) -> dict[str, tuple[NDArray[np.float32], NDArray[Any]]]:
+    """Return of each task the decoded outputs ``(N, K)``, and labels ``(N,)`` or numbers."""
     model.eval()
-    outputs, labels = [], []
+    outputs: dict[str, list[NDArray[np.float32]]] = {task.name: [] for task in tasks}
+    labels: dict[str, list[NDArray[Any]]] = {task.name: [] for task in tasks}
     for batch in make_loader(data, split, BatchOrder(len(data.splits[split]), 256, seed=None)):
-        output = model.heads[task.name](model.features(batch.images.float() / 255))
-        outputs.append(task.decode(output).numpy())
-        labels.append(task.truth(batch).numpy())
-    return np.concatenate(outputs), np.concatenate(labels)
+        features = model.features(batch.images.float() / 255)
+        for task in tasks:
+            output = model.heads[task.name](features)
+            outputs[task.name].append(task.decode(output).numpy())
+            labels[task.name].append(task.truth(batch).numpy())
+    return {
+        task.name: (np.concatenate(outputs[task.name]), np.concatenate(labels[task.name]))
+        for task in tasks
+    }
 
 
 def _first_pictures(data: PreparedData) -> torch.Tensor:

@@ -24,6 +24,7 @@ from hybridface.data.batches import Batch
 from hybridface.draws import SharedGenerator
 from hybridface.network.model import HybridModel, HybridStep, reestimate_batch_norm
 from hybridface.tasks.base import Task
+from hybridface.training.aggregation import JoinedGradients, find_aggregator
 
 REESTIMATION_BATCHES = 32
 
@@ -71,6 +72,11 @@ class HybridModule(pl.LightningModule):
             self.ema.requires_grad_(False)
         if recipe.training.compile:
             model.backbone.compile()
+        self.joined_gradients: JoinedGradients | None = None
+        if recipe.training.aggregator is not None:
+            aggregator = find_aggregator(recipe.training.aggregator)
+            self.joined_gradients = JoinedGradients(model, aggregator)
+            self.step.weighted = {}
         self.total_steps = steps
         self.intact = intact
         self.supervised = [task for task in tasks if task.supervised]
@@ -126,6 +132,15 @@ class HybridModule(pl.LightningModule):
             self.train_counts[name] = self.train_counts.get(name, 0) + 1
         self.train_batches += 1
         return loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Take the gradients of the joint loss or, with an aggregator, of each task's."""
+        if self.joined_gradients is None:
+            loss.backward(*args, **kwargs)
+            return
+        losses = self.step.weighted or {}
+        self.joined_gradients.backward(losses, 1 / self.recipe.training.accumulate)
+        self.step.weighted = {}
 
     def _generator(self, batch: Batch, number: int) -> Generator:
         """Return the source of what is drawn for a batch, the same however many processes."""

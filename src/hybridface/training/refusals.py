@@ -4,18 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hybridface.augment import STRENGTHS, Geometry
 from hybridface.config import Recipe
+from hybridface.data.prepare import PreparedData
+from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
+from hybridface.evaluation.number_metrics import countable
 from hybridface.network.backbones import check_backbone
 from hybridface.network.views import FEWEST, intact_is_supervised, own_views, part_of_steps
 from hybridface.tasks import build_tasks, takes_shared_view
 from hybridface.tasks.base import SelfSupervisedConfig, Task
+from hybridface.training.aggregation import find_aggregator
 from hybridface.training.pretraining import first_stage
 from hybridface.training.processes import refuse_unequal_shares
+
+
+def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
+    """Refuse data by whose validation pictures no epoch can be chosen.
+
+    Raises:
+        UsageError: None has a label of the first supervised task, or none that
+            ``training.select`` can be measured by.
+    """
+    task = next((task for task in tasks if task.supervised), None)
+    if task is None or task.label is None:
+        return
+    rows, column = data.splits["val"], data.column(task.label)
+    known = column.known()[rows]
+    where = f"{len(rows)} validation pictures"
+    if not known.any():
+        raise UsageError(
+            f"task {task.name}: none of the {where} has a label in column '{task.label}', and the "
+            "best epoch is chosen by it; put a task first that they have labels for, or give the "
+            "data a validation split that has some (data.validation, data.folds)"
+        )
+    if task.numeric and isinstance(column, NumericLabels) and task.describe()["kind"] == "pose":
+        poses = column.values[rows]
+        counted = countable("pose", poses)
+        whole = counted & np.isfinite(poses).all(axis=1)
+        what = "geodesic" if recipe.training.select == "geodesic" else "mae"
+        if not (whole if what == "geodesic" else counted).any():
+            needed = "all three angles known" if what == "geodesic" else "an angle known"
+            raise UsageError(
+                f"training.select: {what} cannot be measured: none of the {where} has {needed} and "
+                "none beyond 99 degrees; "
+                + ("take mae" if counted.any() else "give the data other validation pictures")
+            )
 
 
 def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
@@ -32,6 +70,14 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             f"training.sampling: task '{first.name}', the first that is supervised, has no classes "
             "to balance; put a task with classes before it, or take natural"
         )
+    if recipe.training.sampling == "balanced" and any(
+        each.weight != 1 for each in recipe.data.sources.values()
+    ):
+        raise UsageError(
+            "training.sampling: balanced and the weights of data.sources both say how often a row "
+            "comes; leave one of them out"
+        )
+    _refuse_aggregator(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     check_backbone(recipe.backbone)
@@ -56,6 +102,26 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
             f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
         )
+
+
+def _refuse_aggregator(recipe: Recipe) -> None:
+    """Refuse an aggregator that is not there, or beside what it cannot go with."""
+    training = recipe.training
+    if training.aggregator is None:
+        return
+    if training.loss_balance != "fixed":
+        raise UsageError(
+            f"training.aggregator: it takes the place of loss_balance: {training.loss_balance}; "
+            "leave one of them out"
+        )
+    if training.processes > 1:
+        raise UsageError("training.aggregator: it cannot be used by several processes; take one")
+    if training.precision == "16-mixed":
+        raise UsageError(
+            "training.aggregator: it does not go with 16-mixed, which scales the joint loss; take "
+            "bf16-mixed"
+        )
+    find_aggregator(training.aggregator)
 
 
 def _refuse_first_stage(recipe: Recipe) -> None:

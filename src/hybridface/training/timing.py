@@ -56,7 +56,7 @@ def _timed(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> float:
         optimizer.zero_grad()
         with torch.autocast(device.type, precision, enabled=recipe.training.precision != "32-true"):
             loss = module.training_step(batch, 0)
-        loss.backward()  # type: ignore[no-untyped-call]
+        module.backward(loss)
         optimizer.step()
         if module.ema is not None:
             module.ema.update(module.model)

@@ -38,7 +38,7 @@ from hybridface.training.pretraining import (
     with_first_stage,
 )
 from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined
-from hybridface.training.refusals import refuse_early
+from hybridface.training.refusals import refuse_early, refuse_unselectable
 from hybridface.training.runs import RunFolder, architecture, save_weights
 from hybridface.training.samples import TaskPictures, first_batch
 from hybridface.training.stopping import Stopper
@@ -179,6 +179,7 @@ def _train(
     checkpoint = folder.checkpoint if go_on else None
     if checkpoint is not None:
         check_checkpoint(checkpoint, identity)
+    refuse_unselectable(recipe, tasks, data)
     module, model = build_module(recipe, tasks, data, start)
 
     def open_folder() -> None:

@@ -11,14 +11,17 @@ from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData
 from hybridface.data.source import MISSING
+from hybridface.network.model import HybridModel
+from hybridface.tasks.base import Task
 from hybridface.training.module import HybridModule
 
 
 class TrainingRows(Callback):
     """Measures the intact training rows after each look at the validation split.
 
-    The figures are accuracy and negative log-likelihood (nats) of the first supervised task where
-    it is a classification, of the same weights that validation looks at.
+    The figures are those of the first supervised task, of the same weights that validation looks
+    at: accuracy and negative log-likelihood (nats) of a classification, else what
+    :meth:`hybridface.tasks.base.Task.figures` says of numbers.
 
     Args:
         data: The data.
@@ -32,9 +35,12 @@ class TrainingRows(Callback):
         """Measure, in the first process."""
         assert isinstance(pl_module, HybridModule)
         task = next(iter(pl_module.supervised), None)
-        if task is None or task.label not in self.data.labels or not trainer.is_global_zero:
+        if task is None or not trainer.is_global_zero:
             return
         model = pl_module.evaluated_model().eval()
+        if task.numeric:
+            pl_module.training_rows = self._numbers(trainer, model, task)
+            return
         right, loss, known = 0, 0.0, 0
         order = BatchOrder(len(self.data.splits["train"]), 256, seed=None)
         for rows in make_loader(self.data, "train", order):
@@ -47,3 +53,14 @@ class TrainingRows(Callback):
             known += len(labels)
         if known:
             pl_module.training_rows = {"accuracy": right / known, "nll": loss / known}
+
+    def _numbers(self, trainer: pl.Trainer, model: HybridModel, task: Task) -> dict[str, float]:
+        outputs, truths = [], []
+        order = BatchOrder(len(self.data.splits["train"]), 256, seed=None)
+        for rows in make_loader(self.data, "train", order):
+            batch = trainer.strategy.batch_to_device(rows)
+            features = model.features(batch.images.float() / 255)
+            outputs.append(model.heads[task.name](features).float())
+            truths.append(task.truth(batch))
+        figures = task.figures(torch.cat(outputs), torch.cat(truths))
+        return {name: float(value) for name, value in figures.items()}

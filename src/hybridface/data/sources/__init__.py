@@ -11,6 +11,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import parse_qsl
@@ -22,6 +23,8 @@ from hybridface.errors import UsageError, unknown
 from hybridface.plugins import load_class
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_NAMED = re.compile(r"([^/\\:=?+]+)=(.+:.*)")
+_NEXT = re.compile(r" \+ (?=[^/\\:=?+]+=)")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,27 @@ def split_spec(text: str) -> Spec:
         kind = f"{kind}:{name}"
     path, _, query = rest.partition("?")
     return Spec(kind, path, query, text)
+
+
+def kinds_of(specs: Iterable[str]) -> str:
+    """Return the kinds of some data sets in one line, each once."""
+    return ", ".join(dict.fromkeys(split_spec(spec).kind for spec in specs))
+
+
+def in_one_line(specs: Mapping[str, str]) -> str:
+    """Return several data sets by name as one text, ``a=KIND:PATH + b=KIND:PATH``.
+
+    One that has no name stands by itself, as ``KIND:PATH``. :func:`from_one_line` undoes it.
+    """
+    return " + ".join(f"{name}={spec}" if name else spec for name, spec in specs.items())
+
+
+def from_one_line(text: str) -> dict[str, str]:
+    """Return data sets by name, where a text names several; else the one, by an empty name."""
+    parts = [_NAMED.fullmatch(part) for part in _NEXT.split(text)]
+    if not all(parts):
+        return {"": text}
+    return {part[1]: part[2] for part in parts if part}
 
 
 @cache

@@ -81,6 +81,8 @@ class Adience(Source):
             path = find_file(self, f"fold_{fold}_data.txt", ("", "folds"))
             if path is None:
                 absent.append(f"fold_{fold}_data.txt")
+                what = f"not there: the pictures of fold {fold} are left out"
+                problems.append(Problem(absent[-1], what))
                 continue
             table = open_table(path)
             places = [table.find((name,)) for name in _COLUMNS]

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from hybridface.data.source import NumericLabels, Problem, Rows, Source, SourceOptions, is_folder
 from hybridface.data.sources.boxes import Sides, box_of, widen
@@ -24,14 +24,18 @@ from hybridface.data.sources.label_files import (
     read_each,
 )
 from hybridface.data.sources.tables import Tally, no_usable_row, numbered
-from hybridface.errors import DataError, HybridFaceError
+from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.rotations import ANGLES, difference
 
 LIMIT = 99.0
 BLOCK = 50
+BETWEEN = "none"  # of a picture in no split
 _IMAGE = re.compile(r"image([0-9]{1,9})\.jpg", re.IGNORECASE)
 _PROFILED = re.compile(r"(.+)_[0-9]{1,9}\.jpg", re.IGNORECASE)
 _SETS = ("AFW", "HELEN", "IBUG", "LFPW")
+
+
+Counts = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 class MatPoseOptions(SourceOptions):
@@ -48,6 +52,22 @@ class MatPoseOptions(SourceOptions):
     margin: float = Field(0.2, ge=0, le=2)
     points: Literal["pt2d", "pt3d_68"] = "pt2d"
     beyond_99: Literal["drop", "keep"] = "drop"
+
+
+def _counts(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
+class Aflw2000Options(MatPoseOptions):
+    """As of all ``.mat`` poses.
+
+    Attributes:
+        split: How many pictures by rising number train, how many after them validate, and how many
+            at the end test, as in ``1100,200,350``; pictures between are left out. Counted before
+            those beyond 99 degrees are dropped. Without it the pictures have no splits.
+    """
+
+    split: Annotated[Counts | None, BeforeValidator(_counts)] = None
 
 
 class Poses300WLpOptions(MatPoseOptions):
@@ -78,6 +98,10 @@ class MatPoses(Source):
     sides: ClassVar[Sides]
     options: MatPoseOptions
 
+    def splits(self, count: int) -> NDArray[np.str_]:
+        """Return the split of each picture; ``BETWEEN`` for one to leave out."""
+        return np.full(count, "", dtype="U5")
+
     @abstractmethod
     def names(self, tally: Tally) -> tuple[list[str], NDArray[np.int64], list[str]]:
         """Return the keys of the pictures in order, their groups, and notes.
@@ -99,7 +123,8 @@ class MatPoses(Source):
         for place, what in wrong.items():
             tally.add(keys[place], f"its .mat file {what}; row left out")
         angles = values[:, [1, 0, 2]] * (-1, 1, 1)
-        kept = ~np.isin(np.arange(len(keys)), list(wrong))
+        split = self.splits(len(keys))
+        kept = ~np.isin(np.arange(len(keys)), list(wrong)) & (split != BETWEEN)
         beyond = kept & np.any(np.abs(angles) > LIMIT, axis=1)
         if self.options.beyond_99 == "drop":
             kept &= ~beyond
@@ -115,7 +140,7 @@ class MatPoses(Source):
         rows = np.flatnonzero(kept).tolist()
         return Rows(
             [keys[row] for row in rows],
-            np.full(len(rows), "", dtype="U5"),
+            split[kept],
             {},
             group=group[kept],
             problems=tally.problems(),
@@ -138,7 +163,7 @@ class Aflw2000(MatPoses):
     and of its height at the top, and by 0.6 of it at the bottom.
 
     Nothing names the person. Neighbours in number can show one, so blocks of 50 numbers are the
-    groups that stay on one side of a cut.
+    groups that stay on one side of a cut; ``?split=`` cuts where it says, through a block too.
     """
 
     kind = "aflw2000"
@@ -146,8 +171,28 @@ class Aflw2000(MatPoses):
         "PATH/imageNNNNN.jpg with imageNNNNN.mat beside it (Pose_Para and pt2d), or these below "
         "PATH/AFLW2000"
     )
-    Options = MatPoseOptions
+    Options = Aflw2000Options
+    options: Aflw2000Options
     sides = (2.0, 2.0, 2.0, 0.6)
+
+    def splits(self, count: int) -> NDArray[np.str_]:
+        """Return the splits that ``?split=`` asks for.
+
+        Raises:
+            UsageError: There are fewer pictures than it names.
+        """
+        split = super().splits(count)
+        if self.options.split is None:
+            return split
+        train, val, test = self.options.split
+        if train + val + test > count:
+            raise UsageError(
+                f"aflw2000:{self.path}: ?split={train},{val},{test} names {train + val + test} "
+                f"pictures, and there are {count}; take numbers that make at most that"
+            )
+        split[:] = BETWEEN
+        split[:train], split[train : train + val], split[count - test :] = "train", "val", "test"
+        return split
 
     def names(self, tally: Tally) -> tuple[list[str], NDArray[np.int64], list[str]]:
         """Return the pictures by rising number."""

@@ -23,6 +23,7 @@ from hybridface.data.source import (
     describe_folder,
     is_file,
 )
+from hybridface.data.sources.number_columns import NumberColumn, numeric_labels
 from hybridface.data.sources.parquet import SUFFIXES as PARQUET
 from hybridface.data.sources.parquet import EmbeddedPictures, ParquetTable, open_parquet
 from hybridface.data.sources.tables import (
@@ -63,6 +64,9 @@ class CsvOptions(SourceOptions):
         group: Column of the person; by default the first of :data:`GROUP_COLUMNS` that is there.
         labels: Columns of labels, with commas; by default all others with at most 200 values.
         names: What to call the label columns, in the order of ``labels``.
+        numbers: Columns of numbers, with commas: ``yaw``, ``pitch`` and ``roll`` become the column
+            ``pose``, in degrees with the signs of :mod:`hybridface.rotations`; ``age`` and any
+            other stay what they are.
         root: Folder of the pictures; by default the one of the table.
     """
 
@@ -71,6 +75,7 @@ class CsvOptions(SourceOptions):
     group: str | None = None
     labels: Names | None = None
     names: Names = ()
+    numbers: Names = ()
     root: str | None = None
 
 
@@ -80,6 +85,7 @@ class _Layout:
     split: int | None
     group: int | None
     labels: list[LabelColumn]
+    numbers: list[NumberColumn]
 
     def reject(self, cells: list[str]) -> str:
         """Say why a row cannot be used; empty where it can."""
@@ -97,7 +103,7 @@ class _Layout:
 class CsvTable(Source):
     """Rows of a CSV or Parquet file, each with a picture and any number of class labels.
 
-    Cells that are empty, ``nan``, ``NA`` or ``-1`` hold no label; a row with such a person counts
+    Cells that are empty, ``nan``, ``NA`` or ``-1`` hold no class; a row with such a person counts
     as a person of its own. Comma, semicolon and tab are
     told apart by the first line. A picture that is missing stays a row and becomes a problem
     when it is decoded. A Parquet file may hold the pictures themselves instead of their paths:
@@ -109,7 +115,8 @@ class CsvTable(Source):
         "PATH is a CSV file in UTF-8 whose first line names the columns: one of pictures "
         f"({', '.join(IMAGE_COLUMNS)}; or ?image=COLUMN) with paths relative to the file's folder "
         "(or ?root=FOLDER), columns of labels (?labels=COLUMN,COLUMN), and where known a split "
-        "(?split=COLUMN) and the person (?group=COLUMN); or a Parquet file PATH.parquet with such "
+        "(?split=COLUMN) and the person (?group=COLUMN), columns of numbers such as age or yaw, "
+        "pitch and roll (?numbers=COLUMN,COLUMN); or a Parquet file PATH.parquet with such "
         "columns, which may hold the pictures as bytes instead of their paths"
     )
     Options = CsvOptions
@@ -144,10 +151,19 @@ class CsvTable(Source):
                 persons.append(f"\0{line}" if is_missing(person) else person)
             for column in layout.labels:
                 column.add(cells[column.place])
+            for number in layout.numbers:
+                if wrong := number.add(cells[number.place]):
+                    problems.append(Problem(keys[-1], f"{wrong}, in {table.where(line)}"))
         self._check(table, keys, problems)
-        labels = self._labels(layout.labels, notes)
+        numeric = numeric_labels(layout.numbers, f"{self.kind}:{self.path}")
+        labels = self._labels(layout.labels, notes, others=bool(numeric))
+        if twice := sorted(set(labels) & set(numeric)):
+            raise UsageError(
+                f"{self.kind}:{self.path}: '{twice[0]}' would be a column of classes and one of "
+                "numbers; name columns of classes by options 'labels' and 'names'"
+            )
         group = None if layout.group is None else numbered(persons)
-        return Rows(keys, np.array(splits), labels, group, problems, notes)
+        return Rows(keys, np.array(splits), labels, group, problems, notes, numeric)
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:
         """Return a digest of the pictures, or of the rows and the table that holds them."""
@@ -175,8 +191,9 @@ class CsvTable(Source):
             )
         split = _column(table, wanted.split, SPLIT_COLUMNS)
         group = _column(table, wanted.group, GROUP_COLUMNS)
+        numbers = [_named_column(table, name) for name in wanted.numbers]
         if wanted.labels is None:
-            taken = (image, split, group)
+            taken = (image, split, group, *numbers)
             places = [place for place in range(len(table.columns)) if place not in taken]
             places = [place for place in places if _is_titled(table.columns[place])]
             for place in [place for place in places if table.wrong_type(place)]:
@@ -188,11 +205,12 @@ class CsvTable(Source):
         else:
             places = [_named_column(table, name) for name in wanted.labels]
         self._pictures = table.pictures(image) if isinstance(table, ParquetTable) else None
-        read = [split, group, *places, *([image] if self._pictures is None else [])]
+        read = [split, group, *places, *numbers, *([image] if self._pictures is None else [])]
         _check_types(table, read)
         most = MOST_CLASSES if wanted.labels is None else None
         labels = [LabelColumn(table.columns[place], place, most) for place in places]
-        return _Layout(image, split, group, labels)
+        read_as_numbers = [NumberColumn(table.columns[place], place) for place in numbers]
+        return _Layout(image, split, group, labels, read_as_numbers)
 
     def _check(self, table: Table, keys: list[str], problems: list[Problem]) -> None:
         if not keys:
@@ -204,7 +222,9 @@ class CsvTable(Source):
                 "say ?root=FOLDER if they lie elsewhere, or ?image=COLUMN for another column"
             )
 
-    def _labels(self, columns: list[LabelColumn], notes: list[str]) -> dict[str, Labels]:
+    def _labels(
+        self, columns: list[LabelColumn], notes: list[str], *, others: bool
+    ) -> dict[str, Labels]:
         usable = []
         for column in columns:
             if column.too_many():
@@ -218,7 +238,7 @@ class CsvTable(Source):
                 raise DataError(f"{self.table}: label column '{column.title}' has no value at all")
             else:
                 notes.append(f"column '{column.title}' has no values: not taken for labels")
-        if not usable:
+        if not usable and not others:
             notes.append("no column of labels")
         labels: dict[str, Labels] = {}
         for column, name in zip(usable, self._names(usable), strict=True):

@@ -1,0 +1,68 @@
+"""Comparisons of predicted numbers: paired, by picture or by person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridface.errors import DataError
+from hybridface.evaluation.compare_numbers import compare_numbers
+from hybridface.evaluation.numeric_predictions import NumericPredictions
+from hybridface.evaluation.predictions import Predictions, load_predictions, save_predictions
+
+COUNT, PEOPLE = 120, 6
+
+
+def predictions(shift: float = 0.0, persons: bool = True) -> Predictions:
+    """Return ages of people of whom each is off by an amount of his own, and some noise."""
+    random = np.random.default_rng(0)
+    person = np.arange(COUNT) % PEOPLE
+    true = random.uniform(20, 60, COUNT).astype(np.float32)
+    off = np.abs(random.normal(0, 0.1, COUNT)) + 1 + shift * person
+    outputs = np.stack([true + off, np.ones(COUNT)], axis=1).astype(np.float32)
+    keys = np.array([f"{number}.png" for number in range(COUNT)])
+    ages = NumericPredictions(
+        "age", "regression", ("age",), "years", keys, true[:, None], outputs,
+        person.astype(np.int64) if persons else None,
+    )  # fmt: skip
+    return Predictions("where", "model", "folder:x", "test", "f", {}, (), {"age": ages})
+
+
+def width(found: dict[str, dict[str, dict[str, list[float]]]]) -> float:
+    low, high = found["difference"]["mae"]["ci95"]
+    return high - low
+
+
+def test_persons_are_drawn_whole_where_both_know_them() -> None:
+    by_person = compare_numbers("age", predictions(), predictions(0.5))
+    by_picture = compare_numbers("age", predictions(), predictions(0.5, persons=False))
+    assert by_person["persons"] == PEOPLE
+    assert by_picture["persons"] is None
+    for found in (by_person, by_picture):
+        assert found["difference"]["mae"]["value"] == pytest.approx(
+            0.5 * (PEOPLE - 1) / 2, abs=1e-4
+        )
+    assert width(by_person) > 2 * width(by_picture)
+
+
+def test_persons_follow_their_pictures_into_any_order() -> None:
+    a, b = predictions(), predictions(0.5)
+    mixed = np.random.default_rng(1).permutation(COUNT)
+    turned = replace(b, numbers={"age": b.numbers["age"].rows(mixed)})
+    assert compare_numbers("age", a, turned) == compare_numbers("age", a, b)
+    assert compare_numbers("age", turned, a)["persons"] == PEOPLE
+
+
+def test_persons_are_kept_in_a_file(tmp_path: Path) -> None:
+    for persons in (True, False):
+        path = tmp_path / f"{persons}.npz"
+        save_predictions(path, predictions(persons=persons))
+        kept = load_predictions(path).numbers["age"].groups
+        assert (kept is not None) == persons
+    arrays = dict(np.load(tmp_path / "True.npz"))
+    np.savez(tmp_path / "bad.npz", **{**arrays, "age/groups": np.zeros(3, np.int64)})
+    with pytest.raises(DataError, match="groups are no 120 whole numbers"):
+        load_predictions(tmp_path / "bad.npz")

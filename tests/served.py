@@ -17,12 +17,9 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from hybridface.export import export_onnx
 from hybridface.serving.app import make_app
 from hybridface.serving.server import address, configure, open_socket
 from hybridface.serving.service import Service
-from tiny_models import EXPRESSIONS
-from tiny_runs import labelled_batch, tiny_model
 
 TASKS: dict[str, dict[str, Any]] = {
     "expression": {},
@@ -37,6 +34,11 @@ PATIENCE = 120
 
 def write_served(place: Path) -> Path:
     """Write a model with random weights, its self-supervised heads included."""
+    # Only here: a server is started and asked without torch, which takes seconds to import.
+    from hybridface.export import export_onnx
+    from tiny_models import EXPRESSIONS
+    from tiny_runs import labelled_batch, tiny_model
+
     model, tasks = tiny_model(
         TASKS, classes={"expression": EXPRESSIONS, "gender": ("female", "male")}
     )

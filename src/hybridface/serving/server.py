@@ -46,7 +46,7 @@ def run_serve(
     Args:
         model: An ONNX file, a run folder or the name of a model that ships; None for ``default``.
         ssl_model: One with self-supervised heads, for the page's panel; None for ``model`` where
-            it has some, else, without ``model``, the one that ships.
+            it has some, else, beside ``default``, ``default-with-ssl`` where it is installed.
         host: The address to listen at.
         port: The port; 0 for any that is free.
         key: What requests must bring as ``Authorization: Bearer KEY``; None for no key.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import http.client
 import io
 import json
@@ -234,7 +235,7 @@ def test_bytes_of_all_requests_are_bounded(model: Path) -> None:
         assert waiting.result()[0] == 200
 
 
-def test_time_is_bounded(model: Path) -> None:
+def test_time_is_bounded(model: Path, caplog: pytest.LogCaptureFixture) -> None:
     slow = Slow()
     service = Service(FaceReader(model, slow), limits=replace(LIMITS, seconds=0.5))
     with running(service) as served:
@@ -248,6 +249,8 @@ def test_time_is_bounded(model: Path) -> None:
         assert connection.getresponse().status == 408
         connection.close()
         slow.may.set()
+    gc.collect()
+    assert [each.getMessage() for each in caplog.records] == []
 
 
 def test_work_for_who_went_away_is_dropped(model: Path) -> None:

@@ -95,8 +95,8 @@ def configure(service: Service) -> uvicorn.Config:
     """Return how a service is served: no log of requests, bounds on connections and on the end."""
     return uvicorn.Config(
         make_app(service), log_level="warning", access_log=False, server_header=False,
-        lifespan="on", limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=math.ceil(service.limits.seconds) + 1,
+        lifespan="on", limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(service.limits.seconds) + 1,
     )  # fmt: skip
 
 

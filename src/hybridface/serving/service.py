@@ -99,6 +99,8 @@ class Service:
 async def _unless_gone(body: Body, submitted: Sequence[Future[Any]]) -> list[Any]:
     """Wait for results; drop the work where the client goes away or the wait is broken off."""
     waited = asyncio.gather(*map(asyncio.wrap_future, submitted), return_exceptions=True)
+    # asyncio would write of one that is cancelled, and that nobody looks at.
+    waited.add_done_callback(lambda done: done.cancelled() or done.exception())
     gone = asyncio.ensure_future(body.gone())
     try:
         await asyncio.wait((waited, gone), return_when=asyncio.FIRST_COMPLETED)

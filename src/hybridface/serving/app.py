@@ -32,6 +32,7 @@ from hybridface.serving.showing import MOST_SEED, deal
 from hybridface.serving.uploads import Sent
 
 WEB = Path(__file__).parent / "web"
+Answers = dict[int | str, dict[str, Any]]
 GONE = 499  # nobody reads this answer; it is only counted
 BEARER = HTTPBearer(auto_error=False, description="The key that the server was started with")
 
@@ -70,8 +71,10 @@ class Api:
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes to an application."""
-        unread = {422: {"model": Prediction, "description": "None of the pictures could be read"}}
-        undealt: dict[int | str, dict[str, Any]] = {
+        unread: Answers = {
+            422: {"model": Prediction, "description": "None of the pictures could be read"}
+        }
+        undealt: Answers = {
             404: {"model": Refusal, "description": "No self-supervised heads are served"},
             422: {"model": Refusal, "description": "The picture could not be read"},
         }

@@ -103,6 +103,8 @@ def test_what_was_dealt_is_shown_as_the_server_says(page: Tab, photo: Path) -> N
     assert captions[:2] == [f"As it was dealt: {dealt}", f"As the model put it back: {back}"]
     said = page.ask("document.querySelector('.puzzle').innerText")
     assert f"named {puzzle['right']} of 4 tiles rightly" in said
+    lie_right = sum(order[slot] == place for place, slot in enumerate(puzzle["laid"]))
+    assert f"{lie_right} of 4 lie right" in said
     rows = page.ask(
         "[...document.querySelectorAll('.puzzle tbody tr')].map(r => [...r.cells]"
         ".map(c => c.textContent.split(' ')[0]))"

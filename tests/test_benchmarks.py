@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridface.config import build_recipe
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError
 
@@ -147,3 +148,34 @@ def test_a_card_has_every_task_data_set_class_and_group(
     ):
         assert line in card.splitlines()
     assert "| happy | 0.900 (0.826 to 0.945; 100) |" in card
+
+
+def test_one_model_and_one_a_task_differ_in_nothing_else(script: Callable[[str], Any]) -> None:
+    one_model = script("one_model")
+    recipes = {arm: build_recipe(one_model.content_of(arm, 2)) for arm in one_model.ARMS}
+    assert set(recipes["one"].tasks) == set(one_model.LABELS)
+    assert set(recipes["one, with puzzle"].tasks) == {*one_model.LABELS, "puzzle"}
+    for task, source in one_model.LABELS.items():
+        alone = recipes[task]
+        assert (list(alone.tasks), list(alone.data.sources)) == ([task], [source])
+        assert alone.tasks[task] == recipes["one"].tasks[task]
+        assert alone.data.sources[source] == recipes["one"].data.sources[source]
+        assert (alone.training, alone.backbone) == (
+            recipes["one"].training,
+            recipes["one"].backbone,
+        )
+        assert alone.data.sources[source].folds.test == 2
+
+
+def test_one_models_table(script: Callable[[str], Any]) -> None:
+    one_model = script("one_model")
+    rows = [
+        {"arm": arm, "seed": seed, "task": "gender", "measure": "accuracy",
+         "test": test + seed / 10, "seconds": 10, "parameters": 5}
+        for arm, test in (("gender", 0.5), ("one", 0.6))
+        for seed in range(3)
+    ]  # fmt: skip
+    table = list(one_model.table(rows))
+    assert "| gender (accuracy) | its own | 0.600 | - | 10 | 5 | 3 |" in table
+    assert "| gender (accuracy) | one | 0.700 | +0.100 (+0.100 to +0.100) | 10 | 5 | 3 |" in table
+    assert len(table) == 4

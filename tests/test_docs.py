@@ -187,3 +187,16 @@ def test_only_drawn_faces_and_the_astronaut_are_pictures() -> None:
             text = (ROOT / path).read_text()
             assert not re.search(r"data:image/(png|jpe?g|webp|gif)", text), path
             assert not re.search(r"(train|test)_\d{5}(_aligned)?\.jpg|fer\d{7}\.png", text), path
+
+
+def test_figures_of_the_claims_stand_on_the_pages_that_they_name() -> None:
+    checked = 0
+    for line in (ROOT / "docs" / "claims.md").read_text().splitlines():
+        if not line.startswith("| ") or not (pages := re.findall(r"\((results/[^)]+\.md)\)", line)):
+            continue
+        text = "".join((ROOT / "docs" / page).read_text() for page in pages)
+        for figure in re.findall(r"(?<![\w.])[+-]?\d\.\d{2,3}(?![\w.])", line):
+            if figure != "0.09":  # rounded
+                assert figure in text, f"{figure} of claims.md is on none of {pages}"
+                checked += 1
+    assert checked > 20

@@ -96,13 +96,7 @@ def export_run(
         DataError: The run is damaged or too few pictures are left.
         HybridFaceError: The export fails, or what it gives is too far from torch.
     """
-    if precision not in LEAST_AGREEMENT:
-        raise unknown("precision", precision, LEAST_AGREEMENT)
-    own = RunFolder(run).model
-    if out.exists() and own.exists() and out.samefile(own):
-        raise UsageError(f"{out}: the run's own model, which is not overwritten; name another file")
-    if weights not in ("best", "last"):
-        raise unknown("weights", weights, ("best", "last"))
+    _check_asked(run, out, precision, weights)
     model, tasks = load_model(run, weights)
     recipe = build_recipe(read_yaml(RunFolder(run).recipe), str(RunFolder(run).recipe))
     pixels = load_pictures(run, data, recipe.data.size, count, progress)
@@ -127,16 +121,32 @@ def export_run(
             convert(exact, made, precision, _floats(calibration).numpy())
         found = compare_with_torch(FaceModel.load(made), ExportedModel(model, tasks), compared)
         least = LEAST_AGREEMENT[precision] if least_agreement is None else least_agreement
-        for name, each in found.items():
-            if not each.agreement >= least:
-                raise HybridFaceError(
-                    f"{out}: not written, as task '{name}' agrees with torch on only "
-                    f"{each.agreement:.1%} of {each.count} pictures (largest difference "
-                    f"{each.largest:.3g}); at least {least:.1%} are asked for: take a higher "
-                    "precision, more pictures by --data, or a lower --least-agreement"
-                )
+        _check_agreement(out, found, least)
         write_atomically(out, made.read_bytes())
     return found, crop
+
+
+def _check_asked(run: Path, out: Path, precision: str, weights: str) -> None:
+    """Refuse what cannot be before anything is loaded."""
+    if precision not in LEAST_AGREEMENT:
+        raise unknown("precision", precision, LEAST_AGREEMENT)
+    own = RunFolder(run).model
+    if out.exists() and own.exists() and out.samefile(own):
+        raise UsageError(f"{out}: the run's own model, which is not overwritten; name another file")
+    if weights not in ("best", "last"):
+        raise unknown("weights", weights, ("best", "last"))
+
+
+def _check_agreement(out: Path, found: Mapping[str, Comparison], least: float) -> None:
+    """Refuse a file that agrees with torch on too few pictures."""
+    for name, each in found.items():
+        if not each.agreement >= least:
+            raise HybridFaceError(
+                f"{out}: not written, as task '{name}' agrees with torch on only "
+                f"{each.agreement:.1%} of {each.count} pictures (largest difference "
+                f"{each.largest:.3g}); at least {least:.1%} are asked for: take a higher "
+                "precision, more pictures by --data, or a lower --least-agreement"
+            )
 
 
 def load_pictures(

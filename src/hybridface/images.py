@@ -98,6 +98,21 @@ def read(path: Path) -> NDArray[np.uint8]:
     return decode(content, str(path))
 
 
+def count_pixels(path: Path) -> int:
+    """Return how many pixels :func:`read` will give, from a file's head alone.
+
+    It is 0 for what cannot be read or is refused for its size.
+    """
+    try:
+        if not path.is_file():
+            return 0
+        with Image.open(path, formats=_formats()) as image:
+            pixels = image.width * image.height
+    except Exception:  # Pillow raises nearly anything on damaged files
+        return 0
+    return pixels if pixels <= MAX_PIXELS else 0
+
+
 def resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Resize ``(H, W, 3)`` to ``(size, size, 3)``, bilinear with antialiasing."""
     if pixels.shape[:2] == (size, size):

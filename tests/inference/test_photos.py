@@ -9,6 +9,7 @@ from PIL import Image
 
 from hybridface import images
 from hybridface.errors import UsageError
+from hybridface.inference import photos as photos_module
 from hybridface.inference.detection.base import Detections, Detector
 from hybridface.inference.inputs import find_inputs
 from hybridface.inference.photos import FaceReader
@@ -126,6 +127,44 @@ def test_files_come_in_order_broken_ones_in_their_place(
         else:
             assert {each.readings["colour"]["label"] for each in photo.faces} == set(shown)
     assert photos[7].error == "cannot be read (No such file or directory)"
+
+
+def test_what_is_decoded_ahead_is_bounded_in_pixels(
+    tmp_path: Path, colours: FaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        Image.fromarray(scene("red")).save(tmp_path / f"{number}.png")
+    (tmp_path / "4.png").write_bytes(b"broken")
+    size = scene("red").size // 3
+    held = most = 0
+
+    def load(path: Path) -> np.ndarray | str:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        return "broken" if path.name == "4.png" else images.read(path)
+
+    def read(reader: FaceReader, loaded: list[tuple[str, np.ndarray]]) -> list[str]:
+        nonlocal held
+        held -= len(loaded)
+        return [name for name, _ in loaded]
+
+    monkeypatch.setattr(photos_module, "_load", load)
+    monkeypatch.setattr(FaceReader, "_read_loaded", read)
+    for pixels, wanted in ((2 * size, 4), (size // 2, 2), (100 * size, 8)):
+        held = most = 0
+        monkeypatch.setattr(photos_module, "MOST_HELD", pixels)
+        names = list(FaceReader(colours, None, 5).read_files(find_inputs([tmp_path])))
+        assert [Path(name).name for name in names] == [f"{number}.png" for number in range(8)]
+        assert most <= wanted
+
+
+def test_pixels_are_counted_from_the_head(tmp_path: Path) -> None:
+    Image.new("L", (30, 20)).save(tmp_path / "1.png")
+    assert images.count_pixels(tmp_path / "1.png") == 600
+    (tmp_path / "2.png").write_bytes(b"broken")
+    for nothing in (tmp_path / "2.png", tmp_path / "3.png", tmp_path):
+        assert images.count_pixels(nothing) == 0
 
 
 def written(picture: Image.Image, path: Path, kind: str) -> Path:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from hybridface import evaluate
+from hybridface import compare, evaluate
 from hybridface.errors import UsageError
+from hybridface.evaluation.run_predictions import load_run_predictions
 from hybridface.inference.runtime import FaceModel
 from hybridface.report.run import write_run_report
 from hybridface.study.config import Cell
@@ -59,6 +61,16 @@ def test_every_head_is_measured_on_every_source(sources: dict[str, Any], tmp_pat
     data = json.loads((run.folder / "data.json").read_text())["sources"]
     shown = 0.5 * data["drawn"]["rows"]["train"] + 2 * data["people"]["rows"]["train"]
     assert run.result["steps"] == int(shown) // 16
+    kept = load_run_predictions(run.folder)
+    assert set(kept["test"].tasks) == {"expression", "gender"}
+    assert set(kept["test"].numbers) == {"pose", "age"}
+    gender, age = kept["test"].tasks["gender"], kept["test"].numbers["age"]
+    assert len(gender.keys) == len(age.keys) == 10
+    assert all(key.startswith("people/") for key in (*gender.keys, *age.keys))
+    right = float(np.mean(gender.predicted == gender.targets))
+    assert right == pytest.approx(tasks["gender"]["test"]["accuracy"]["value"])
+    assert (age.targets[:, 0] >= 20).all()
+    assert compare(run.folder, run.folder)["tasks"].keys() >= {"expression", "gender"}
     model = FaceModel.load(run.folder)
     assert set(model.tasks) == {"expression", "pose", "gender", "age"}
     people = evaluate(run.folder, sources["people"]["source"])

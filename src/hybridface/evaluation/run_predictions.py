@@ -37,6 +37,9 @@ RUN_FILE = "predictions.npz"
 class RunAbout(About):
     """What a run's ``predictions.npz`` says of itself, as JSON under ``about``.
 
+    That is of the run's first supervised task; of a further one it stands under ``TASK/about``,
+    and so do that task's labels and outputs.
+
     Attributes:
         format: Version of the layout.
         task: The supervised task that the predictions are of.
@@ -85,22 +88,36 @@ def load_run_predictions(folder: Path) -> dict[str, Predictions]:
     about = _about_older_run(folder) if older else read_about(RunAbout, arrays, path)
     found = {}
     for split in SPLITS_OF_RUN:
-        if not any(f"{split}_{what}" in arrays for what in WHAT_RUNS_KEEP):
-            continue
-        origin = (str(folder / "model.onnx"), about.data, split, about.fingerprint)
-        notes = _notes_of_run(split, older)
-        if about.kind != "classification":
-            numbers = _numbers(arrays, split, about, path)
-            if numbers is not None:
-                kept = {about.task: numbers}
-                found[split] = Predictions(str(folder), *origin, {}, notes, kept)
-            continue
-        task = _labelled(arrays, split, about, path)
-        if task is not None:
-            found[split] = Predictions(str(folder), *origin, {about.task: task}, notes)
+        classes: dict[str, TaskPredictions] = {}
+        numbers: dict[str, NumericPredictions] = {}
+        for of in (arrays, *_further(arrays)):
+            if not any(f"{split}_{what}" in of for what in WHAT_RUNS_KEEP):
+                continue
+            task = about if of is arrays else read_about(RunAbout, of, path)
+            if task.kind == "classification":
+                if (labelled := _labelled(of, split, task, path)) is not None:
+                    classes[task.task] = labelled
+            elif (numbered := _numbers(of, split, task, path)) is not None:
+                numbers[task.task] = numbered
+        if classes or numbers:
+            origin = (str(folder / "model.onnx"), about.data, split, about.fingerprint)
+            notes = _notes_of_run(split, older)
+            found[split] = Predictions(str(folder), *origin, classes, notes, numbers)
     if not found:
         raise damaged(path, "it has no predictions of a labelled picture")
     return found
+
+
+def _further(arrays: Arrays) -> list[Arrays]:
+    """Return the arrays of each further task, with the keys and groups that all share."""
+    shared = {name: arrays[name] for name in arrays if name.endswith(("_keys", "_groups"))}
+    ends = [name for name in arrays if name.endswith(f"/{ABOUT}")]
+    starts = [name.removesuffix(ABOUT) for name in ends]
+    return [
+        shared
+        | {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
+        for start in starts
+    ]
 
 
 def _labelled(arrays: Arrays, split: str, about: RunAbout, path: Path) -> TaskPredictions | None:

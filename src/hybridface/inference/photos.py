@@ -199,16 +199,24 @@ def _whole(picture: Picture) -> Detections:
 
 
 def _decoded_ahead(files: Iterable[Input]) -> Iterator[tuple[str, Picture | str]]:
-    """Decode in threads, a few files ahead of what is asked for; an error takes its place."""
+    """Decode in threads, a few files ahead of what is asked for; an error takes its place.
+
+    Of large pictures fewer are decoded ahead: together they have at most 64 million pixels, unless
+    one alone has more.
+    """
     ahead = min(os.cpu_count() or 1, MOST_AHEAD)
-    waiting: deque[tuple[str, Future[Picture | str]]] = deque()
+    waiting: deque[tuple[str, int, Future[Picture | str]]] = deque()
+    held = 0
     with ThreadPoolExecutor(ahead) as pool:
         for each in files:
-            waiting.append((each.name, pool.submit(_load, each.path)))
-            if len(waiting) > ahead:
-                name, future = waiting.popleft()
+            pixels = images.count_pixels(each.path)
+            while waiting and (len(waiting) > ahead or held + pixels > MOST_HELD):
+                name, done, future = waiting.popleft()
+                held -= done
                 yield name, future.result()
-        for name, future in waiting:
+            waiting.append((each.name, pixels, pool.submit(_load, each.path)))
+            held += pixels
+        for name, _, future in waiting:
             yield name, future.result()
 
 

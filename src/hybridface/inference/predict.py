@@ -58,44 +58,43 @@ def run_predict(
         UsageError: No input, no model, or an option that cannot be.
         HybridFaceError: The model cannot be loaded or run, or the result cannot be written.
     """
-    found = find_inputs(inputs)
-    if not found:
-        raise UsageError("no input: name pictures, folders, videos, or webcam")
-    if (
-        out is not None
-        and out.exists()
-        and any(
-            each.kind != "camera" and each.path.exists() and out.samefile(each.path)
-            for each in found
-        )
-    ):
-        raise UsageError(f"--out: {out} is one of the inputs; name another file")
-    if every < 1:
-        raise UsageError(f"every: expected 1 or more, got {every}")
+    found = _checked_inputs(inputs, out, every)
     face_model = load(model)
     finder = open_detector(detector, threshold, longest) if detect else None
     reader = FaceReader(face_model, finder, batch_size)
     moves = any(each.moves for each in found)
-    names = [each.name for each in found]
     tally = Tally()
     with ExitStack() as held:
+        names = [each.name for each in found]
         writer = held.enter_context(open_writer(form, out, face_model.tasks, names, moves=moves))
         done = held.enter_context(
             progress("frames" if moves else "pictures", _count(found, every), quiet=quiet)
         )
-        painter = None
+        takers = [writer.write]
         if draw is not None:
             from hybridface.inference.draw import Painter
 
-            painter = held.enter_context(Painter(draw, face_model.tasks))
+            takers.append(held.enter_context(Painter(draw, face_model.tasks)).paint)
         for photo in read_inputs(reader, found, every):
-            writer.write(photo)
-            if painter is not None:
-                painter.paint(photo)
-            tally.add(photo)
+            for take in (*takers, tally.add):
+                take(photo)
             done()
     print(tally, file=sys.stderr)
     return 0 if tally.read else 1
+
+
+def _checked_inputs(inputs: Sequence[str | Path], out: Path | None, every: int) -> list[Input]:
+    """Find what is to be read, and refuse what cannot be before anything is loaded."""
+    found = find_inputs(inputs)
+    if not found:
+        raise UsageError("no input: name pictures, folders, videos, or webcam")
+    if out is not None and out.exists():
+        files = (each.path for each in found if each.kind != "camera" and each.path.exists())
+        if any(out.samefile(file) for file in files):
+            raise UsageError(f"--out: {out} is one of the inputs; name another file")
+    if every < 1:
+        raise UsageError(f"every: expected 1 or more, got {every}")
+    return found
 
 
 def read_inputs(reader: FaceReader, inputs: Sequence[Input], every: int = 1) -> Iterator[Photo]:

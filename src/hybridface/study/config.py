@@ -81,6 +81,9 @@ class StudyConfig(Section):
         tuning: Groups of trials by name, run first, in order.
         arms: The methods compared, by name; the first is the baseline.
         results: Where the rows go.
+        also_on: Other data sets, ``KIND:PATH`` by a name, on which each finished model is
+            measured too, at both checkpoints; their rows go to ``RESULTS-NAME.json`` beside those
+            of the study. For studies whose first task has classes.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
@@ -93,6 +96,7 @@ class StudyConfig(Section):
     tuning: dict[str, TuningGroup] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
+    also_on: dict[str, str] = Field(default_factory=dict)
     _file: str = PrivateAttr("")
 
     @property

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridface.errors import DataError
 from hybridface.files import write_atomically
 from hybridface.study.config import Cell, StudyConfig
 from hybridface.study.rows import detail_of, row_of
+
+if TYPE_CHECKING:
+    from hybridface.report.cells import StudyResult
 
 Content = dict[str, Any]
 
@@ -62,22 +65,42 @@ class ResultStore:
         write_atomically(self.results, _json_lines(rows))
         write_atomically(self.details_file, json.dumps(extra, indent=None) + "\n")
         if rows:
-            from hybridface.report.study import StudyResult, write_study_page
+            self._draw(page_of(study, rows, details, tuning))
 
-            page = StudyResult(
-                name=study.name,
-                title=study.title,
-                description=study.description,
-                rows=rows,
-                details=details,
-                tuning=tuning,
-                baseline=study.row_name(next(iter(study.arms))),
-                same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
-                command=study.command,
-            )
-            write_study_page(
-                page, self.results.with_suffix(".md"), self.results.with_suffix(".html")
-            )
+    def write_page(self, page: StudyResult) -> None:
+        """Write the rows and details of a page that stands by itself, and the page."""
+        details = {row["cell"]: page.details[row["cell"]] for row in page.rows}
+        write_atomically(self.results, _json_lines(page.rows))
+        extra = {"tuning": [], "trials": [], "details": details}
+        write_atomically(self.details_file, json.dumps(extra, indent=None) + "\n")
+        self._draw(page)
+
+    def _draw(self, page: StudyResult) -> None:
+        from hybridface.report.study import write_study_page
+
+        write_study_page(page, self.results.with_suffix(".md"), self.results.with_suffix(".html"))
+
+
+def page_of(
+    study: StudyConfig,
+    rows: Sequence[Content],
+    details: Mapping[str, Content],
+    tuning: Sequence[Content],
+) -> StudyResult:
+    """Return what the page of a study shows of some rows."""
+    from hybridface.report.cells import StudyResult
+
+    return StudyResult(
+        name=study.name,
+        title=study.title,
+        description=study.description,
+        rows=rows,
+        details=details,
+        tuning=tuning,
+        baseline=study.row_name(next(iter(study.arms))),
+        same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
+        command=study.command,
+    )
 
 
 def _load(path: Path, empty: Any) -> Any:

@@ -20,6 +20,7 @@ from hybridface.config import (
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
 from hybridface.study.config import Cell, Content, StudyConfig
+from hybridface.study.elsewhere import Elsewhere
 from hybridface.study.jobs import Job, noticing_sigterm, start_process
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
@@ -60,6 +61,7 @@ class Study:
         self.shared: Content = override(config.recipe, overrides)
         self.folder = cache_folder() / "studies" / config.name
         self.store = ResultStore(config.results)
+        self.elsewhere = [Elsewhere(config, name, spec) for name, spec in config.also_on.items()]
         self.best: dict[str, Content] = {}
         self.failed: list[str] = []
         self.guessed: list[str] = []
@@ -286,10 +288,23 @@ class Study:
             self.failed.append(f"{name}: {last} (see {log})")
             self.say(f"{name}: failed: {last}")
             return
+        self._measure_elsewhere(cell)
         what = "error" if cell.numeric else "accuracy"
         figure = self.store.rows[cell.key][cell.chosen_by]
         self.say(f"{name}: validation {what} {figure:.4f} after {seconds:.0f} s")
         self._write()
+
+    def _measure_elsewhere(self, cell: Cell) -> None:
+        """Measure a finished arm on the study's other data sets; a failure is only reported."""
+        if cell.arm.startswith(TUNING):
+            return
+        for each in self.elsewhere:
+            row = self.store.rows[cell.key] | {"arm": self.config.row_name(cell.arm)}
+            try:
+                each.take(cell, self.folder_of(cell), row)
+                each.write(self._arm_cells())
+            except HybridFaceError as error:
+                self.say(f"{cell.arm} seed {cell.seed} on {each.name}: not measured: {error}")
 
     def _write(self) -> None:
         """Write rows, details and page."""

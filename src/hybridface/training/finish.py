@@ -65,7 +65,10 @@ def finish_run(
         **summary,
         "tasks": measured,
     }
-    predictions: dict[str, NDArray[Any]] = {"about": np.array(_about(first, data))}
+    predictions: dict[str, NDArray[Any]] = {
+        "about" if task is first else f"{task.name}/about": np.array(_about(task, data))
+        for task in supervised
+    }
     model = model.cpu()
     for which, path in (("last", folder.last), ("best", folder.best)):
         load_weights(model, path)
@@ -77,7 +80,11 @@ def finish_run(
                 measured[task.name][split + suffix] = figures
             result[split + suffix] = _plain(measured[first.name][split + suffix])
             if said:
-                predictions |= _kept(said[first.name], first, data, split, suffix)
+                predictions |= _kept(said[first.name], first, split, suffix)
+                predictions |= _rows_kept(data, split)
+            for task in supervised[1:] if said else ():
+                kept = _kept(said[task.name], task, split, suffix)
+                predictions |= {f"{task.name}/{part}": each for part, each in kept.items()}
     write_arrays(folder.predictions, predictions)
     samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
     if samples:
@@ -110,22 +117,18 @@ def _about(task: Task, data: PreparedData) -> str:
 
 
 def _kept(
-    said: tuple[NDArray[np.float32], NDArray[Any]],
-    task: Task,
-    data: PreparedData,
-    split: str,
-    suffix: str,
+    said: tuple[NDArray[np.float32], NDArray[Any]], task: Task, split: str, suffix: str
 ) -> dict[str, NDArray[Any]]:
-    """Return the predictions of a split as they are kept."""
+    """Return what a task said of a split, and what is true, as they are kept."""
     outputs, labels = said
-    rows = data.splits[split]
     what = "outputs" if task.numeric else "probabilities"
-    kept = {
-        f"{split}_{what}{suffix}": outputs,
-        f"{split}_rows": rows,
-        f"{split}_labels": labels,
-        f"{split}_keys": np.array([data.keys[row] for row in rows]),
-    }
+    return {f"{split}_{what}{suffix}": outputs, f"{split}_labels": labels}
+
+
+def _rows_kept(data: PreparedData, split: str) -> dict[str, NDArray[Any]]:
+    """Return which pictures a split holds, and whose they are, as it is kept."""
+    rows = data.splits[split]
+    kept = {f"{split}_rows": rows, f"{split}_keys": np.array([data.keys[row] for row in rows])}
     return kept | ({} if data.groups is None else {f"{split}_groups": data.groups[rows]})
 
 

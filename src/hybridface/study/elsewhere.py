@@ -1,0 +1,155 @@
+"""The models of a study on other data sets: what they gained where they were not trained."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridface.data.sources import open_source
+from hybridface.evaluation.evaluate import ALL, measure
+from hybridface.evaluation.predictions import TaskPredictions
+from hybridface.study.config import Cell, StudyConfig
+from hybridface.study.results import ResultStore, page_of
+
+Content = dict[str, Any]
+SHARED = "its own classes"
+NOTE = (
+    "The models of study {study}, which have seen nothing of {name}, on all of its pictures whose "
+    "class they have. Once a model answers with any of its classes, so that one that the data set "
+    "lacks is an error; once, under '{shared}', with the likeliest of those that it has. Intervals "
+    "over pictures draw persons where these are known. Validation accuracy is that of the study."
+)
+
+
+class Elsewhere:
+    """Keeps rows of a study's finished cells on another data set, with a page of their own.
+
+    They go to ``STUDY-NAME.json`` beside the rows of the study.
+
+    Args:
+        config: The study.
+        name: What the data set is called.
+        spec: ``KIND:PATH`` of it.
+
+    Raises:
+        DataError: A results file is damaged.
+    """
+
+    def __init__(self, config: StudyConfig, name: str, spec: str) -> None:
+        results = config.results
+        self.config, self.name, self.spec = config, name, spec
+        self.store = ResultStore(results.with_name(f"{results.stem}-{name}.json"))
+
+    def take(self, cell: Cell, run: Path, row: Mapping[str, Any]) -> None:
+        """Measure a finished run there, unless that was done before.
+
+        Args:
+            cell: Its cell.
+            run: The run folder.
+            row: Its row in the study.
+
+        Raises:
+            HybridFaceError: The data set cannot be read, or has no class of the model's.
+        """
+        if self._key(cell, "") in self.store.rows or cell.numeric:
+            return
+        task = row_task(run)
+        kept, persons = _predict(run / "model.onnx", self.spec, task)
+        last, _ = _predict_last(run, self.spec, task)
+        for among in ("", SHARED):
+            found = [_answered(each, shared=bool(among)) for each in (kept, last)]
+            key = self._key(cell, among)
+            self.store.rows[key] = {
+                **row,
+                "data": f"{self.name}, {among}" if among else self.name,
+                "test_accuracy": float(np.mean(found[0] == kept.targets)),
+                "test_accuracy_last": float(np.mean(found[1] == last.targets)),
+                "mean_class_accuracy": _mean_class_accuracy(found[0], kept.targets),
+                "cell": key,
+            }
+            self.store.details[key] = {
+                "test_correct": _packed(found[0] == kept.targets),
+                "test_correct_last": _packed(found[1] == last.targets),
+                "test_count": len(kept.targets),
+                **({} if persons is None else {"test_groups": persons}),
+            }
+
+    def write(self, cells: Sequence[Cell]) -> None:
+        """Write rows, details and page of the cells that were measured there."""
+        keys = [self._key(cell, among) for cell in cells for among in ("", SHARED)]
+        rows = [self.store.rows[key] for key in keys if key in self.store.rows]
+        if rows and self.store.holds_only({row["cell"] for row in rows}):
+            title = f"{self.config.title}: on {self.name}"
+            note = NOTE.format(study=self.config.name, name=self.name, shared=SHARED)
+            page = replace(
+                page_of(self.config, rows, self.store.details, []),
+                name=f"{self.config.name}-{self.name}",
+                title=title,
+                description=[note],
+                same_test_pictures=True,
+            )
+            self.store.write_page(page)
+
+    @staticmethod
+    def _key(cell: Cell, among: str) -> str:
+        return f"{cell.key}-{'shared' if among else 'all'}"
+
+
+def row_task(run: Path) -> str:
+    """Return the name of a run's first supervised task."""
+    tasks = json.loads((run / "result.json").read_text())["tasks"]
+    return str(next(iter(tasks)))
+
+
+def _predict(model: Path, spec: str, task: str) -> tuple[TaskPredictions, list[int] | None]:
+    """Return what a model says of a whole data set, and whose picture each is."""
+    _, found = measure(model, spec, ALL)
+    kept = found.tasks[task]
+    rows = open_source(spec).read()
+    if rows.group is None:
+        return kept, None
+    person = dict(zip(rows.keys, rows.group.tolist(), strict=True))
+    numbers = np.unique([person[key] for key in kept.keys.tolist()], return_inverse=True)[1]
+    persons: list[int] = numbers.tolist()
+    return kept, persons
+
+
+def _predict_last(run: Path, spec: str, task: str) -> tuple[TaskPredictions, list[int] | None]:
+    """Return the same of the weights of the last epoch, which no file for use holds."""
+    import torch
+
+    from hybridface.export import export_onnx
+    from hybridface.training.runs import load_model
+
+    model, tasks = load_model(run, "last")
+    size = json.loads((run / "config.json").read_text())["size"]
+    examples = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "last.onnx"
+        export_onnx(model, tasks, examples, file, trained_on="a study")
+        return _predict(file, spec, task)
+
+
+def _answered(kept: TaskPredictions, *, shared: bool) -> NDArray[np.int64]:
+    """Return the likeliest class of each picture, of all or of those that the data set has."""
+    if not shared:
+        return kept.predicted
+    there = np.unique(kept.targets)
+    answered: NDArray[np.int64] = there[kept.probabilities[:, there].argmax(axis=1)]
+    return answered
+
+
+def _mean_class_accuracy(answered: NDArray[np.int64], targets: NDArray[np.int64]) -> float:
+    each = [np.mean(answered[targets == number] == number) for number in np.unique(targets)]
+    return float(np.mean(each))
+
+
+def _packed(correct: NDArray[np.bool_]) -> str:
+    return np.packbits(correct).tobytes().hex()

@@ -1,0 +1,74 @@
+"""The models of a study on a data set that they were not trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridface import evaluate
+from hybridface.study import Study
+from hybridface.study.config import StudyConfig
+from study.helpers import study_content
+
+
+@pytest.fixture
+def table(tmp_path: Path, write_picture: Callable[..., Path]) -> Path:
+    """Thirty pictures of ten persons, of two classes that the models have and one they lack."""
+    lines = ["image,expression,person"]
+    for number in range(30):
+        write_picture(tmp_path / "other" / f"{number}.png", 700 + number)
+        name = ("Happiness", "sadness", "boredom")[number % 3]
+        lines.append(f"{number}.png,{name},p{number // 3}")
+    (tmp_path / "other" / "table.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "other" / "table.csv"
+
+
+def test_finished_models_are_measured_elsewhere(
+    table: Path, tmp_path: Path, hybridface_cache: Path
+) -> None:
+    results = tmp_path / "tiny.json"
+    other = {"other": f"csv:{table}", "gone": f"csv:{tmp_path / 'nowhere.csv'}"}
+    content = study_content(results, seeds=[0], also_on=other)
+    del content["tuning"]
+    content["arms"] = {
+        "supervised": {"method": "supervised"},
+        "puzzle_own": {"method": "puzzle", "change": {"tasks": {"puzzle": {"grid": 2}}}},
+    }
+    said: list[str] = []
+    study = Study(StudyConfig.model_validate(content), ["training.epochs=1"], 1, say=said.append)
+    study.run()
+    assert len([line for line in said if "on gone: not measured: csv:" in line]) == 2
+    rows = json.loads((tmp_path / "tiny-other.json").read_text())
+    assert [(row["arm"], row["data"]) for row in rows] == [
+        (arm, data)
+        for arm in ("supervised", "puzzle_own")
+        for data in ("other", "other, its own classes")
+    ]
+    own = json.loads(results.read_text())
+    details = json.loads((tmp_path / "tiny-other.details.json").read_text())["details"]
+    for number, row in enumerate(rows):
+        assert row["val_accuracy"] == own[number // 2]["val_accuracy"]
+        detail = details[row["cell"]]
+        assert detail["test_count"] == len(detail["test_groups"]) == 20
+        assert len(set(detail["test_groups"])) == 10
+        packed = np.frombuffer(bytes.fromhex(detail["test_correct"]), dtype=np.uint8)
+        assert np.unpackbits(packed, count=20).mean() == pytest.approx(row["test_accuracy"])
+    for every, shared in (rows[:2], rows[2:]):
+        assert shared["test_accuracy"] >= every["test_accuracy"]
+        run = study.folder / every["cell"].removesuffix("-all")
+        found = evaluate(run, other["other"])["tasks"]["expression"]
+        assert found["accuracy"]["value"] == pytest.approx(every["test_accuracy"])
+        mean = found["mean_class_accuracy"]["value"]
+        assert mean == pytest.approx(every["mean_class_accuracy"])
+    assert max(row["test_accuracy"] for row in rows[1::2]) >= 0.5  # of two classes
+    text = (tmp_path / "tiny-other.md").read_text()
+    assert "A tiny study: on other" in text
+    assert "which have seen nothing of other" in text
+    again = Study(StudyConfig.model_validate(content), ["training.epochs=1"], 1, say=said.append)
+    before = (tmp_path / "tiny-other.json").read_bytes()
+    again.run()
+    assert (tmp_path / "tiny-other.json").read_bytes() == before

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,18 +51,41 @@ class Tab:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
-    def open(self, page: Path, width: int, height: int = 900) -> None:
-        """Open a file in a window of some size in CSS pixels, and wait until it is loaded."""
+    def open(self, page: Path | str, width: int, height: int = 900, scheme: str = "light") -> None:
+        """Open a file or an address in a window of CSS pixels, and wait until it is loaded."""
+        theme = {"name": "prefers-color-scheme", "value": scheme}
+        self.send("Emulation.setEmulatedMedia", features=[theme])
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.send("Emulation.setDeviceMetricsOverride", **size)
-        self.send("Page.navigate", url=page.resolve().as_uri())
+        self.send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self._wait_for("Page.loadEventFired")
 
     def ask(self, script: str) -> Any:
-        """Return the value of a JavaScript expression."""
-        found = self.send("Runtime.evaluate", expression=script, returnByValue=True)
+        """Return the value of a JavaScript expression, of a promise what it comes to."""
+        options = {"returnByValue": True, "awaitPromise": True, "userGesture": True}
+        found = self.send("Runtime.evaluate", expression=script, **options)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait_until(self, script: str, seconds: float = 120) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.ask(f"Boolean({script})"):
+            assert time.monotonic() < end, f"not within {seconds} s: {script}"
+            time.sleep(0.1)
+
+    def press(self, key: str, code: int) -> None:
+        """Press a key, such as ``Tab`` (9) or ``Enter`` (13)."""
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.send("Input.dispatchKeyEvent", type="keyDown", **about, **text)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def choose_file(self, selector: str, *paths: Path) -> None:
+        """Choose files in an input, as a person does in the browser's dialog."""
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(each) for each in paths])
 
     def picture(self) -> bytes:
         """Return the whole page as a PNG."""
@@ -110,14 +134,14 @@ class Tab:
 
 
 @contextmanager
-def tab(profile: Path) -> Iterator[Tab]:
-    """Start a browser with a profile of its own, and end it."""
+def tab(profile: Path, *flags: str, patience: float = PATIENCE) -> Iterator[Tab]:
+    """Start a browser with a profile of its own, and end it; ``flags`` without their dashes."""
     assert CHROMIUM is not None
     theirs_read, ours_write = os.pipe()
     ours_read, theirs_write = os.pipe()
     process = os.posix_spawn(
         CHROMIUM,
-        [CHROMIUM, *(f"--{flag}" for flag in FLAGS), f"--user-data-dir={profile}"],
+        [CHROMIUM, *(f"--{flag}" for flag in (*FLAGS, *flags)), f"--user-data-dir={profile}"],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, theirs_read, 63),
@@ -130,7 +154,7 @@ def tab(profile: Path) -> Iterator[Tab]:
     )
     for end in (theirs_read, theirs_write):
         os.close(end)
-    hung = threading.Timer(PATIENCE, os.killpg, (process, signal.SIGKILL))
+    hung = threading.Timer(patience, os.killpg, (process, signal.SIGKILL))
     hung.start()
     try:
         yield Tab(ours_write, ours_read)

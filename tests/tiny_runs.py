@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,11 @@ def batch_for(task: Task, count: int = 6, size: int = SIZE) -> Batch:
 
 
 def tiny_model(
-    options: dict[str, dict[str, Any]], size: int = SIZE, *, drop_path: float = 0.0
+    options: dict[str, dict[str, Any]],
+    size: int = SIZE,
+    *,
+    drop_path: float = 0.0,
+    classes: Mapping[str, tuple[str, ...]] = {},
 ) -> tuple[HybridModel, list[Task]]:
     """Return a model with random weights, the same each time, and its tasks."""
     tasks = build_tasks(options)
@@ -160,8 +165,9 @@ def tiny_model(
         if task.numeric:
             numbers_of(task)
             continue
-        ids = torch.arange(7) % len(CLASSES)
-        labels = None if task.label is None else Labels(CLASSES, ids.numpy())
+        named = classes.get(task.name, CLASSES)
+        ids = torch.arange(7) % len(named)
+        labels = None if task.label is None else Labels(named, ids.numpy())
         task.adopt(labels, None if labels is None else ids, size)
     torch.manual_seed(0)
     return HybridModel(BackboneConfig(name=BACKBONE, drop_path=drop_path), tasks, size), tasks

@@ -37,7 +37,9 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def decode(content: bytes, name: str = "picture") -> NDArray[np.uint8]:
+def decode(
+    content: bytes, name: str = "picture", most_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Decode an encoded picture to RGB, upright by its EXIF orientation.
 
     Of pictures with over 16 million pixels one is decoded at a time, whichever thread asks.
@@ -45,17 +47,19 @@ def decode(content: bytes, name: str = "picture") -> NDArray[np.uint8]:
     Args:
         content: The bytes of a JPEG, PNG, WebP or other file that Pillow decodes itself.
         name: What to call it in an error.
+        most_pixels: Larger pictures are refused before they are decoded.
 
     Returns:
         ``(H, W, 3)`` RGB, uint8. Grey pictures come back with three equal channels.
 
     Raises:
-        DataError: The bytes are no picture, are cut short, or have over 100 million pixels.
+        DataError: The bytes are no picture, are cut short, or have over ``most_pixels`` pixels.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{name}: {image.width}x{image.height} is over {MAX_PIXELS} pixels")
+            if image.width * image.height > most_pixels:
+                size = f"{image.width}x{image.height}"
+                raise DataError(f"{name}: {size} is over {most_pixels} pixels")
             with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
                 return _to_rgb(image)
     except DataError:

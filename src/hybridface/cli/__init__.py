@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hybridface.cli import data_sets, learning, measuring, models
+from hybridface.cli import data_sets, learning, measuring, models, serving
 from hybridface.errors import HybridFaceError
 from hybridface.files import DISK_FULL
 
@@ -50,6 +50,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     measuring.compare,
     models.predict,
     models.export,
+    serving.serve,
     learning.study,
     measuring.report,
     learning.demo,

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Photo:
         frame: The number of the frame in its video, from 0; None for a picture.
         time: Seconds from the start of the video.
         pixels: The picture, RGB uint8 ``(H, W, 3)``; None where the file failed.
+        left_out: How many faces were found beyond those that are read at most.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Photo:
     frame: int | None = None
     time: float | None = None
     pixels: Picture | None = field(default=None, repr=False, compare=False)
+    left_out: int = 0
 
 
 class FaceReader:
@@ -76,9 +78,10 @@ class FaceReader:
             ships.
         detector: A detector, its name, or None where each picture is one face, cut already.
         batch_size: How many faces the model sees at once, and at most how many pictures are held.
+        most_faces: How many faces of a picture are read, the surest; None for all.
 
     Raises:
-        UsageError: There is no such model or detector, or ``batch_size`` is less than 1.
+        UsageError: There is no such model or detector, or a number is less than 1.
         HybridFaceError: The model or the detector cannot be loaded.
     """
 
@@ -87,12 +90,15 @@ class FaceReader:
         model: FaceModel | str | Path | None = None,
         detector: Detector | str | None = "centerface",
         batch_size: int = 16,
+        most_faces: int | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+        for name, number in (("batch_size", batch_size), ("most_faces", most_faces)):
+            if number is not None and number < 1:
+                raise UsageError(f"{name}: expected at least 1, got {number}")
         self.model = model if isinstance(model, FaceModel) else load(model)
         self.detector = open_detector(detector) if isinstance(detector, str) else detector
         self.batch_size = batch_size
+        self.most_faces = most_faces
 
     def read(self, pictures: Sequence[Picture], names: Sequence[str] | None = None) -> list[Photo]:
         """Read pictures that are in memory, as one batch.
@@ -111,10 +117,10 @@ class FaceReader:
         for number, picture in enumerate(pictures):
             images.check(picture, number)
         if self.detector is None:
-            found = [_whole(picture) for picture in pictures]
+            found, beyond = [_whole(picture) for picture in pictures], [0] * len(pictures)
             outputs = self.model.predict(pictures, self.batch_size)
         else:
-            found = self.detector.detect(pictures)
+            found, beyond = self._detect(pictures)
             cut = [
                 self.model.crop.cut(picture, faces.boxes, self.model.size)
                 for picture, faces in zip(pictures, found, strict=True)
@@ -125,9 +131,17 @@ class FaceReader:
         photos, start = [], 0
         for number, (picture, faces) in enumerate(zip(pictures, found, strict=True)):
             own = {name: rows[start : start + len(faces)] for name, rows in outputs.items()}
-            photos.append(self._photo(names[number] if names else "", picture, faces, own))
+            photo = self._photo(names[number] if names else "", picture, faces, own)
+            photos.append(replace(photo, left_out=beyond[number]))
             start += len(faces)
         return photos
+
+    def _detect(self, pictures: Sequence[Picture]) -> tuple[list[Detections], list[int]]:
+        """Return the faces that are read, and how many more there are in each picture."""
+        assert self.detector is not None
+        found = self.detector.detect(pictures)
+        kept = [each.first(self.most_faces) for each in found]
+        return kept, [len(all_) - len(few) for all_, few in zip(found, kept, strict=True)]
 
     def _photo(
         self,

@@ -34,6 +34,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def first(self, most: int | None) -> Detections:
+        """Return the surest faces, at most so many; None for all."""
+        return Detections(self.boxes[:most], self.scores[:most], self.landmarks[:most])
+
     @classmethod
     def none(cls) -> Detections:
         """Return the faces of a picture that has none."""

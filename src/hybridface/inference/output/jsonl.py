@@ -14,15 +14,23 @@ class JsonLinesWriter(TextWriter):
 
     def add(self, photo: Photo) -> None:
         """Write one line."""
-        said: dict[str, Any] = {"image": photo.name}
-        if photo.frame is not None:
-            said |= {"frame": photo.frame, "time": photo.time}
-        if photo.size != (0, 0):
-            said |= {"width": photo.size[0], "height": photo.size[1]}
-        said["faces"] = [_face(face) for face in photo.faces]
-        if photo.error is not None:
-            said["error"] = photo.error
+        said = content_of(photo)
         self.stream.write(json.dumps(said, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def content_of(photo: Photo) -> dict[str, Any]:
+    """Return a picture or frame as an object of JSON."""
+    said: dict[str, Any] = {"image": photo.name}
+    if photo.frame is not None:
+        said |= {"frame": photo.frame, "time": photo.time}
+    if photo.size != (0, 0):
+        said |= {"width": photo.size[0], "height": photo.size[1]}
+    said["faces"] = [_face(face) for face in photo.faces]
+    if photo.left_out:
+        said["faces_left_out"] = photo.left_out
+    if photo.error is not None:
+        said["error"] = photo.error
+    return said
 
 
 def _face(face: Face) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""The command that serves a model over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybridface.extras import serving_extra
+
+
+def serve(
+    model: Annotated[
+        Path | None, typer.Option(help="A run folder or an ONNX file; default the one that ships.")
+    ] = None,
+    ssl_model: Annotated[
+        Path | None,
+        typer.Option(help="One exported with --keep-ssl-heads, for the page; default --model."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HYBRIDFACE_API_KEY",
+            show_envvar=False,
+            help="Key that requests must bring; better in HYBRIDFACE_API_KEY, where ps is blind.",
+        ),
+    ] = None,
+    *,
+    max_mb: Annotated[float, typer.Option(help="Megabytes of one request.")] = 20,
+    max_megapixels: Annotated[float, typer.Option(help="Of one picture.")] = 40,
+    max_pictures: Annotated[int, typer.Option(min=1, help="Pictures of one request.")] = 16,
+    max_faces: Annotated[int, typer.Option(min=1, help="Faces of a picture, the surest.")] = 64,
+    max_waiting: Annotated[
+        int, typer.Option(min=1, help="Pictures of all requests; more are answered with 429.")
+    ] = 128,
+    max_held_mb: Annotated[
+        float, typer.Option(help="Megabytes of all requests; more are answered with 429.")
+    ] = 256,
+    timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 30,
+    no_detect: Annotated[
+        bool, typer.Option("--no-detect", help="The pictures are face crops; look for none.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least score of a face, 0 to 1; default the detector's.")
+    ] = None,
+    longest_side: Annotated[
+        int | None, typer.Option(help="Pixels that photos are reduced to for the detector.")
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(help="centerface, or pkg.module:Class for one of your own.")
+    ] = "centerface",
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures and faces at once.")] = 16,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the model; default ONNX Runtime's.")
+    ] = None,
+) -> None:
+    """Serve a model over HTTP, with a web page: REST, health, Prometheus metrics."""
+    with serving_extra():
+        from hybridface.serving.limits import Limits
+        from hybridface.serving.server import run_serve
+    limits = Limits(
+        request_bytes=round(max_mb * 1e6), pixels=round(max_megapixels * 1e6),
+        pictures=max_pictures, faces=max_faces, seconds=timeout, waiting=max_waiting,
+        held_bytes=round(max_held_mb * 1e6),
+    )  # fmt: skip
+    code = run_serve(
+        model, ssl_model, host=host, port=port, key=api_key, limits=limits, detect=not no_detect,
+        detector=detector, threshold=threshold, longest=longest_side, batch_size=batch_size,
+        threads=threads,
+    )  # fmt: skip
+    raise typer.Exit(code)

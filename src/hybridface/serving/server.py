@@ -1,0 +1,160 @@
+"""The command line's ``serve``: models loaded, a socket opened, and a clean end. No torch here."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from hybridface.errors import HybridFaceError, UsageError
+from hybridface.inference.dealing import Dealer, dealers_of
+from hybridface.inference.detection import DEFAULT, open_detector
+from hybridface.inference.photos import FaceReader
+from hybridface.inference.runtime import FaceModel, load
+from hybridface.inference.shipped import is_shipped, shipped_ssl_model
+from hybridface.serving.app import Service, make_app
+from hybridface.serving.limits import Limits
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+BACKLOG = 1024
+MOST_CONNECTIONS = 1024
+IDLE_SECONDS = 15
+ENDING_SECONDS = 30
+
+
+def run_serve(
+    model: str | Path | None = None,
+    ssl_model: str | Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    key: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008
+    detect: bool = True,
+    detector: str = DEFAULT,
+    threshold: float | None = None,
+    longest: int | None = None,
+    batch_size: int = 16,
+    threads: int | None = None,
+) -> int:
+    """Serve a model until the process is told to end.
+
+    Args:
+        model: An ONNX file, a run folder or the name of a model that ships; None for ``default``.
+        ssl_model: One with self-supervised heads, for the page's panel; None for ``model`` where
+            it has some, else, beside ``default``, ``default-with-ssl`` where it is installed.
+        host: The address to listen at.
+        port: The port; 0 for any that is free.
+        key: What requests must bring as ``Authorization: Bearer KEY``; None for no key.
+        limits: What is taken at most.
+        detect: Whether to look for faces; without, each picture is one.
+        detector: Which detector; see :func:`~hybridface.inference.detection.open_detector`.
+        threshold: The least score of a face.
+        longest: Longest side in pixels of what the detector sees.
+        batch_size: Pictures that are read together, and faces that the model sees at once.
+        threads: Threads of the model; None leaves it to ONNX Runtime.
+
+    Returns:
+        0, once it was told to end (SIGTERM, Ctrl-C) and every request was answered.
+
+    Raises:
+        UsageError: No model, or an option that cannot be.
+        HybridFaceError: A model cannot be loaded, or the address cannot be listened at.
+    """
+    if key is not None and not key.strip():
+        raise UsageError("the API key is empty; give one or none")
+    face_model = load(model, threads=threads)
+    finder = open_detector(detector, threshold, longest) if detect else None
+    reader = FaceReader(face_model, finder, batch_size, limits.faces)
+    dealers = _find_dealers(face_model, model, ssl_model, threads)
+    with open_socket(host, port) as listening:
+        service = Service(reader, dealers, limits, key)
+        warn_if_open(host, key)
+        # uvicorn raises the signal again once it has ended; to have ended cleanly is no failure.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: None)
+        print(f"hybridface serves at {address(listening)}", flush=True)
+        uvicorn.Server(configure(make_app(service))).run(sockets=[listening])
+    print("hybridface: ended, every request was answered", file=sys.stderr)
+    return 0
+
+
+def warn_if_open(host: str, key: str | None) -> None:
+    """Say on standard error that others may ask, where they may and no key is asked of them."""
+    if host not in LOOPBACK and key is None:
+        print(
+            f"warning: {host} may be reached from other machines, and no --api-key is asked of "
+            "them", file=sys.stderr,
+        )  # fmt: skip
+
+
+def configure(app: ASGIApp) -> uvicorn.Config:
+    """Return how the application is served: no log of requests, bounds on connections."""
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, lifespan="on",
+        limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=ENDING_SECONDS,
+    )  # fmt: skip
+
+
+def _find_dealers(
+    face_model: FaceModel,
+    model: str | Path | None,
+    ssl_model: str | Path | None,
+    threads: int | None,
+) -> list[Dealer]:
+    """Return the self-supervised heads to show.
+
+    Raises:
+        UsageError: The named file has none that can be shown.
+    """
+    if ssl_model is None:
+        own = dealers_of(face_model)
+        if own or not (model is None or is_shipped(model)):
+            return own
+        try:
+            return dealers_of(FaceModel.load(shipped_ssl_model(), threads=threads))
+        except UsageError:  # it is not in this install: the page goes without
+            return []
+    dealers = dealers_of(FaceModel.load(ssl_model, threads=threads))
+    if not dealers:
+        raise UsageError(
+            f"--ssl-model: {ssl_model} has no puzzle or in-painting; export a run with "
+            "--keep-ssl-heads"
+        )
+    return dealers
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        UsageError: There is no such address, or the port is out of range or taken.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        opened = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise UsageError(f"--host {host}: no address to listen at ({error})") from error
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(place)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise HybridFaceError(
+            f"{host}:{port}: cannot be listened at ({error.strerror}); name another --port, 0 for "
+            "any that is free"
+        ) from error
+    return opened
+
+
+def address(listening: socket.socket) -> str:
+    """Return where a person finds it, as in ``http://127.0.0.1:8000``."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,230 @@
+"""The page in a real browser, served by the real process: what a visitor does and sees."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from browser import Tab, needs_chromium, tab
+from hybridface.rotations import picture_axes
+from served import Served, serving
+
+pytestmark = [pytest.mark.browser, needs_chromium]
+FAKE = ("use-fake-device-for-media-stream",)
+LONG = 1500.0  # one browser for all of these tests, on a machine that may be busy
+READY = "document.getElementById('about').textContent"
+DEALT = "document.querySelectorAll('.answer').length == 2"
+PROBLEM = "document.getElementById('problem').textContent"
+TITLE = "document.getElementById('result-title').textContent"
+WIDTH = "document.documentElement.scrollWidth"
+CAPTIONS = "[...document.querySelectorAll('.answer figcaption')]"
+UNNAMED = """[...document.querySelectorAll('button, input, select, video, img, summary')]
+    .filter(e => e.checkVisibility() && !(e.alt || e.labels?.length || e.textContent.trim()
+        || e.getAttribute('aria-label'))).length"""
+SMALL = """[...document.querySelectorAll('button:not(.box), .button, select')]
+    .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43).length"""
+
+
+@pytest.fixture(scope="module")
+def served(model: Path) -> Iterator[Served]:
+    with serving("--model", str(model), "--max-mb", "1") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with tab(tmp_path_factory.mktemp("profile"), *FAKE, patience=LONG) as found:
+        yield found
+
+
+@pytest.fixture
+def page(served: Served, browser: Tab) -> Tab:
+    browser.complaints.clear()
+    browser.requests.clear()
+    browser.open(f"{served.address}/", 1200)
+    browser.wait_until(READY)
+    return browser
+
+
+@pytest.fixture
+def photo(tmp_path: Path, astronaut: bytes) -> Path:
+    (tmp_path / "astronaut.jpg").write_bytes(astronaut)
+    return tmp_path / "astronaut.jpg"
+
+
+def permit(page: Tab, setting: str) -> None:
+    permission = {"name": "camera"}
+    page.send("Browser.setPermission", permission=permission, setting=setting)
+
+
+@pytest.mark.parametrize("width", [1200, 360])
+def test_a_photo_gives_boxes_bars_axes_and_the_other_half(
+    page: Tab, served: Served, photo: Path, width: int
+) -> None:
+    page.open(f"{served.address}/", width)
+    page.wait_until(READY)
+    page.choose_file("#file", photo)
+    page.wait_until(DEALT)
+    assert page.ask(TITLE) == "One face was found"
+    assert page.ask("document.activeElement.id") == "result-title"
+    assert page.ask("document.querySelectorAll('.box').length") == 1
+    assert page.ask("document.querySelectorAll('#axes line').length") == 3
+    assert page.ask("document.querySelectorAll('.bars').length") == 2
+    text = page.ask("document.querySelector('.face').innerText")
+    for said in ("Expression:", "Gender:", "Head pose", "Age:", "give or take", "unsure"):
+        assert said in text
+    box = page.ask(
+        "(() => { const b = document.querySelector('.box').getBoundingClientRect(), "
+        "p = document.getElementById('photo').getBoundingClientRect(); return [(b.left - p.left) "
+        "/ p.width * 512, (b.top - p.top) / p.height * 512, b.width / p.width * 512]; })()"
+    )
+    assert box == pytest.approx([181, 58, 88], abs=3)
+    assert page.ask(WIDTH) <= width
+    assert page.ask(UNNAMED) == page.ask(SMALL) == 0
+    assert page.complaints == []
+    own = (f"{served.address}/", f"blob:{served.address}/")
+    assert all(each.startswith(own) for each in page.requests)
+
+
+def test_what_was_dealt_is_shown_as_the_server_says(page: Tab, photo: Path) -> None:
+    page.ask("""window.asked = [], window.kept = window.fetch, window.fetch = async (...a) => {
+        const answer = await window.kept(...a); window.asked.push(await answer.clone().json());
+        return answer; }, 0""")
+    page.choose_file("#file", photo)
+    page.wait_until(DEALT)
+    puzzle, inpaint = page.ask("window.asked.at(-1).answers")
+    order = puzzle["dealt"]
+    dealt = " ".join(str(tile + 1) for tile in order)
+    back = " ".join(str(order[slot] + 1) for slot in puzzle["laid"])
+    captions = page.ask(
+        "[...document.querySelectorAll('.answer figcaption')].map(e => e.innerText)"
+    )
+    assert captions[:2] == [f"As it was dealt: {dealt}", f"As the model put it back: {back}"]
+    said = page.ask("document.querySelector('.puzzle').innerText")
+    assert f"named {puzzle['right']} of 4 tiles rightly" in said
+    rows = page.ask(
+        "[...document.querySelectorAll('.puzzle tbody tr')].map(r => [...r.cells]"
+        ".map(c => c.textContent.split(' ')[0]))"
+    )
+    for slot, row in enumerate(rows):
+        tile, named = order[slot], puzzle["answered"][slot]
+        verdict = "right" if tile == named else "wrong"
+        assert row == [str(slot + 1), str(tile + 1), str(named + 1), verdict]
+    assert f"{inpaint['psnr']:.1f} dB" in page.ask("document.querySelector('.inpaint').innerText")
+    shown = page.ask("[...document.querySelectorAll('.answer img')].map(i => i.src)")
+    order_shown = ("dealt", "answered", "intact")
+    assert shown == [each["pictures"][name] for each in (puzzle, inpaint) for name in order_shown]
+    page.ask("document.getElementById('deal').click()")
+    page.wait_until("!document.getElementById('deal').disabled && window.asked.length >= 3")
+    assert page.ask("window.asked.at(-1).seed != window.asked.at(-2).seed")
+
+
+def test_a_file_that_is_no_photo_and_one_that_is_too_large(page: Tab, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no photo")
+    page.choose_file("#file", tmp_path / "notes.txt")
+    page.wait_until(PROBLEM)
+    assert "could not be read as a photo" in page.ask(PROBLEM)
+    assert not page.ask("document.getElementById('result').checkVisibility()")
+    (tmp_path / "large.png").write_bytes(bytes(1_000_001))
+    page.choose_file("#file", tmp_path / "large.png")
+    page.wait_until(f"{PROBLEM}.includes('1 MB at most')")
+
+
+def test_no_face_is_said_plainly(page: Tab, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 100), (120, 160, 120)).save(tmp_path / "wall.png")
+    page.choose_file("#file", tmp_path / "wall.png")
+    page.wait_until("document.getElementById('result').checkVisibility()")
+    assert page.ask(TITLE) == "No face was found"
+    assert "Try a photo" in page.ask("document.getElementById('faces').innerText")
+    assert not page.ask("document.getElementById('other-half').checkVisibility()")
+    assert page.complaints == []
+
+
+def test_a_photo_may_be_pasted_or_dropped(page: Tab, photo: Path) -> None:
+    content = base64.b64encode(photo.read_bytes()).decode()
+    page.ask(f"""(() => {{
+        const bytes = Uint8Array.from(atob({json.dumps(content)}), c => c.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], 'pasted.jpg', {{type: 'image/jpeg'}}));
+        document.dispatchEvent(new ClipboardEvent('paste', {{clipboardData: data}}));
+    }})()""")
+    page.wait_until(DEALT)
+    page.ask("document.getElementById('answers').replaceChildren()")
+    data = {"items": [], "files": [str(photo)], "dragOperationsMask": 1}
+    for step in ("dragEnter", "dragOver", "drop"):
+        page.send("Input.dispatchDragEvent", type=step, x=300, y=250, data=data)
+    page.wait_until(DEALT)
+
+
+def test_a_camera_that_is_refused_is_no_dead_end(page: Tab, photo: Path) -> None:
+    permit(page, "denied")
+    page.ask("document.getElementById('camera').click()")
+    page.wait_until(PROBLEM)
+    assert "The camera was refused" in page.ask(PROBLEM)
+    page.choose_file("#file", photo)
+    page.wait_until(DEALT)
+    assert page.ask(PROBLEM) == ""
+
+
+def test_the_camera_takes_a_picture_and_is_closed(page: Tab) -> None:
+    permit(page, "granted")
+    page.ask("document.getElementById('camera').click()")
+    page.wait_until("document.getElementById('video').videoWidth > 0")
+    page.ask("window.track = document.getElementById('video').srcObject.getTracks()[0], 0")
+    page.ask("document.getElementById('shoot').click()")
+    page.wait_until("document.getElementById('result').checkVisibility()")
+    assert page.ask("window.track.readyState") == "ended"
+    assert page.ask("document.getElementById('photo').naturalWidth") > 0
+    assert not page.ask("document.getElementById('camera-panel').checkVisibility()")
+
+
+def test_the_keyboard_reaches_everything(page: Tab, photo: Path) -> None:
+    page.choose_file("#file", photo)
+    page.wait_until(DEALT)
+    reached = []
+    for _ in range(12):
+        page.press("Tab", 9)
+        now = "document.activeElement.id || document.activeElement.className"
+        reached.append(page.ask(now) or page.ask("document.activeElement.tagName"))
+        if reached[-1] == "deal":
+            break
+    assert reached[0] == "box" and reached[-1] == "deal"
+    shown = "[...document.querySelectorAll('.answer img')].map(i => i.src).join()"
+    page.ask(f"window.before = {shown}, 0")
+    page.press("Enter", 13)
+    page.wait_until(f"{shown} != window.before")
+
+
+def test_axes_point_as_in_python(page: Tab) -> None:
+    angles = np.random.default_rng(0).uniform(-90, 90, (20, 3))
+    poses = [dict(zip(("yaw", "pitch", "roll"), each, strict=True)) for each in angles.tolist()]
+    script = f"import('/web/drawing.js').then(m => {json.dumps(poses)}.map(m.axes))"
+    np.testing.assert_allclose(page.ask(script), picture_axes(angles), atol=1e-9)
+
+
+def test_a_server_with_a_key_asks_for_it(model: Path, browser: Tab, photo: Path) -> None:
+    with serving("--model", str(model), "--api-key", "s3cret") as served:
+        browser.open(f"{served.address}/", 360)
+        form = "document.getElementById('key-form').checkVisibility()"
+        browser.wait_until(form)
+        for key, until in (("wrong", f"{PROBLEM}.includes('not accepted')"), ("s3cret", READY)):
+            browser.ask(f"document.getElementById('key').value = '{key}'")
+            browser.ask("document.getElementById('key-form').requestSubmit()")
+            browser.wait_until(until)
+        assert not browser.ask(form)
+        browser.choose_file("#file", photo)
+        browser.wait_until(DEALT)
+
+
+def test_the_description_is_a_page(page: Tab, served: Served) -> None:
+    page.open(f"{served.address}/docs", 360)
+    page.wait_until("document.querySelectorAll('section.card').length > 8")
+    assert "POST /v1/predict" in page.ask("document.body.innerText")
+    assert page.ask(WIDTH) <= 360
+    assert page.complaints == []

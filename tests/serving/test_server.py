@@ -1,0 +1,125 @@
+"""``hybridface serve`` as a process: its start, its end, and what it refuses."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hybridface.cli import app
+from hybridface.errors import HybridFaceError
+from hybridface.serving.server import warn_if_open
+from served import PATIENCE, form, serving
+from tiny_models import EXPRESSIONS, write_model
+
+START = "from hybridface.cli import main; main()"
+# As in an environment that does not have them.
+WITHOUT = """
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Without())
+"""
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("plain") / "plain.onnx", {"expression": EXPRESSIONS})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_once_every_request_is_answered(
+    plain: Path, astronaut: bytes, number: signal.Signals
+) -> None:
+    with serving("--model", str(plain)) as served, ThreadPoolExecutor(1) as pool:
+        assert served.process is not None
+        assert served.address.startswith("http://127.0.0.1:")
+        assert served.ask("GET", "/healthz")[2] == {"status": "ok"}
+        body, headers = form(*[("secret-name.jpg", astronaut)] * 16)
+        asked = pool.submit(served.ask, "POST", "/v1/predict", body, headers)
+        while b"hybridface_waiting_pictures 16.0" not in served.ask("GET", "/metrics")[2]:
+            assert not asked.done()
+        served.process.send_signal(number)
+        status, _, said = asked.result()
+        assert status == 200
+        assert [len(each["faces"]) for each in said["pictures"]] == [1] * 16
+        assert served.process.wait(PATIENCE) == 0
+        assert served.process.stdout is not None and served.process.stderr is not None
+        written = served.process.stdout.read() + served.process.stderr.read()
+        assert "every request was answered" in written
+        assert "secret-name" not in written and "Traceback" not in written
+
+
+def test_the_key_may_come_from_the_environment(plain: Path) -> None:
+    with serving("--model", str(plain), environment={"HYBRIDFACE_API_KEY": "s3"}) as served:
+        assert served.ask("GET", "/v1/model")[0] == 401
+        status, _, said = served.ask("GET", "/v1/model", None, {"Authorization": "Bearer s3"})
+        assert status == 200 and said["tasks"]["expression"]["classes"] == list(EXPRESSIONS)
+        assert said["self_supervised"] == []
+
+
+def test_it_needs_no_training_library(plain: Path, astronaut: bytes) -> None:
+    before = WITHOUT.format(missing=("torch", "timm", "torchvision", "scipy", "onnx", "matplotlib"))
+    with serving("--model", str(plain), before=before) as served:
+        status, _, said = served.ask("POST", "/v1/predict", *form(("me.jpg", astronaut)))
+        assert status == 200 and len(said["pictures"][0]["faces"]) == 1
+
+
+def test_without_the_extra_it_says_what_to_install(plain: Path) -> None:
+    for missing in ("fastapi", "python_multipart"):
+        before = WITHOUT.format(missing=(missing,))
+        command = [sys.executable, "-c", before + START, "serve", "--model", str(plain)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert 'pip install "hybridface[serve]"' in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def refused(*options: str) -> HybridFaceError:
+    with pytest.raises(HybridFaceError) as found:
+        app(["serve", *options], standalone_mode=False)
+    return found.value
+
+
+def test_a_taken_port_is_named(plain: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        error = refused("--model", str(plain), "--port", port)
+    assert error.exit_code == 1 and port in str(error) and "--port" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--model", "missing.onnx"), "missing.onnx"),
+        (("--host", "no.such.host.invalid"), "--host"),
+        (("--timeout", "0"), "seconds"),
+        (("--max-mb", "0"), "request_bytes"),
+        (("--api-key", " "), "key"),
+        (("--ssl-model", "PLAIN"), "--keep-ssl-heads"),
+        (("--threshold", "7"), "threshold"),
+    ],
+)
+def test_wrong_use_exits_with_2(plain: Path, options: tuple[str, ...], said: str) -> None:
+    given = [str(plain) if each == "PLAIN" else each for each in options]
+    model = () if "--model" in options else ("--model", str(plain))
+    error = refused(*model, *given, "--port", "0")
+    assert error.exit_code == 2 and said in str(error)
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "warned"),
+    [("0.0.0.0", None, True), ("0.0.0.0", "s3", False), ("127.0.0.1", None, False)],
+)
+def test_others_are_let_in_without_a_key_only_with_a_warning(
+    host: str, key: str | None, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_if_open(host, key)
+    assert ("no --api-key" in capsys.readouterr().err) == warned

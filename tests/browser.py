@@ -67,7 +67,7 @@ class Tab:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def wait_until(self, script: str, seconds: float = 120) -> None:
+    def wait_until(self, script: str, seconds: float = 300) -> None:
         """Wait until a JavaScript expression is true."""
         end = time.monotonic() + seconds
         while not self.ask(f"Boolean({script})"):
@@ -80,6 +80,14 @@ class Tab:
         text = {"text": "\r"} if key == "Enter" else {}
         self.send("Input.dispatchKeyEvent", type="keyDown", **about, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def permit(self, name: str, setting: str) -> None:
+        """Answer a question for a permission, such as ``camera``: ``granted`` or ``denied``."""
+        own, self._session = self._session, None  # it is asked of the browser, not of the page
+        try:
+            self.send("Browser.setPermission", permission={"name": name}, setting=setting)
+        finally:
+            self._session = own
 
     def choose_file(self, selector: str, *paths: Path) -> None:
         """Choose files in an input, as a person does in the browser's dialog."""

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from hybridface.serving.app import make_app
 from hybridface.serving.server import address, configure, open_socket
 from hybridface.serving.service import Service
 
@@ -128,7 +127,7 @@ def serving(
 def running(service: Service) -> Iterator[Served]:
     """Serve in a thread of this process, with any detector or model."""
     listening = open_socket("127.0.0.1", 0)
-    server = uvicorn.Server(configure(make_app(service)))
+    server = uvicorn.Server(configure(service))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

@@ -58,11 +58,6 @@ def photo(tmp_path: Path, astronaut: bytes) -> Path:
     return tmp_path / "astronaut.jpg"
 
 
-def permit(page: Tab, setting: str) -> None:
-    permission = {"name": "camera"}
-    page.send("Browser.setPermission", permission=permission, setting=setting)
-
-
 @pytest.mark.parametrize("width", [1200, 360])
 def test_a_photo_gives_boxes_bars_axes_and_the_other_half(
     page: Tab, served: Served, photo: Path, width: int
@@ -163,7 +158,7 @@ def test_a_photo_may_be_pasted_or_dropped(page: Tab, photo: Path) -> None:
 
 
 def test_a_camera_that_is_refused_is_no_dead_end(page: Tab, photo: Path) -> None:
-    permit(page, "denied")
+    page.permit("camera", "denied")
     page.ask("document.getElementById('camera').click()")
     page.wait_until(PROBLEM)
     assert "The camera was refused" in page.ask(PROBLEM)
@@ -173,7 +168,7 @@ def test_a_camera_that_is_refused_is_no_dead_end(page: Tab, photo: Path) -> None
 
 
 def test_the_camera_takes_a_picture_and_is_closed(page: Tab) -> None:
-    permit(page, "granted")
+    page.permit("camera", "granted")
     page.ask("document.getElementById('camera').click()")
     page.wait_until("document.getElementById('video').videoWidth > 0")
     page.ask("window.track = document.getElementById('video').srcObject.getTracks()[0], 0")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import socket
 import sys
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.inference.dealing import Dealer, dealers_of
@@ -23,7 +23,6 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BACKLOG = 1024
 MOST_CONNECTIONS = 1024
 IDLE_SECONDS = 15
-ENDING_SECONDS = 30
 
 
 def run_serve(
@@ -78,7 +77,7 @@ def run_serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: None)
         print(f"hybridface serves at {address(listening)}", flush=True)
-        uvicorn.Server(configure(make_app(service))).run(sockets=[listening])
+        uvicorn.Server(configure(service)).run(sockets=[listening])
     print("hybridface: ended, every request was answered", file=sys.stderr)
     return 0
 
@@ -92,12 +91,12 @@ def warn_if_open(host: str, key: str | None) -> None:
         )  # fmt: skip
 
 
-def configure(app: ASGIApp) -> uvicorn.Config:
-    """Return how the application is served: no log of requests, bounds on connections."""
+def configure(service: Service) -> uvicorn.Config:
+    """Return how a service is served: no log of requests, bounds on connections and on the end."""
     return uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="on",
-        limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=ENDING_SECONDS,
+        make_app(service), log_level="warning", access_log=False, server_header=False,
+        lifespan="on", limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=math.ceil(service.limits.seconds) + 1,
     )  # fmt: skip
 
 

@@ -96,7 +96,8 @@ def configure(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(service), log_level="warning", access_log=False, server_header=False,
         lifespan="on", limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=math.ceil(service.limits.seconds) + 1,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(service.limits.seconds) + 1,
     )  # fmt: skip
 
 

@@ -16,13 +16,14 @@ from hybridface.inference.runtime import FaceModel
 from hybridface.precision import convert
 from hybridface.training.runs import load_model
 from hybridface.training.train import TrainedRun
+from tiny_models import write_model
 from tiny_runs import SIZE, labelled_batch
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
 DATA = "drawn:24?pixels=32&seed=1"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-stored", "int8"])
 def test_every_precision_runs_and_is_compared(
     precision: str, tiny_run: TrainedRun, tmp_path: Path
 ) -> None:
@@ -35,14 +36,29 @@ def test_every_precision_runs_and_is_compared(
     pictures = load_pictures(tiny_run.folder, DATA, SIZE, 24)
     near = model.predict(pictures)["expression"]
     wanted = exact.predict(pictures)["expression"]
-    bound = {"fp32": 1e-5, "fp16": 0.01, "int8": 0.3}[precision]
+    bound = {"fp32": 1e-5, "fp16": 0.01, "fp16-stored": 0.01, "int8": 0.3}[precision]
     assert np.abs(near - wanted).max() <= bound
     np.testing.assert_allclose(near.sum(1), 1, atol=1e-3)
     assert near.dtype == np.float32
     kinds = {each.data_type for each in onnx.load(out).graph.initializer}
-    assert (onnx.TensorProto.FLOAT16 in kinds) == (precision == "fp16")
+    assert (onnx.TensorProto.FLOAT16 in kinds) == precision.startswith("fp16")
     assert (onnx.TensorProto.INT8 in kinds) == (precision == "int8")
     assert [path.name for path in out.parent.iterdir()] == ["out.onnx"]
+
+
+def test_stored_halves_are_half_as_large_and_run_in_float32(tmp_path: Path) -> None:
+    many = {"colour": [f"class {number}" for number in range(2000)]}
+    model, out = write_model(tmp_path / "in.onnx", many), tmp_path / "out.onnx"
+    convert(model, out, "fp16-stored", np.zeros((1, 3, 8, 8), np.float32))
+    stored = {each.name: each.data_type for each in onnx.load(out).graph.initializer}
+    assert stored["colour_weights_half"] == onnx.TensorProto.FLOAT16
+    assert stored["mean"] == onnx.TensorProto.FLOAT  # too small to be worth it
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    found, wanted = (FaceModel.load(each).predict(pictures)["colour"] for each in (out, model))
+    np.testing.assert_allclose(found, wanted, rtol=0.01)
+    assert not np.array_equal(found, wanted)
+    larger, smaller = (len(onnx.load(each).SerializeToString()) for each in (model, out))
+    assert larger - smaller > 0.9 * 3 * 2000 * 2
 
 
 def test_metadata_holds_what_a_user_must_know(tiny_run: TrainedRun, tmp_path: Path) -> None:

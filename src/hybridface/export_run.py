@@ -29,7 +29,9 @@ from hybridface.precision import Precision, convert
 from hybridface.tasks import build_tasks
 from hybridface.training.runs import RunFolder, load_model
 
-LEAST_AGREEMENT: dict[Precision, float] = {"fp32": 1.0, "fp16": 0.98, "int8": 0.9}
+LEAST_AGREEMENT: dict[Precision, float] = {
+    "fp32": 1.0, "fp16": 0.98, "fp16-stored": 0.98, "int8": 0.9
+}  # fmt: skip
 WITHIN = {"pose": 3.0, "regression": 1.0}
 LEAST_PICTURES = 8
 MOST_MEASURED = 64
@@ -76,7 +78,8 @@ def export_run(
     Args:
         run: The run folder.
         out: The file to write.
-        precision: ``fp32``, ``fp16`` or ``int8``.
+        precision: ``fp32``, ``fp16``, ``fp16-stored`` or ``int8``; see
+            :func:`hybridface.precision.convert`.
         weights: ``best`` or ``last``.
         data: ``KIND:PATH`` of face crops; None for the run's own validation pictures.
         keep_ssl_heads: Whether the self-supervised heads are kept.

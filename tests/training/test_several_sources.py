@@ -140,6 +140,6 @@ def test_the_page_shows_mistakes_of_every_source(
     page = write_run_report(run.folder, mistakes=16).read_text()
     assert "The pictures cannot be shown" not in page
     assert "Every task on every data set" in page
-    assert re.search(r"<td[^>]*>gender</td>\s*<td[^>]*>more</td>", page)
+    assert re.search(r">gender</t[dh]>\s*<t[dh][^>]*>more</t[dh]>", page)
     for name in both:
         assert re.search(rf"{name}/\d\d_[01]_\d_20\d\d\.jpg", page)

@@ -63,7 +63,7 @@ def predict(
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, fp16, fp16-stored or int8.")] = "fp32",
     data: Annotated[
         str | None,
         typer.Option(help="KIND:PATH to calibrate and compare on; default the run's validation."),
@@ -81,7 +81,7 @@ def export(
     ] = None,
     least_agreement: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Refuse below this; default 1, 0.98, 0.9 by precision."),
+        typer.Option(min=0, max=1, help="Refuse below this; default 1, 0.98 or 0.9 by precision."),
     ] = None,
     pictures: Annotated[int, typer.Option(min=8, help="How many pictures at most.")] = 512,
 ) -> None:

@@ -189,21 +189,14 @@ def load_predictions(path: Path) -> Predictions:
         for name, task in about.tasks.items()
     }
     origin = (about.model, about.data, about.split, about.fingerprint)
-    numbers = {
-        name: check_numbers(
-            path,
-            name,
-            NumericPredictions(
-                said.label,
-                said.kind,
-                said.names,
-                said.unit,
-                *(array_of(arrays, f"{name}/{part}", path) for part in _PARTS_OF_NUMBERS),
-                arrays.get(f"{name}/groups"),
-            ),
-        )
-        for name, said in about.numbers.items()
-    }
+    numbers = {}
+    for name, said in about.numbers.items():
+        keys, targets, outputs = (array_of(arrays, f"{name}/{p}", path) for p in _PARTS_OF_NUMBERS)
+        kept = NumericPredictions(
+            said.label, said.kind, said.names, said.unit, keys, targets, outputs,
+            arrays.get(f"{name}/groups"),
+        )  # fmt: skip
+        numbers[name] = check_numbers(path, name, kept)
     return Predictions(str(path), *origin, tasks, about.notes, numbers)
 
 

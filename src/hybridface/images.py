@@ -38,7 +38,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def decode(
-    content: bytes, name: str = "picture", most_pixels: int = MAX_PIXELS
+    content: bytes, name: str = "picture", most_pixels: int | None = None
 ) -> NDArray[np.uint8]:
     """Decode an encoded picture to RGB, upright by its EXIF orientation.
 
@@ -47,7 +47,7 @@ def decode(
     Args:
         content: The bytes of a JPEG, PNG, WebP or other file that Pillow decodes itself.
         name: What to call it in an error.
-        most_pixels: Larger pictures are refused before they are decoded.
+        most_pixels: Larger pictures are refused before they are decoded; None for 100 million.
 
     Returns:
         ``(H, W, 3)`` RGB, uint8. Grey pictures come back with three equal channels.
@@ -55,11 +55,12 @@ def decode(
     Raises:
         DataError: The bytes are no picture, are cut short, or have over ``most_pixels`` pixels.
     """
+    most = MAX_PIXELS if most_pixels is None else most_pixels
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
-            if image.width * image.height > most_pixels:
+            if image.width * image.height > most:
                 size = f"{image.width}x{image.height}"
-                raise DataError(f"{name}: {size} is over {most_pixels} pixels")
+                raise DataError(f"{name}: {size} is over {most} pixels")
             with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
                 return _to_rgb(image)
     except DataError:

@@ -210,4 +210,5 @@ def _floats(face: Picture) -> Floats:
 
 def _pixels(image: Floats) -> Picture:
     """Return uint8 ``(H, W, 3)`` of ``(1, 3, H, W)``."""
-    return (image[0].transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
+    pixels: Picture = (image[0].transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
+    return pixels

@@ -70,7 +70,9 @@ class Api:
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes to an application."""
-        unread = {422: {"model": Prediction, "description": "None of the pictures could be read"}}
+        unread: dict[int | str, dict[str, Any]] = {
+            422: {"model": Prediction, "description": "None of the pictures could be read"}
+        }
         undealt: dict[int | str, dict[str, Any]] = {
             404: {"model": Refusal, "description": "No self-supervised heads are served"},
             422: {"model": Refusal, "description": "The picture could not be read"},

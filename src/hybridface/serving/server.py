@@ -16,8 +16,9 @@ from hybridface.inference.detection import DEFAULT, open_detector
 from hybridface.inference.photos import FaceReader
 from hybridface.inference.runtime import FaceModel, load
 from hybridface.inference.shipped import is_shipped, shipped_ssl_model
-from hybridface.serving.app import Service, make_app
+from hybridface.serving.app import make_app
 from hybridface.serving.limits import Limits
+from hybridface.serving.service import Service
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BACKLOG = 1024

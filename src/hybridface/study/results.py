@@ -112,6 +112,6 @@ def _load(path: Path, empty: Any) -> Any:
         raise DataError(f"{path}: damaged results ({error}); restore or remove the file") from error
 
 
-def _json_lines(rows: Sequence[Content]) -> str:
+def _json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a JSON list with a row a line, so that a diff shows what came."""
     return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"

@@ -136,7 +136,7 @@ class HybridModule(pl.LightningModule):
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Take the gradients of the joint loss or, with an aggregator, of each task's."""
         if self.joined_gradients is None:
-            loss.backward(*args, **kwargs)
+            super().backward(loss, *args, **kwargs)
             return
         losses = self.step.weighted or {}
         self.joined_gradients.backward(losses, 1 / self.recipe.training.accumulate)

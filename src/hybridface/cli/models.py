@@ -7,6 +7,14 @@ from typing import Annotated
 
 import typer
 
+from hybridface.cli.options import (
+    BatchSize,
+    DetectorName,
+    LongestSide,
+    NoDetect,
+    Quiet,
+    Threshold,
+)
 from hybridface.errors import UsageError
 from hybridface.extras import training_extra
 
@@ -20,9 +28,7 @@ def predict(
         Path | None, typer.Option(help="A run folder or an ONNX file; without, the one that ships.")
     ] = None,
     *,
-    no_detect: Annotated[
-        bool, typer.Option("--no-detect", help="The pictures are face crops; look for none.")
-    ] = False,
+    no_detect: NoDetect = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a picture, each on a line.")
     ] = False,
@@ -34,18 +40,12 @@ def predict(
     draw: Annotated[
         Path | None, typer.Option(help="A folder for pictures and videos with the faces drawn in.")
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least score of a face, 0 to 1; default the detector's.")
-    ] = None,
-    longest_side: Annotated[
-        int | None, typer.Option(help="Pixels that photos are reduced to for the detector.")
-    ] = None,
-    detector: Annotated[
-        str, typer.Option(help="centerface, or pkg.module:Class for one of your own.")
-    ] = "centerface",
+    threshold: Threshold = None,
+    longest_side: LongestSide = None,
+    detector: DetectorName = "centerface",
     every: Annotated[int, typer.Option(min=1, help="Of a video every so many frames.")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures and faces at once.")] = 16,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    batch_size: BatchSize = 16,
+    quiet: Quiet = False,
 ) -> None:
     """Find the faces in photos and videos and say what a model sees in each."""
     from hybridface.inference.predict import run_predict

@@ -20,6 +20,19 @@ Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Processes that decode what is not cached; default by the cores."),
 ]
+NoDetect = Annotated[
+    bool, typer.Option("--no-detect", help="The pictures are face crops; look for none.")
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="Least score of a face, 0 to 1; default the detector's.")
+]
+LongestSide = Annotated[
+    int | None, typer.Option(help="Pixels that photos are reduced to for the detector.")
+]
+DetectorName = Annotated[
+    str, typer.Option(help="centerface, or pkg.module:Class for one of your own.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Pictures and faces at once.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 

@@ -7,6 +7,13 @@ from typing import Annotated
 
 import typer
 
+from hybridface.cli.options import (
+    BatchSize,
+    DetectorName,
+    LongestSide,
+    NoDetect,
+    Threshold,
+)
 from hybridface.extras import serving_extra
 
 
@@ -42,19 +49,11 @@ def serve(
         float, typer.Option(help="Megabytes of all requests; more are answered with 429.")
     ] = 256,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 30,
-    no_detect: Annotated[
-        bool, typer.Option("--no-detect", help="The pictures are face crops; look for none.")
-    ] = False,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least score of a face, 0 to 1; default the detector's.")
-    ] = None,
-    longest_side: Annotated[
-        int | None, typer.Option(help="Pixels that photos are reduced to for the detector.")
-    ] = None,
-    detector: Annotated[
-        str, typer.Option(help="centerface, or pkg.module:Class for one of your own.")
-    ] = "centerface",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures and faces at once.")] = 16,
+    no_detect: NoDetect = False,
+    threshold: Threshold = None,
+    longest_side: LongestSide = None,
+    detector: DetectorName = "centerface",
+    batch_size: BatchSize = 16,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of the model; default ONNX Runtime's.")
     ] = None,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.data.fingerprint import join_fingerprints
+from hybridface.data.joined_pictures import JoinedPictures
 from hybridface.data.parts import Part, columns_of
 from hybridface.data.source import (
     MISSING,
@@ -16,11 +17,10 @@ from hybridface.data.source import (
     Labels,
     NumericLabels,
     Pictures,
-    Pixels,
     Problem,
     as_text,
 )
-from hybridface.data.splits import Index, leaked
+from hybridface.data.splits import Index, drop_leaked
 from hybridface.errors import UsageError
 from hybridface.labels import match_classes
 
@@ -60,47 +60,20 @@ class Joined:
     origin: Index | None
 
 
-class JoinedPictures:
-    """The pictures of several data sets, numbered through.
-
-    Args:
-        parts: Those of each, all of one size.
-    """
-
-    def __init__(self, parts: Sequence[Pictures]) -> None:
-        self.parts = parts
-        self.starts = np.cumsum([0, *(part.shape[0] for part in parts)])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return ``(N, size, size, 3)``."""
-        return (int(self.starts[-1]), *self.parts[0].shape[1:])
-
-    def __getitem__(self, index: Index) -> Pixels:
-        """Return some of them, ``(B, size, size, 3)`` RGB uint8."""
-        pictures = np.empty((len(index), *self.shape[1:]), dtype=np.uint8)
-        origin = np.searchsorted(self.starts, index, side="right") - 1
-        for number in np.unique(origin):
-            here = origin == number
-            pictures[here] = self.parts[number][index[here] - self.starts[number]]
-        return pictures
-
-
 def drop_across(parts: Sequence[Part]) -> None:
     """Take out of the splits what lets a run see a held-out picture of another data set."""
     if len(parts) < 2:
         return
     digests = np.concatenate([part.pictures.digests for part in parts])
     split = np.concatenate([part.split for part in parts])
-    train, val, test = split == "train", split == "val", split == "test"
-    trained, shown = leaked(digests, train, val | test), leaked(digests, val, test)
+    dropped = drop_leaked(digests, split)
     bounds = np.cumsum([len(part.rows) for part in parts])[:-1]
-    for part, of_train, of_val in zip(
-        parts, np.split(trained, bounds), np.split(shown, bounds), strict=True
+    for part, left, of_train, of_val in zip(
+        parts, *(np.split(each, bounds) for each in (split, *dropped)), strict=True
     ):
-        part.split[of_train | of_val] = ""
-        part.duplicates |= of_train
-        part.shown |= of_val
+        part.split[:] = left
+        part.duplicates = part.duplicates | of_train
+        part.shown = part.shown | of_val
 
 
 def join(parts: Mapping[str, Part], columns: Sequence[str]) -> Joined:

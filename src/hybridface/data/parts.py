@@ -20,7 +20,7 @@ from hybridface.data.splits import (
     assign_folds,
     cut,
     draw_fraction,
-    leaked,
+    drop_leaked,
     official_folds,
 )
 from hybridface.data.unlabelled import refuse_problems
@@ -121,7 +121,9 @@ def cut_part(
     split, rest = _split_rows(config, rows, balance, usable, seed)
     if config.test_part:
         _cut_test(config, rows, balance, pictures, split)
-    duplicates, shown = _drop_duplicates(config, pictures, split)
+    duplicates = shown = np.zeros(len(rows), dtype=bool)
+    if config.drop_duplicates:
+        duplicates, shown = drop_leaked(pictures.digests, split)
     _draw_labels(config, balance, split, seed)
     _refuse_unusable(config, rows, usable, split)
     unlabelled = "" if labelled.all() else f"{int((~labelled).sum())} rows without a label"
@@ -207,24 +209,6 @@ def _cut_test(
     equal = np.unique(pictures.digests[val], return_inverse=True)[1].astype(np.int64)
     group = equal if rows.group is None else rows.group[val]
     split[val[cut(balance[val], group, config.test_part, TEST_SEED)]] = "test"
-
-
-def _drop_duplicates(
-    config: DataConfig, pictures: CachedPictures, split: NDArray[np.str_]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Take out of ``split`` what would let training or selection see a held-out picture.
-
-    Returns:
-        Which training rows stand in validation or test, and which validation rows in test.
-    """
-    if not config.drop_duplicates:
-        nothing = np.zeros(len(split), dtype=bool)
-        return nothing, nothing
-    val, test = split == "val", split == "test"
-    trained = leaked(pictures.digests, split == "train", val | test)
-    shown = leaked(pictures.digests, val, test)
-    split[trained | shown] = ""
-    return trained, shown
 
 
 def _draw_labels(config: DataConfig, balance: Index, split: NDArray[np.str_], seed: int) -> None:

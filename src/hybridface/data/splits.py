@@ -120,3 +120,17 @@ def leaked(
     _, number = np.unique(digests, return_inverse=True)
     found: NDArray[np.bool_] = rows & np.isin(number, number[held_out])
     return found
+
+
+def drop_leaked(
+    digests: NDArray[np.bytes_], split: NDArray[np.str_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Take out of ``split`` what would let training or selection see a held-out picture.
+
+    Returns:
+        Which training rows stand in validation or test, and which validation rows in test.
+    """
+    val, test = split == "val", split == "test"
+    trained, shown = leaked(digests, split == "train", val | test), leaked(digests, val, test)
+    split[trained | shown] = ""
+    return trained, shown

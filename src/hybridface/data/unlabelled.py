@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybridface.config import REST, DataConfig
 from hybridface.data.cache import CachedPictures, Progress
 from hybridface.data.decoding import open_pictures
+from hybridface.data.joined_pictures import JoinedPictures
 from hybridface.data.source import Pictures, Problem
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index
@@ -61,14 +62,7 @@ class UnlabelledPictures:
 
     def read(self, index: Index) -> NDArray[np.uint8]:
         """Return pictures by number, ``(B, size, size, 3)`` uint8."""
-        bounds = np.cumsum([0, *(len(rows) for rows in self.rows)])
-        source = np.searchsorted(bounds, index, side="right") - 1
-        side = self.images[0].shape[1]
-        pictures = np.empty((len(index), side, side, 3), dtype=np.uint8)
-        for number, (images, rows) in enumerate(zip(self.images, self.rows, strict=True)):
-            here = source == number
-            pictures[here] = images[rows[index[here] - bounds[number]]]
-        return pictures
+        return JoinedPictures(self.images, self.rows)[index]
 
     def report(self) -> dict[str, object]:
         """Return what a run's report says of them, ready for JSON."""

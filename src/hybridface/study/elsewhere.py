@@ -17,6 +17,7 @@ from hybridface.evaluation.evaluate import ALL, measure
 from hybridface.evaluation.predictions import TaskPredictions
 from hybridface.study.config import Cell, StudyConfig
 from hybridface.study.results import ResultStore, page_of
+from hybridface.study.rows import numbered
 
 Content = dict[str, Any]
 SHARED = "its own classes"
@@ -60,9 +61,10 @@ class Elsewhere:
         """
         if self._key(cell, "") in self.store.rows or cell.numeric:
             return
-        task = row_task(run)
-        kept, persons = _predict(run / "model.onnx", self.spec, task)
-        last, _ = _predict_last(run, self.spec, task)
+        task = _first_task(run)
+        kept = _predict(run / "model.onnx", self.spec, task)
+        last = _predict_last(run, self.spec, task)
+        persons = _persons(self.spec, kept)
         for among in ("", SHARED):
             found = [_answered(each, shared=bool(among)) for each in (kept, last)]
             key = self._key(cell, among)
@@ -102,26 +104,28 @@ class Elsewhere:
         return f"{cell.key}-{'shared' if among else 'all'}"
 
 
-def row_task(run: Path) -> str:
+def _first_task(run: Path) -> str:
     """Return the name of a run's first supervised task."""
     tasks = json.loads((run / "result.json").read_text())["tasks"]
     return str(next(iter(tasks)))
 
 
-def _predict(model: Path, spec: str, task: str) -> tuple[TaskPredictions, list[int] | None]:
-    """Return what a model says of a whole data set, and whose picture each is."""
+def _predict(model: Path, spec: str, task: str) -> TaskPredictions:
+    """Return what a model says of a whole data set."""
     _, found = measure(model, spec, ALL)
-    kept = found.tasks[task]
+    return found.tasks[task]
+
+
+def _persons(spec: str, kept: TaskPredictions) -> list[int] | None:
+    """Return whose picture each is that was predicted; None where the data set does not say."""
     rows = open_source(spec).read()
     if rows.group is None:
-        return kept, None
+        return None
     person = dict(zip(rows.keys, rows.group.tolist(), strict=True))
-    numbers = np.unique([person[key] for key in kept.keys.tolist()], return_inverse=True)[1]
-    persons: list[int] = numbers.tolist()
-    return kept, persons
+    return numbered([person[key] for key in kept.keys.tolist()])
 
 
-def _predict_last(run: Path, spec: str, task: str) -> tuple[TaskPredictions, list[int] | None]:
+def _predict_last(run: Path, spec: str, task: str) -> TaskPredictions:
     """Return the same of the weights of the last epoch, which no file for use holds."""
     import torch
 

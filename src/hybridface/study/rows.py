@@ -135,7 +135,7 @@ def _class_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Conte
         correct = probabilities.argmax(1) == labels
         detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
     if "test_groups" in arrays:
-        detail["test_groups"] = _numbered(array_of(arrays, "test_groups", path))
+        detail["test_groups"] = numbered(array_of(arrays, "test_groups", path))
     return detail | {
         "test_count": len(labels),
         "confusion": test["confusion"]["counts"],
@@ -154,11 +154,12 @@ def _number_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Cont
         parts = parts_of_mae(about.kind, outputs[counted], targets[counted])
         detail[f"test_errors{suffix}"] = [round(value, 3) for value in parts.tolist()]
     if "test_groups" in arrays:
-        detail["test_groups"] = _numbered(array_of(arrays, "test_groups", path)[counted])
+        detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[counted])
     figures = {name: _value(test, name) for name in FURTHER if name in test}
     return detail | {"test_count": int(counted.sum()), "figures": figures}
 
 
-def _numbered(persons: Any) -> list[int]:
+def numbered(persons: Any) -> list[int]:
+    """Return the number of each picture's person, from 0."""
     numbers: list[int] = np.unique(persons, return_inverse=True)[1].tolist()
     return numbers

@@ -65,9 +65,9 @@ def finish_run(
         **summary,
         "tasks": measured,
     }
+    place = {task.name: "" if task is first else f"{task.name}/" for task in supervised}
     predictions: dict[str, NDArray[Any]] = {
-        "about" if task is first else f"{task.name}/about": np.array(_about(task, data))
-        for task in supervised
+        f"{place[task.name]}about": np.array(_about(task, data)) for task in supervised
     }
     model = model.cpu()
     for which, path in (("last", folder.last), ("best", folder.best)):
@@ -78,13 +78,11 @@ def finish_run(
             for task in supervised:
                 figures = _figures(*said[task.name], task, data, split) if said else None
                 measured[task.name][split + suffix] = figures
+                kept = _kept(said[task.name], task, split, suffix) if said else {}
+                predictions |= {f"{place[task.name]}{part}": each for part, each in kept.items()}
             result[split + suffix] = _plain(measured[first.name][split + suffix])
             if said:
-                predictions |= _kept(said[first.name], first, split, suffix)
                 predictions |= _rows_kept(data, split)
-            for task in supervised[1:] if said else ():
-                kept = _kept(said[task.name], task, split, suffix)
-                predictions |= {f"{task.name}/{part}": each for part, each in kept.items()}
     write_arrays(folder.predictions, predictions)
     samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
     if samples:

@@ -150,6 +150,13 @@ def test_a_card_has_every_task_data_set_class_and_group(
     assert "| happy | 0.900 (0.826 to 0.945; 100) |" in card
 
 
+def test_the_shipped_models_card_has_the_stored_figures(script: Callable[[str], Any]) -> None:
+    stored = ROOT / "benchmarks" / "results" / "default"
+    tables = script("model_card_figures").card(stored, [stored / "utkface.json"])
+    card = (ROOT / "src" / "hybridface" / "models" / "README.md").read_text()
+    assert "\n".join(tables).strip() in card
+
+
 def test_one_model_and_one_a_task_differ_in_nothing_else(script: Callable[[str], Any]) -> None:
     one_model = script("one_model")
     recipes = {arm: build_recipe(one_model.content_of(arm, 2)) for arm in one_model.ARMS}

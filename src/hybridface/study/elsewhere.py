@@ -97,7 +97,7 @@ class Elsewhere:
                 description=[note],
                 same_test_pictures=True,
             )
-            self.store.write_page(page)
+            self.store.write(page)
 
     @staticmethod
     def _key(cell: Cell, among: str) -> str:

@@ -56,29 +56,20 @@ class ResultStore:
             "recipe": cell.recipe.model_dump(mode="json", exclude={"run": True})
         }
 
-    def write(self, study: StudyConfig, rows: Sequence[Content], tuning: Sequence[Content]) -> None:
-        """Write rows, details and, where there are rows, the page."""
-        trials = [self.rows[row["cell"]] for row in tuning]
-        cells = [row["cell"] for row in (*rows, *tuning)]
+    def write(self, page: StudyResult) -> None:
+        """Write the rows and details of a page and, where there are rows, the page."""
+        trials = [self.rows[row["cell"]] for row in page.tuning]
+        cells = [row["cell"] for row in (*page.rows, *page.tuning)]
         details = {cell: self.details[cell] for cell in cells if cell in self.details}
-        extra = {"tuning": list(tuning), "trials": trials, "details": details}
-        write_atomically(self.results, _json_lines(rows))
-        write_atomically(self.details_file, json.dumps(extra, indent=None) + "\n")
-        if rows:
-            self._draw(page_of(study, rows, details, tuning))
-
-    def write_page(self, page: StudyResult) -> None:
-        """Write the rows and details of a page that stands by itself, and the page."""
-        details = {row["cell"]: page.details[row["cell"]] for row in page.rows}
+        extra = {"tuning": list(page.tuning), "trials": trials, "details": details}
         write_atomically(self.results, _json_lines(page.rows))
-        extra = {"tuning": [], "trials": [], "details": details}
         write_atomically(self.details_file, json.dumps(extra, indent=None) + "\n")
-        self._draw(page)
+        if page.rows:
+            from hybridface.report.study import write_study_page
 
-    def _draw(self, page: StudyResult) -> None:
-        from hybridface.report.study import write_study_page
-
-        write_study_page(page, self.results.with_suffix(".md"), self.results.with_suffix(".html"))
+            write_study_page(
+                page, self.results.with_suffix(".md"), self.results.with_suffix(".html")
+            )
 
 
 def page_of(

@@ -24,7 +24,7 @@ from hybridface.study.elsewhere import Elsewhere
 from hybridface.study.jobs import Job, noticing_sigterm, start_process
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
-from hybridface.study.results import ResultStore
+from hybridface.study.results import ResultStore, page_of
 from hybridface.tasks import resolve_tasks
 
 TUNING = "tuning/"
@@ -311,7 +311,7 @@ class Study:
         whole = set(self.best) == set(self.config.tuning)
         rows, tuning = self.rows() if whole else [], self.tuning_rows()
         if self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
-            self.store.write(self.config, rows, tuning)
+            self.store.write(page_of(self.config, rows, self.store.details, tuning))
         elif whole:
             raise UsageError(
                 f"{self.config.results} holds rows of other settings; name another file by "

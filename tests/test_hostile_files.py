@@ -6,6 +6,7 @@ import ast
 import hashlib
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hybridface.data.cache import open_cache
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, HybridFaceError
 from hybridface.network import imagenet
-from hybridface.network.imagenet import PACKAGED, imagenet_network
+from hybridface.network.imagenet import PACKAGED, PACKAGES, PackagedWeights, imagenet_network
 from hybridface.training.runs import load_model
 from hybridface.training.train import TrainedRun
 from tiny_runs import copy_run, write_recipe
@@ -207,10 +208,11 @@ def test_imagenet_weights_of_the_package(
 ) -> None:
     path = tmp_path / "weights.pth"
     WRITERS[kind](path, bomb)
-    monkeypatch.setattr(imagenet, "packaged_weights", lambda: path)
+    monkeypatch.setattr(PackagedWeights, "find", lambda _: path)
     if known:  # even then they are not unpickled
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setattr(imagenet, "PACKAGED_SHA256", digest)
+        known_now = replace(PACKAGES[PACKAGED], sha256=digest)
+        monkeypatch.setitem(imagenet.PACKAGES, PACKAGED, known_now)
     with pytest.raises(RuntimeError if known else HybridFaceError):
         imagenet_network(PACKAGED)
 

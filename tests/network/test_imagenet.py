@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hybridface.config import BackboneConfig
 from hybridface.errors import HybridFaceError
 from hybridface.network import imagenet
 from hybridface.network.backbones import Backbone
-from hybridface.network.imagenet import PACKAGED, imagenet_network
+from hybridface.network.imagenet import PACKAGED, PACKAGES, PackagedWeights, imagenet_network
 
 PICTURES = {
     "coffee": {967, 504},  # espresso, coffee mug
@@ -36,8 +37,9 @@ def picture(name: str, size: int = 224) -> Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", PICTURES)
-def test_real_pictures_are_recognised(name: str) -> None:
-    network = imagenet_network(PACKAGED).eval()
+@pytest.mark.parametrize("network_name", PACKAGES)
+def test_real_pictures_are_recognised(network_name: str, name: str) -> None:
+    network = imagenet_network(network_name).eval()
     assert set(network(picture(name))[0].topk(3).indices.tolist()) & PICTURES[name]
 
 
@@ -70,7 +72,7 @@ def test_other_weights_than_the_known_ones_are_refused(
 ) -> None:
     other = tmp_path / "weights.pth"
     torch.save({}, other)
-    monkeypatch.setattr(imagenet, "packaged_weights", lambda: other)
+    monkeypatch.setattr(PackagedWeights, "find", lambda _: other)
     with pytest.raises(HybridFaceError, match=r"weights\.pth: not the weights that are known"):
         imagenet_network(PACKAGED)
 
@@ -81,7 +83,8 @@ def test_without_package_and_network_the_error_says_what_to_install(
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(imagenet, "PACKAGE", "efficientnet_lite0_that_is_not_there")
+    nowhere = replace(PACKAGES[PACKAGED], package="efficientnet_lite0_that_is_not_there")
+    monkeypatch.setitem(imagenet.PACKAGES, PACKAGED, nowhere)
     monkeypatch.setattr(timm, "create_model", unreachable)
     for name in (PACKAGED, "resnet18"):
         with pytest.raises(HybridFaceError, match=rf"{name}.*hybridface\[imagenet\]"):

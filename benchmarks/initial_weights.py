@@ -9,7 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from hybridface.config import build_recipe, read_yaml
+from hybridface.config import build_recipe
+from hybridface.config_content import read_yaml
 from hybridface.training.runs import RunFolder
 from hybridface.training.train import train
 

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hybridface.config import build_recipe, merge
+from hybridface.config import build_recipe
+from hybridface.config_content import merge
 from hybridface.data.cache import Progress
 from hybridface.data.sources import open_source
 from hybridface.report.comparison import write_comparison_report

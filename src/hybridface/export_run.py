@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from hybridface import images
-from hybridface.config import build_recipe, read_yaml
+from hybridface.config import build_recipe
+from hybridface.config_content import read_yaml
 from hybridface.data.cache import Progress
 from hybridface.data.prepare import prepare_data
 from hybridface.data.source import Problem

@@ -19,7 +19,7 @@ from torch.multiprocessing import start_processes
 
 import joint_steps
 from hybridface import Recipe
-from hybridface.config import merge
+from hybridface.config_content import merge
 from hybridface.errors import UsageError
 from hybridface.training.runs import RunFolder
 from hybridface.training.train import train

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr
 
-from hybridface.config import REST, Recipe, Section, read_yaml, validate
+from hybridface.config import REST, Recipe, Section
+from hybridface.config_content import read_yaml, validate
 from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks

@@ -9,14 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridface.config import (
-    TrainingConfig,
-    build_recipe,
-    drop_tasks,
-    merge,
-    override,
-    parse_override,
-)
+from hybridface.config import TrainingConfig, build_recipe
+from hybridface.config_content import drop_tasks, merge, override, parse_override
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
 from hybridface.study.config import Cell, Content, StudyConfig

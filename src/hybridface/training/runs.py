@@ -21,7 +21,8 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 import hybridface
-from hybridface.config import BackboneConfig, Recipe, build_recipe, read_yaml, validate
+from hybridface.config import BackboneConfig, Recipe, build_recipe
+from hybridface.config_content import read_yaml, validate
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.files import cannot_write, remove_unfinished, write_atomically
 from hybridface.network.model import HybridModel

@@ -15,7 +15,7 @@ from hybridface.config import DataConfig
 from hybridface.data.batches import PictureBatches
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.data.sources import from_one_line, in_one_line, open_source
-from hybridface.errors import UsageError
+from hybridface.errors import DataError, UsageError
 
 Write = Callable[..., Path]
 
@@ -104,6 +104,14 @@ def test_a_picture_held_out_in_one_trains_in_none(faces: Path, others: Path) -> 
     assert "a/sad/copy.png" not in {data.keys[row] for row in used}
     kept = prepare(("expression",), sources, drop_duplicates=False)
     assert not kept.duplicates
+
+
+def test_a_data_set_that_is_held_out_in_another_is_refused(faces: Path, others: Path) -> None:
+    for name in ("happy", "sad"):
+        shutil.copytree(faces / name, others / "test" / name)
+    sources = {"a": {"source": f"folder:{faces}"}, "b": {"source": f"folder:{others}"}}
+    with pytest.raises(DataError, match=r"data\.sources\.a: each of its \d+ pictures .* 'train'"):
+        prepare(("expression",), sources)
 
 
 def test_each_is_cut_as_it_says(faces: Path, others: Path) -> None:

@@ -21,7 +21,7 @@ from hybridface.data.source import (
     as_text,
 )
 from hybridface.data.splits import Index, drop_leaked
-from hybridface.errors import UsageError
+from hybridface.errors import DataError, UsageError
 from hybridface.labels import match_classes
 
 Column = Labels | NumericLabels
@@ -60,17 +60,28 @@ class Joined:
     origin: Index | None
 
 
-def drop_across(parts: Sequence[Part]) -> None:
-    """Take out of the splits what lets a run see a held-out picture of another data set."""
+def drop_across(parts: Mapping[str, Part]) -> None:
+    """Take out of the splits what lets a run see a held-out picture of another data set.
+
+    Raises:
+        DataError: Nothing is left of a data set's training or validation split.
+    """
     if len(parts) < 2:
         return
-    digests = np.concatenate([part.pictures.digests for part in parts])
-    split = np.concatenate([part.split for part in parts])
+    digests = np.concatenate([part.pictures.digests for part in parts.values()])
+    split = np.concatenate([part.split for part in parts.values()])
     dropped = drop_leaked(digests, split)
-    bounds = np.cumsum([len(part.rows) for part in parts])[:-1]
-    for part, left, of_train, of_val in zip(
-        parts, *(np.split(each, bounds) for each in (split, *dropped)), strict=True
+    bounds = np.cumsum([len(part.rows) for part in parts.values()])[:-1]
+    for (name, part), left, of_train, of_val in zip(
+        parts.items(), *(np.split(each, bounds) for each in (split, *dropped)), strict=True
     ):
+        for kind in ("train", "val"):
+            if not (left == kind).any():
+                raise DataError(
+                    f"data.sources.{name}: each of its {int((part.split == kind).sum())} pictures "
+                    f"of the split '{kind}' stands in a held-out split of another data set; leave "
+                    "one of the two out, or cut both alike, by their official splits"
+                )
         part.split[:] = left
         part.duplicates = part.duplicates | of_train
         part.shown = part.shown | of_val

@@ -159,7 +159,7 @@ def prepare_data(
     }
     _refuse_missing(parts, columns)
     if config.drop_duplicates:
-        drop_across(list(parts.values()))
+        drop_across(parts)
     unlabelled = gather_unlabelled(config, list(parts.values()), progress, workers=workers)
     others = () if unlabelled is None else unlabelled.images
     joined = join(parts, columns)

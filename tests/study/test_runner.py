@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from disks import Mount, fill, small_disk
 from hybridface.cli import app
-from hybridface.errors import HybridFaceError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
 from hybridface.study import Cell, Study, load_study
@@ -236,6 +236,50 @@ def test_rows_may_go_elsewhere(
     for options in ([], ["--results", str(tmp_path / "other.json")]):
         assert CliRunner().invoke(app, ["study", str(study_file()), *options]).exit_code == 0
     assert asked == [tmp_path / "results" / "tiny.json", tmp_path / "other.json"]
+
+
+def test_rows_of_another_machine_are_taken_over(
+    stub: Stub, study_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    stub().run()
+    there, here = tmp_path / "there.json", tmp_path / "results" / "tiny.json"
+    expected = json.loads(here.read_text())
+    for suffix in (".json", ".details.json"):
+        here.with_suffix(suffix).rename(there.with_suffix(suffix))
+    stub()  # its run folders are gone, as on another machine
+    file = str(study_file())
+    taken = CliRunner().invoke(app, ["study", file, "--take", str(there), "--page"])
+    assert taken.exit_code == 0
+    assert "there.json: 6 new rows" in taken.output
+    assert json.loads(here.read_text()) == expected
+    assert json.loads(there.with_suffix(".details.json").read_text()) == json.loads(
+        here.with_suffix(".details.json").read_text()
+    )
+    again = CliRunner().invoke(app, ["study", file, "--take", str(there), "--page"])
+    assert "there.json: 0 new rows" in again.output
+
+
+def test_a_page_of_trials_alone_has_no_rows(stub: Stub, tmp_path: Path) -> None:
+    stub(lambda cell: rate(cell) if cell.arm == "tuning/supervised" else None, seeds=[0])
+    study = stub()
+    assert study.write() == 0
+    assert json.loads((tmp_path / "results" / "tiny.json").read_text()) == []
+
+
+def test_rows_of_another_study_are_not_taken(
+    stub: Stub, study_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    stub().run()
+    rows, there = tmp_path / "results" / "tiny.json", tmp_path / "there.json"
+    for suffix in (".json", ".details.json"):
+        rows.with_suffix(suffix).rename(there.with_suffix(suffix))
+    file = str(study_file())
+    for name, said in (("there.json", "none of its rows is a cell"), ("none.json", "no such file")):
+        options = ["--take", str(tmp_path / name), "--page", "training.epochs=3"]
+        refused = CliRunner().invoke(app, ["study", file, *options])
+        assert isinstance(refused.exception, UsageError)
+        assert said in str(refused.exception)
+        assert not rows.exists()
 
 
 @pytest.mark.slow

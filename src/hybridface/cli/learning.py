@@ -85,6 +85,12 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the cells and about how long each takes.")
     ] = False,
+    take: Annotated[
+        list[Path] | None, typer.Option(help="Rows of this study from another machine, NAME.json.")
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Write rows and page of what is finished; train nothing.")
+    ] = False,
 ) -> None:
     """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
     with training_extra():
@@ -94,6 +100,11 @@ def study(
         config = config.model_copy(update={"results": results})
     with training_extra(), ExitStack() as held:
         chosen = Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True))
+        for file in take or []:
+            print(f"{file}: {chosen.take(file)} new rows")
+        if page:
+            print(f"{config.results}: {chosen.write()} rows")
+            return
         if dry_run:
             from hybridface.study.plan import describe, plan
 

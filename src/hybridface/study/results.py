@@ -44,6 +44,11 @@ class ResultStore:
         self.rows |= {row["cell"]: row for row in extra.get("trials", [])}
         self.stored = set(self.rows)
 
+    def add(self, other: ResultStore) -> None:
+        """Take over the rows and details of another store, but for those that are here."""
+        self.rows = other.rows | self.rows
+        self.details = other.details | self.details
+
     def holds_only(self, cells: Set[str]) -> bool:
         """Say whether writing just these cells loses none that the files held at the start."""
         return self.stored <= cells

@@ -92,6 +92,35 @@ class Study:
         self._train(self._arm_cells())
         self._write()
 
+    def take(self, results: Path) -> int:
+        """Take over finished cells that were trained elsewhere, and return how many.
+
+        Args:
+            results: The rows that a run of this study wrote there, with its details beside them.
+
+        Raises:
+            UsageError: There is no such file, or none of its rows is a cell of this study.
+            DataError: It is damaged.
+        """
+        if not results.exists():
+            raise UsageError(f"{results}: no such file; name the rows of a study, NAME.json")
+        before, other = set(self.store.rows), ResultStore(results)
+        self.store.add(other)
+        known = {cell.key for cell in self.planned_cells()} | before
+        for key in other.rows.keys() - known:
+            del self.store.rows[key]
+        if not other.rows.keys() & known:
+            raise UsageError(f"{results}: none of its rows is a cell of study {self.config.name}")
+        return len(self.store.rows.keys() - before)
+
+    def write(self) -> int:
+        """Write rows and page of the finished cells, train none; return how many rows there are."""
+        self.planned_cells()
+        for name in self.guessed:
+            del self.best[name]
+        self._write()
+        return len(self.rows()) if not self.guessed else 0
+
     def _check(self) -> None:
         """Refuse recipes that are wrong; the first trial of a group stands for its best."""
         cells: list[Cell] = []

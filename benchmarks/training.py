@@ -5,7 +5,7 @@ variant of ``training_variants.py`` (medians over rounds in which all take turns
 of its own, the first epoch of each left out), the ratios between them, memory with ten times the
 data, and the seconds from starting ``hybridface train`` on cached data to its first step. The data
 are training pictures of FER2013, a folder a class. ``--help`` has the settings; on a GPU
-``--device cuda --precision bf16-mixed --size 112 --batch 256`` also gives the share of the peak.
+``--device cuda --precision bf16-mixed --size 96 --batch 256`` also gives the share of the peak.
 """
 
 import argparse

@@ -52,11 +52,18 @@ def finish_run(
         load_weights(model, folder.last)
         save_weights(model, folder.best)
     supervised = [task for task in tasks if task.supervised]
+    model = model.cpu()
+    measured, predictions = _measure_weights(recipe, folder, model, supervised, data)
+    write_arrays(folder.predictions, predictions)
+    samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
+    if samples:
+        write_arrays(folder.samples, samples)
     first = supervised[0]
-    measured: dict[str, dict[str, Any]] = {task.name: {} for task in supervised}
+    splits = {part: _plain(figures) for part, figures in measured[first.name].items()}
     result: dict[str, Any] = {
         "test": None,
         "test_last": None,
+        **splits,
         "name": folder.path.name,
         "label": first.label,
         "classes": first.describe().get("classes"),
@@ -65,28 +72,6 @@ def finish_run(
         **summary,
         "tasks": measured,
     }
-    place = {task.name: "" if task is first else f"{task.name}/" for task in supervised}
-    predictions: dict[str, NDArray[Any]] = {
-        f"{place[task.name]}about": np.array(_about(task, data)) for task in supervised
-    }
-    model = model.cpu()
-    for which, path in (("last", folder.last), ("best", folder.best)):
-        load_weights(model, path)
-        for split in ("val", "test") if recipe.training.test else ("val",):
-            suffix = "_last" if which == "last" else ""
-            said = _predict(model, supervised, data, split) if len(data.splits[split]) else {}
-            for task in supervised:
-                figures = _figures(*said[task.name], task, data, split) if said else None
-                measured[task.name][split + suffix] = figures
-                kept = _kept(said[task.name], task, split, suffix) if said else {}
-                predictions |= {f"{place[task.name]}{part}": each for part, each in kept.items()}
-            result[split + suffix] = _plain(measured[first.name][split + suffix])
-            if said:
-                predictions |= _rows_kept(data, split)
-    write_arrays(folder.predictions, predictions)
-    samples = picture_tasks(model, tasks, first_batch(data), recipe.seed)
-    if samples:
-        write_arrays(folder.samples, samples)
     result["onnx_difference"] = export_onnx(
         model,
         tasks,
@@ -97,6 +82,38 @@ def finish_run(
     folder.write_json(folder.result, result)
     folder.checkpoint.unlink(missing_ok=True)
     return result
+
+
+def _measure_weights(
+    recipe: Recipe,
+    folder: RunFolder,
+    model: HybridModel,
+    supervised: Sequence[Task],
+    data: PreparedData,
+) -> tuple[dict[str, dict[str, Any]], dict[str, NDArray[Any]]]:
+    """Measure the last and the best weights, which the model has afterwards.
+
+    Returns:
+        The figures of each task by split, ``_last`` after it for the last weights; and what is
+        kept of the predictions, those of the first task without its name.
+    """
+    place = {task.name: "" if task is supervised[0] else f"{task.name}/" for task in supervised}
+    measured: dict[str, dict[str, Any]] = {task.name: {} for task in supervised}
+    predictions: dict[str, NDArray[Any]] = {
+        f"{place[task.name]}about": np.array(_about(task, data)) for task in supervised
+    }
+    for suffix, path in (("_last", folder.last), ("", folder.best)):
+        load_weights(model, path)
+        for split in ("val", "test") if recipe.training.test else ("val",):
+            said = _predict(model, supervised, data, split) if len(data.splits[split]) else {}
+            for task in supervised:
+                figures = _figures(*said[task.name], task, data, split) if said else None
+                measured[task.name][split + suffix] = figures
+                kept = _kept(said[task.name], task, split, suffix) if said else {}
+                predictions |= {f"{place[task.name]}{part}": each for part, each in kept.items()}
+            if said:
+                predictions |= _rows_kept(data, split)
+    return measured, predictions
 
 
 def _about(task: Task, data: PreparedData) -> str:

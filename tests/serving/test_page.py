@@ -22,6 +22,7 @@ READY = "document.getElementById('about').textContent"
 DEALT = "document.querySelectorAll('.answer').length == 2"
 PROBLEM = "document.getElementById('problem').textContent"
 TITLE = "document.getElementById('result-title').textContent"
+TRACK = "document.getElementById('video').srcObject.getTracks()[0]"
 WIDTH = "document.documentElement.scrollWidth"
 CAPTIONS = "[...document.querySelectorAll('.answer figcaption')]"
 UNNAMED = """[...document.querySelectorAll('button, input, select, video, img, summary')]
@@ -179,6 +180,33 @@ def test_the_camera_takes_a_picture_and_is_closed(page: Tab) -> None:
     assert page.ask("window.track.readyState") == "ended"
     assert page.ask("document.getElementById('photo').naturalWidth") > 0
     assert not page.ask("document.getElementById('camera-panel').checkVisibility()")
+
+
+def test_a_second_stream_of_the_camera_ends_the_first(page: Tab) -> None:
+    page.permit("camera", "granted")
+    page.ask("document.getElementById('camera').click()")
+    assert page.ask("document.getElementById('camera').disabled")
+    page.wait_until("document.getElementById('video').videoWidth > 0")
+    assert page.ask("document.getElementById('camera').disabled")
+    page.ask(f"window.first = {TRACK}, 0")
+    page.ask("import('/web/camera.js').then(m => m.open())")
+    page.ask(f"window.second = {TRACK}, 0")
+    assert page.ask("[window.first.readyState, window.second.readyState]") == ["ended", "live"]
+    page.ask("document.getElementById('close-camera').click()")
+    assert page.ask("window.second.readyState") == "ended"
+    assert page.ask("document.activeElement.id") == "camera"
+
+
+def test_a_camera_that_gives_no_picture_is_closed(page: Tab) -> None:
+    page.permit("camera", "granted")
+    page.ask(f"""HTMLMediaElement.prototype.play = async () => {{
+        window.track = {TRACK}; throw new DOMException('', 'NotSupportedError'); }}, 0""")
+    page.ask("document.getElementById('camera').click()")
+    page.wait_until(PROBLEM)
+    assert page.ask("window.track.readyState") == "ended"
+    assert "The camera gave no picture (NotSupportedError)" in page.ask(PROBLEM)
+    assert not page.ask("document.getElementById('camera-panel').checkVisibility()")
+    assert not page.ask("document.getElementById('camera').disabled")
 
 
 def test_the_keyboard_reaches_everything(page: Tab, photo: Path) -> None:

@@ -10,6 +10,7 @@ const REASONS = {
 };
 
 export async function open() {
+  close();
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new Error("The browser gives pages the camera only over https or on this machine itself. "
       + "Choose a file instead: on a phone that offers the camera too.");
@@ -21,7 +22,12 @@ export async function open() {
   }
   const video = byId("video");
   video.srcObject = stream;
-  await video.play();
+  try {
+    await video.play();
+  } catch (error) {
+    close();
+    throw new Error(`The camera gave no picture (${error.name}). Choose a file instead.`);
+  }
 }
 
 export function close() {

@@ -121,18 +121,25 @@ async function deal(signal) {
 
 async function openCamera() {
   complain("");
+  byId("camera").disabled = true;
   try {
     await camera.open();
     byId("camera-panel").hidden = false;
     byId("shoot").focus();
   } catch (error) {
+    closeCamera();
     complain(error.message);
   }
 }
 
-function closeCamera() {
+function putCameraAway() {
   camera.close();
   byId("camera-panel").hidden = true;
+  byId("camera").disabled = false;
+}
+
+function closeCamera() {
+  putCameraAway();
   byId("camera").focus();
 }
 
@@ -181,5 +188,5 @@ for (const name of ["dragleave", "drop"]) {
     if (name === "drop" && !takeFrom(event.dataTransfer)) complain("What was dropped is no file.");
   });
 }
-window.addEventListener("pagehide", camera.close);
+window.addEventListener("pagehide", putCameraAway);
 await start();

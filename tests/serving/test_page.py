@@ -247,6 +247,29 @@ def test_a_server_with_a_key_asks_for_it(model: Path, browser: Tab, photo: Path)
         browser.wait_until(DEALT)
 
 
+@pytest.mark.parametrize("chosen", ["while it is down", "once it is back"])
+def test_a_server_that_is_down_at_first_needs_no_reload(
+    page: Tab, served: Served, photo: Path, chosen: str
+) -> None:
+    down = "window.kept = window.fetch; window.fetch = async () => Response.json({}, {status: 502})"
+    script = page.send("Page.addScriptToEvaluateOnNewDocument", source=down)
+    page.open(f"{served.address}/", 1200)
+    page.send("Page.removeScriptToEvaluateOnNewDocument", **script)
+    page.wait_until(PROBLEM)
+    assert page.ask("document.getElementById('again').checkVisibility()")
+    if chosen == "while it is down":
+        page.choose_file("#file", photo)
+        page.wait_until(PROBLEM)
+    page.ask("window.fetch = window.kept, 0")
+    if chosen == "while it is down":
+        page.ask("document.getElementById('again').click()")
+    else:
+        page.choose_file("#file", photo)
+    page.wait_until(DEALT)
+    assert page.ask(READY)
+    assert page.ask(PROBLEM) == ""
+
+
 def test_the_description_is_a_page(page: Tab, served: Served) -> None:
     page.open(f"{served.address}/docs", 360)
     page.wait_until("document.querySelectorAll('section.card').length > 8")

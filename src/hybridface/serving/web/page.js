@@ -6,7 +6,7 @@ import { show } from "./other_half.js";
 import { card } from "./readings.js";
 import { ask, keepKey, ServerError, upload } from "./server.js";
 
-const state = { about: null, file: null, pending: null, running: null };
+const state = { about: null, file: null, pending: null, asking: null, running: null };
 
 function say(text) { byId("status").textContent = text; }
 
@@ -23,15 +23,17 @@ function failed(error) {
     byId("choose").hidden = true;
     byId("key").focus();
   }
-  const again = error instanceof ServerError && [0, 429, 500, 503].includes(error.status) && state.pending;
-  complain(error.message, { again: Boolean(again) });
+  const mayPass = error instanceof ServerError && (error.status >= 500 || [0, 408, 429].includes(error.status));
+  complain(error.message, { again: mayPass && Boolean(state.pending || !state.about) });
   if (!byId("choose").hidden) return;
   byId("key-why").textContent = error.message || byId("key-why").textContent;
 }
 
 async function start() {
+  state.asking?.abort();
+  state.asking = new AbortController();
   try {
-    state.about = await ask("v1/model");
+    state.about = await ask("v1/model", { signal: state.asking.signal });
   } catch (error) {
     failed(error);
     return;
@@ -51,11 +53,15 @@ async function start() {
 const knows = (what) => Object.entries(state.about.tasks).some(([name, task]) => name === what || task.kind === what);
 
 async function look(file) {
-  if (!file || !state.about) return;
-  state.running?.abort();
-  const running = (state.running = new AbortController());
+  if (!file) return;
   state.pending = file;
   complain("");
+  if (!state.about) {
+    await start();
+    return;
+  }
+  state.running?.abort();
+  const running = (state.running = new AbortController());
   byId("result").hidden = byId("other-half").hidden = true;
   byId("answers").replaceChildren();
   const most = state.about.limits.request_bytes;
@@ -166,7 +172,7 @@ byId("file").addEventListener("change", (event) => {
 byId("camera").addEventListener("click", openCamera);
 byId("close-camera").addEventListener("click", closeCamera);
 byId("shoot").addEventListener("click", shoot);
-byId("again").addEventListener("click", () => look(state.pending));
+byId("again").addEventListener("click", () => (state.about ? look(state.pending) : start()));
 byId("deal").addEventListener("click", () => deal(state.running.signal));
 byId("which-face").addEventListener("change", () => deal(state.running.signal));
 byId("key-form").addEventListener("submit", (event) => {

@@ -144,6 +144,23 @@ def test_no_face_is_said_plainly(page: Tab, tmp_path: Path) -> None:
     assert page.complaints == []
 
 
+def test_a_photo_chosen_while_another_is_decoded_is_the_one_shown(
+    page: Tab, photo: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (200, 100), (120, 160, 120)).save(tmp_path / "wall.png")
+    page.ask("""window.decoded = [], HTMLImageElement.prototype.decode = () =>
+        new Promise(done => window.decoded.push(done)), 0""")
+    for number, path in enumerate((photo, tmp_path / "wall.png"), 1):
+        page.choose_file("#file", path)
+        page.wait_until(f"window.decoded.length == {number}")
+    page.ask("window.decoded.reverse().forEach(done => done())")
+    page.wait_until("document.getElementById('result').checkVisibility()")
+    assert page.ask(TITLE) == "No face was found"
+    assert page.ask("document.querySelectorAll('.box').length") == 0
+    assert not page.ask("document.getElementById('other-half').checkVisibility()")
+    assert not any("self-supervised" in each for each in page.requests)
+
+
 def test_a_photo_may_be_pasted_or_dropped(page: Tab, photo: Path) -> None:
     content = base64.b64encode(photo.read_bytes()).decode()
     page.ask(f"""(() => {{

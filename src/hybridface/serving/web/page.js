@@ -73,20 +73,21 @@ async function look(file) {
   say("Looking for faces…");
   try {
     const answer = await upload("v1/predict", file, running.signal);
+    running.signal.throwIfAborted();
     state.file = file;
-    await showResult(answer.pictures[0], file);
+    await showResult(answer.pictures[0], file, running.signal);
     if (answer.pictures[0].faces.length && state.about.self_supervised.length) await deal(running.signal);
   } catch (error) {
     failed(error);
   }
 }
 
-async function showResult(picture, file) {
+async function showResult(picture, file, signal) {
   const count = picture.faces.length;
   const more = picture.faces_left_out ? `, and ${picture.faces_left_out} more that were not read` : "";
   const title = count === 0 ? "No face was found" : count === 1 ? "One face was found" : `${count} faces were found`;
   byId("result-title").textContent = `${title}${more}`;
-  await showPhoto(file);
+  await showPhoto(file, signal);
   const pose = Object.entries(state.about.tasks).find(([, task]) => task.kind === "pose")?.[0];
   drawFaces(byId("stage"), byId("axes"), picture, pose, (number) => byId(`face-${number}-title`).focus());
   byId("legend").hidden = !pose || count === 0;
@@ -100,11 +101,12 @@ async function showResult(picture, file) {
   byId("result-title").focus();
 }
 
-async function showPhoto(file) {
+async function showPhoto(file, signal) {
   const photo = byId("photo");
   if (photo.src) URL.revokeObjectURL(photo.src);
   photo.src = URL.createObjectURL(file);
   const shown = await photo.decode().then(() => true, () => false);
+  signal.throwIfAborted();
   byId("stage").classList.toggle("blank", !shown);
   if (!shown) complain("The browser cannot show this kind of file; what was read from it stands below.");
 }

@@ -123,6 +123,31 @@ def test_what_was_dealt_is_shown_as_the_server_says(page: Tab, photo: Path) -> N
     assert page.ask("window.asked.at(-1).seed != window.asked.at(-2).seed")
 
 
+def test_the_face_chosen_last_is_the_one_dealt(page: Tab, photo: Path, tmp_path: Path) -> None:
+    pair = Image.new("RGB", (1024, 512))
+    with Image.open(photo) as one:
+        for left in (0, 512):
+            pair.paste(one, (left, 0))
+    pair.save(tmp_path / "pair.jpg")
+    page.choose_file("#file", tmp_path / "pair.jpg")
+    page.wait_until(DEALT)
+    page.ask("""window.deals = [], window.fetch = (path, {signal}) => new Promise(done => {
+        const pictures = {dealt: 'data:,', answered: 'data:,', intact: 'data:,'};
+        const answers = [{kind: 'inpaint', holes: 0.5, psnr: Number(path.at(-1)), pictures}];
+        window.deals.push({signal, answer: () => done(Response.json({answers}))}); }), 0""")
+    page.ask("""[1, 0].forEach(face => { const which = document.getElementById('which-face');
+        which.value = face; which.dispatchEvent(new Event('change')); })""")
+    shown = "document.getElementById('answers').innerText"
+    assert page.ask(shown) == ""
+    assert page.ask("window.deals.map(each => each.signal.aborted)") == [True, False]
+    assert page.ask("document.getElementById('deal').disabled")
+    for late in (1, 0):
+        page.ask(f"window.deals[{late}].answer()")
+        page.ask("new Promise(done => setTimeout(done, 200))")
+        assert "within 0.0 dB" in page.ask(shown)
+        assert not page.ask("document.getElementById('deal').disabled")
+
+
 def test_a_file_that_is_no_photo_and_one_that_is_too_large(page: Tab, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no photo")
     page.choose_file("#file", tmp_path / "notes.txt")

@@ -6,7 +6,7 @@ import { show } from "./other_half.js";
 import { card } from "./readings.js";
 import { ask, keepKey, ServerError, upload } from "./server.js";
 
-const state = { about: null, file: null, pending: null, asking: null, running: null };
+const state = { about: null, file: null, pending: null, asking: null, running: null, dealing: null };
 
 function say(text) { byId("status").textContent = text; }
 
@@ -61,6 +61,7 @@ async function look(file) {
     return;
   }
   state.running?.abort();
+  state.dealing?.abort();
   const running = (state.running = new AbortController());
   byId("result").hidden = byId("other-half").hidden = true;
   byId("answers").replaceChildren();
@@ -76,7 +77,7 @@ async function look(file) {
     running.signal.throwIfAborted();
     state.file = file;
     await showResult(answer.pictures[0], file, running.signal);
-    if (answer.pictures[0].faces.length && state.about.self_supervised.length) await deal(running.signal);
+    if (answer.pictures[0].faces.length && state.about.self_supervised.length) await deal();
   } catch (error) {
     failed(error);
   }
@@ -111,19 +112,22 @@ async function showPhoto(file, signal) {
   if (!shown) complain("The browser cannot show this kind of file; what was read from it stands below.");
 }
 
-async function deal(signal) {
+async function deal() {
+  state.dealing?.abort();
+  const dealing = (state.dealing = new AbortController());
   byId("other-half").hidden = false;
   byId("deal").disabled = true;
   byId("deal-status").textContent = "Dealing…";
   try {
     const face = byId("which-face").value || 0;
-    const { answers } = await upload(`v1/self-supervised?face=${face}`, state.file, signal);
+    const { answers } = await upload(`v1/self-supervised?face=${face}`, state.file, dealing.signal);
+    dealing.signal.throwIfAborted();
     byId("answers").replaceChildren(...answers.map(show));
     byId("deal-status").textContent = "";
   } catch (error) {
     if (error.name !== "AbortError") byId("deal-status").textContent = error.message;
   } finally {
-    byId("deal").disabled = false;
+    if (state.dealing === dealing) byId("deal").disabled = false;
   }
 }
 
@@ -175,8 +179,11 @@ byId("camera").addEventListener("click", openCamera);
 byId("close-camera").addEventListener("click", closeCamera);
 byId("shoot").addEventListener("click", shoot);
 byId("again").addEventListener("click", () => (state.about ? look(state.pending) : start()));
-byId("deal").addEventListener("click", () => deal(state.running.signal));
-byId("which-face").addEventListener("change", () => deal(state.running.signal));
+byId("deal").addEventListener("click", deal);
+byId("which-face").addEventListener("change", () => {
+  byId("answers").replaceChildren();
+  deal();
+});
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   keepKey(byId("key").value.trim());

@@ -30,6 +30,23 @@ UNNAMED = """[...document.querySelectorAll('button, input, select, video, img, s
         || e.getAttribute('aria-label'))).length"""
 SMALL = """[...document.querySelectorAll('button:not(.box), .button, select')]
     .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43).length"""
+# WCAG's contrast of each text with the nearest ground behind it that is not transparent.
+CONTRASTS = """(() => {
+    const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+    const light = colour => parts(colour).slice(0, 3).map(each => each / 255)
+        .map(each => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, each, place) => sum + each * [0.2126, 0.7152, 0.0722][place], 0.05);
+    const ground = element => {
+        const own = getComputedStyle(element).backgroundColor;
+        return parts(own)[3] === 0 ? ground(element.parentElement) : own;
+    };
+    const written = element => [...element.childNodes].some(e => e.nodeType == 3 && e.data.trim());
+    return [...document.body.querySelectorAll('*:not(noscript, option)')]
+        .filter(e => e.checkVisibility() && written(e)).map(e => {
+            const [one, other] = [getComputedStyle(e).color, ground(e)].map(light);
+            return [e.textContent.trim(), Math.max(one, other) / Math.min(one, other)];
+        });
+})()"""
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +327,17 @@ def test_a_server_that_is_down_at_first_needs_no_reload(
     page.wait_until(DEALT)
     assert page.ask(READY)
     assert page.ask(PROBLEM) == ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(
+    page: Tab, served: Served, scheme: str
+) -> None:
+    page.open(f"{served.address}/", 1200, scheme=scheme)
+    page.wait_until(READY)
+    page.ask("document.querySelectorAll('[hidden]').forEach(e => { e.hidden = false; })")
+    faint = {words: each for words, each in page.ask(CONTRASTS) if each < 4.5}
+    assert faint == {}
 
 
 def test_the_description_is_a_page(page: Tab, served: Served) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -290,6 +291,53 @@ def test_axes_point_as_in_python(page: Tab) -> None:
     poses = [dict(zip(("yaw", "pitch", "roll"), each, strict=True)) for each in angles.tolist()]
     script = f"import('/web/drawing.js').then(m => {json.dumps(poses)}.map(m.axes))"
     np.testing.assert_allclose(page.ask(script), picture_axes(angles), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "unit", "said", "ends", "band"),
+    [
+        (-0.6, 0.2, "", ("-0.6", "0.2", "-0.8", "-0.4"), "-1 1", (10, 20)),
+        (-0.02, 0.3, "", ("0.0", "0.3", "-0.3", "0.3"), "-0.5 0.5", (18, 60)),
+        (0.031, 0.004, "m", ("0.031 m", "0.004", "0.027", "0.035"), "0 0.05", (54, 16)),
+        (131.4, 12, "mm", ("131 mm", "12", "119", "143"), "0 200", (59.7, 12)),
+        (31.4, 5.2, "years", ("31 years", "5", "26", "37"), "0 100", (26.2, 10.4)),
+        (2, 4.4, "years", ("2 years", "4", "0", "6"), "0 100", (0, 6.4)),
+        (99, 4, "years", ("99 years", "4", "95", "103"), "0 150", (63.3, 5.3)),
+    ],
+)  # fmt: skip
+def test_a_number_is_written_as_finely_as_its_deviation_allows(
+    page: Tab, mean: float, deviation: float, unit: str, said: tuple[str, ...],
+    ends: str, band: tuple[float, float],
+) -> None:  # fmt: skip
+    reading = {"mean": mean, "deviation": deviation} | ({"unit": unit} if unit else {})
+    (found,) = numbers(page, [reading])
+    about, more, low, high = said
+    assert found["said"] == (
+        f"Valence: about {about}, give or take {more}: most likely between {low} and {high}."
+    )
+    assert found["ends"] == ends
+    assert found["band"] == pytest.approx(band, abs=0.1)
+
+
+def test_numbers_of_several_faces_lie_on_one_bar(page: Tab) -> None:
+    readings = [{"mean": mean, "deviation": 0.1} for mean in (0.3, -1.4)]
+    found = numbers(page, readings)
+    assert [each["ends"] for each in found] == ["-2 2", "-2 2"]
+    assert [each["band"][0] for each in found] == pytest.approx([55, 12.5])
+
+
+def numbers(page: Tab, readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the cards of faces with one number each show."""
+    faces = json.dumps([{"valence": each} for each in readings])
+    found: list[dict[str, Any]] = page.ask(f"""import('/web/readings.js').then(m => {{
+        const faces = {faces}, tasks = {{valence: {{kind: 'regression'}}}};
+        return faces.map((_, number) => {{
+            const shown = m.card(faces, number, tasks).querySelector('section');
+            const band = shown.querySelector('.track span').style;
+            return {{said: shown.querySelector('p').textContent,
+                ends: [...shown.querySelectorAll('.ends span')].map(e => e.textContent).join(' '),
+                band: [band.left, band.width].map(parseFloat)}}; }}); }})""")
+    return found
 
 
 def test_a_server_with_a_key_asks_for_it(model: Path, browser: Tab, photo: Path) -> None:

@@ -94,7 +94,7 @@ async function showResult(picture, file, signal) {
   byId("legend").hidden = !pose || count === 0;
   const hint = make("p", { class: "card" },
     "Try a photo in which the face is larger, lighter, or turned more towards the camera.");
-  byId("faces").replaceChildren(...(count ? picture.faces.map((face, number) => card(face, number, state.about.tasks)) : [hint]));
+  byId("faces").replaceChildren(...(count ? picture.faces.map((_, number) => card(picture.faces, number, state.about.tasks)) : [hint]));
   byId("which-face").replaceChildren(...picture.faces.map((_, number) => make("option", { value: number }, String(number + 1))));
   byId("which").hidden = count < 2;
   byId("result").hidden = false;

@@ -224,7 +224,7 @@ class TrainingConfig(Section):
             learned by ``uncertainty``; or the weighted ``geometric`` mean.
         aggregator: Join the gradients of the tasks' weighted losses on the backbone by an
             aggregator of TorchJD (extra ``torchjd``), such as ``AlignedMTL``, in place of their
-            sum.
+            sum; one that keeps a state from step to step is refused.
             A step goes back through the backbone once for each task.
         sampling: ``natural``: every labelled row once an epoch. ``balanced``: every class of the
             first supervised task equally often, in an epoch of the same length.

@@ -177,6 +177,25 @@ def test_fractions_are_nested_and_touch_training_alone(faces: Path) -> None:
     assert names(other, "train") != small
 
 
+def test_a_fraction_of_rows_that_have_one_label_or_the_other(
+    tmp_path: Path, write_picture: Write
+) -> None:
+    lines = ["image,expression,sex"]
+    for number in range(40):
+        write_picture(tmp_path / f"{number}.png", number)
+        label = ("happy", "sad")[number % 2]
+        lines.append(f"{number}.png," + (f"{label}," if number < 20 else ",f"))
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    source = f"csv:{tmp_path / 'labels.csv'}?labels=expression,sex"
+    for columns in (("expression", "sex"), ("sex", "expression")):
+        whole, half = (
+            prepare(source, columns, fraction=fraction, validation=0.2) for fraction in (1, 0.5)
+        )
+        for column in columns:
+            counts = [(d.labels[column].ids[d.splits["train"]] >= 0).sum() for d in (whole, half)]
+            assert counts == [16, 8]
+
+
 def test_a_seed_of_the_data_overrides_that_of_the_run(faces: Path) -> None:
     config = DataConfig(source=f"folder:{faces}", size=16, fraction=0.25, seed=5)
     one, other = (prepare_data(config, ["expression"], seed) for seed in (0, 1))

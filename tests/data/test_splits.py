@@ -119,15 +119,14 @@ def test_cuts_by_class_stay_what_they_were() -> None:
 
 
 @given(rows(), st.floats(0.001, 1), st.floats(0.001, 1), SEEDS)
-def test_draws_are_nested_balanced_and_never_without_label(
+def test_draws_are_nested_and_balanced(
     data: tuple[np.ndarray, np.ndarray], one: float, other: float, seed: int
 ) -> None:
     ids, _ = data
     small = draw_fraction(ids, min(one, other), seed)
     large = draw_fraction(ids, max(one, other), seed)
     assert not (small & ~large).any()
-    assert not large[ids < 0].any()
-    for value in np.unique(ids[ids >= 0]):
+    for value in np.unique(ids):
         members = ids == value
         count = int((large & members).sum())
         assert count >= 1
@@ -135,9 +134,25 @@ def test_draws_are_nested_balanced_and_never_without_label(
     np.testing.assert_array_equal(large, draw_fraction(ids, max(one, other), seed))
 
 
+@given(rows(), st.floats(0.001, 1), SEEDS)
+def test_rows_with_a_label_are_drawn_as_if_alone(
+    data: tuple[np.ndarray, np.ndarray], fraction: float, seed: int
+) -> None:
+    ids, _ = data
+    known = ids >= 0
+    alone = draw_fraction(ids[known], fraction, seed)
+    np.testing.assert_array_equal(draw_fraction(ids, fraction, seed)[known], alone)
+
+
+def test_draws_by_class_stay_what_they_were() -> None:
+    ids = np.random.default_rng(0).integers(0, 7, 500)
+    chosen = draw_fraction(ids, 0.1, 3)
+    assert hashlib.sha256(chosen.tobytes()).hexdigest()[:16] == "8762a2d41204978a"
+
+
 def test_everything_is_drawn_at_one() -> None:
-    ids = np.array([0, 1, -1, 1])
-    assert draw_fraction(ids, 1.0, 0).tolist() == [True, True, False, True]
+    assert draw_fraction(np.array([0, 1, -1, 1]), 1.0, 0).all()
+    assert not len(draw_fraction(np.array([], dtype=np.int64), 1.0, 0))
 
 
 @pytest.mark.parametrize("function", [assign_folds, cut])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchjd import aggregation
 
 from hybridface.errors import UsageError
 from hybridface.network.model import HybridModel
@@ -92,6 +95,53 @@ def test_a_loss_of_no_picture_takes_no_part() -> None:
     JoinedGradients(model, First()).backward(nothing)
     for name, gradient in gradients_of(model).items():
         torch.testing.assert_close(gradient, before.get(name, torch.zeros_like(gradient)))
+
+
+def usable_aggregators() -> Iterator[tuple[str, nn.Module]]:
+    """Yield what a recipe may take, but for those whose solver is not there."""
+    for name in aggregation.__all__:
+        with suppress(UsageError):
+            yield name, find_aggregator(name)
+
+
+class Apart(nn.Module):
+    """A model whose two losses have equal gradients at right angles on the backbone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Linear(6, 2, bias=False)
+        self.heads = nn.ModuleDict({"one": nn.Identity(), "other": nn.Identity()})
+
+    def losses(self) -> dict[str, Tensor]:
+        said = self.backbone(torch.arange(6.0))
+        return {"one": said[0], "other": said[1]}
+
+
+def test_every_aggregator_gives_a_gradient_as_long_as_the_sum() -> None:
+    torch.manual_seed(0)
+    model = Apart()
+    torch.stack(list(model.losses().values())).sum().backward()
+    plain = gradients_of(model)["backbone.weight"]
+    lengths = {}
+    for name, aggregator in usable_aggregators():
+        model.zero_grad()
+        JoinedGradients(model, aggregator).backward(model.losses())
+        found = gradients_of(model)["backbone.weight"]
+        lengths[name] = float(found.norm() / plain.norm())
+        if name in ("Sum", "Mean"):
+            torch.testing.assert_close(found, plain)
+    assert 1 <= lengths.pop("Random") <= 1.42  # its weights of two add up to those of a mean
+    assert lengths.keys() >= {"AlignedMTL", "ConFIG", "GradDrop", "IMTLG", "MGDA", "PCGrad", "Sum"}
+    assert lengths == pytest.approx(dict.fromkeys(lengths, 1.0), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["GradVac", "ExcessMTL", "PCD", "NashMTL"])
+def test_what_no_checkpoint_would_hold_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} keeps a state .*take one without"):
+        find_aggregator(name)
+    with pytest.raises(UsageError) as refused:
+        find_aggregator(name.lower())
+    assert name not in str(refused.value)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

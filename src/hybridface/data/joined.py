@@ -219,7 +219,7 @@ def _join_classes(has: Mapping[str, Labels], counts: Mapping[str, int]) -> Label
             if own.soft is None:
                 shares[np.flatnonzero(known), block[known]] = 1
             else:
-                shares[:, places[source]] = own.soft
+                np.add.at(shares, (slice(None), places[source]), own.soft)  # some to one class
         ids.append(block)
         soft.append(shares)
     joined: NDArray[np.float32] | None = np.concatenate(soft) if votes else None

@@ -102,12 +102,14 @@ def cut(ids: Index, group: Index | None, fraction: float, seed: int) -> NDArray[
 def draw_fraction(ids: Index, fraction: float, seed: int) -> NDArray[np.bool_]:
     """Mark ``fraction`` of the rows of each class, at least one, the same for a seed.
 
-    A larger fraction of the same seed holds every row of a smaller one. Rows without a label
-    (negative ids) are never marked.
+    A larger fraction of the same seed holds every row of a smaller one. Rows without this label
+    (negative ids), which have another one, form a class of their own; those with it are drawn as
+    if they were alone.
     """
     random = np.random.default_rng([seed, 3])
     chosen = np.zeros(len(ids), dtype=bool)
-    for value in np.unique(ids[ids >= 0]):
+    ids = np.where(ids < 0, ids.max(initial=-1) + 1, ids)
+    for value in np.unique(ids):
         members = random.permutation(np.flatnonzero(ids == value))
         chosen[members[: max(1, round(len(members) * fraction))]] = True
     return chosen

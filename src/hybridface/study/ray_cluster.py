@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,8 +11,12 @@ from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import write_atomically
 
 LOCAL = "local"
-# What rows and details are made of.
-FILES = ("config.yaml", "environment.json", "metrics.jsonl", "predictions.npz", "result.json")
+RESULT = "result.json"
+# What rows and details are made of, the run's report, and what its model is measured elsewhere by.
+FILES = (
+    "config.yaml", "config.json", "data.json", "environment.json", "metrics.jsonl", "samples.npz",
+    "predictions.npz", "best.safetensors", "last.safetensors", "model.onnx", RESULT,
+)  # fmt: skip
 RETRIES = 3
 SECONDS_TO_SAVE = 60
 
@@ -23,7 +28,7 @@ def train_cell(content: dict[str, Any]) -> dict[str, bytes]:
         content: Its resolved recipe.
 
     Returns:
-        The files of the run that a row is made of, for a study that does not see this machine's.
+        The files of the finished run, for a study that does not see this machine's.
 
     Raises:
         RuntimeError: It failed; says why. An error of a worker must be one that Ray can send.
@@ -74,10 +79,15 @@ class RayJob:
             said = str(getattr(error, "cause", None) or error).strip()
             write_atomically(self._folder.with_suffix(".log"), said + "\n")
             return 1
-        for name, file in files.items():  # the result last, which makes a run a finished one
-            if not (self._folder / name).exists():
-                write_atomically(self._folder / name, file)
+        if not (self._folder / RESULT).exists():  # the worker's folder is not seen from here
+            self._write_run(files)
         return 0
+
+    def _write_run(self, files: Mapping[str, bytes]) -> None:
+        """Put a worker's run in the place of what may have been begun here."""
+        (self._folder / "checkpoint.ckpt").unlink(missing_ok=True)
+        for name in sorted(files, key=RESULT.__eq__):  # the result last: it makes a run finished
+            write_atomically(self._folder / name, files[name])
 
 
 class RayCluster:

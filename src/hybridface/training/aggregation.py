@@ -13,6 +13,7 @@ from hybridface.errors import UsageError, unknown
 from hybridface.network.model import HybridModel
 
 EXTRA = 'pip install "hybridface[torchjd]"'
+SUMS = ("ConFIG", "GradDrop", "PCGrad", "Sum")  # what they give is as long as a sum already
 
 
 def find_aggregator(name: str) -> nn.Module:
@@ -23,30 +24,40 @@ def find_aggregator(name: str) -> nn.Module:
             and Rey 2024, arXiv:2406.16232) needs a solver that the extra does not bring.
 
     Raises:
-        UsageError: TorchJD or what the aggregator needs is missing, or there is none of that name
-            that needs no further choice.
+        UsageError: TorchJD or what the aggregator needs is missing, there is none of that name
+            that needs no further choice, or it keeps a state from step to step.
     """
     try:
-        from torchjd import aggregation
+        from torchjd import Stateful, aggregation
     except ModuleNotFoundError as error:
         raise UsageError(f"training.aggregator needs TorchJD, which is missing: {EXTRA}") from error
-    known: dict[str, Any] = {
+    found = {
         each: kind
         for each, kind in vars(aggregation).items()
         if inspect.isclass(kind)
         and issubclass(kind, aggregation.Aggregator)
         and not inspect.isabstract(kind)
-        and _needs_nothing(kind)
+    }
+    if name in found and issubclass(found[name], Stateful):
+        raise UsageError(
+            f"training.aggregator: {name} keeps a state from step to step, which no checkpoint "
+            "holds: a run that is gone on with would be another one; take one without, such as "
+            "AlignedMTL"
+        )
+    known: dict[str, Any] = {
+        each: kind
+        for each, kind in found.items()
+        if _needs_nothing(kind) and not issubclass(kind, Stateful)
     }
     if name not in known:
         raise unknown("training.aggregator", name, known)
     try:
-        found: nn.Module = known[name]()
+        aggregator: nn.Module = known[name]()
     except ImportError as error:
         raise UsageError(
             f"training.aggregator: {name} needs more than is there: {error}"
         ) from error
-    return found
+    return aggregator
 
 
 def _needs_nothing(kind: type) -> bool:
@@ -61,7 +72,8 @@ class JoinedGradients:
     """Takes the gradient of each task by itself, and joins them on the backbone.
 
     A head gets the gradient of its own loss. The joint gradient is as long as a sum: what the
-    aggregator gives, which for most is about a mean, is multiplied by the number of losses.
+    aggregator gives, which for all but those of ``SUMS`` is about a mean, is multiplied by the
+    number of losses.
 
     Args:
         model: The model.
@@ -72,6 +84,7 @@ class JoinedGradients:
     def __init__(self, model: HybridModel, aggregator: nn.Module) -> None:
         self.model = model
         self.aggregator = aggregator
+        self._gives_a_sum = type(aggregator).__name__ in SUMS
 
     def backward(self, losses: Mapping[str, Tensor], scale: float = 1.0) -> None:
         """Add to the gradients of all weights.
@@ -98,7 +111,9 @@ class JoinedGradients:
         gradients = gradients[gradients.abs().amax(1) > 0]
         if not len(gradients):
             return
-        joint = self.aggregator(gradients) * len(gradients)
+        joint = self.aggregator(gradients)
+        if not self._gives_a_sum:
+            joint = joint * len(gradients)
         sizes = [weight.numel() for weight in shared]
         for weight, part in zip(shared, joint.split(sizes), strict=True):
             _add(weight, part.view_as(weight))

@@ -79,6 +79,41 @@ def test_rows_and_labels_are_those_of_each(faces: Path, others: Path) -> None:
     assert np.array_equal(data.images[mixed], one_by_one)
 
 
+VOTED = """
+import numpy as np
+from hybridface.data.source import Labels, Rows, Source
+
+class Voted(Source):
+    layout = "PATH/NUMBER.png"
+
+    def read(self):
+        keys = sorted(path.name for path in self.root.glob("*.png"))
+        votes = np.tile(np.array([0.25, 0.125, 0.5, 0.125], dtype=np.float32), (len(keys), 1))
+        names = ("sad", "happy", "happiness", "bored")
+        labels = Labels(names, np.full(len(keys), 2), votes)
+        return Rows(keys, np.full(len(keys), "", dtype="U5"), {"expression": labels})
+"""
+
+
+def test_votes_for_classes_that_are_one_in_the_first_are_added_up(
+    faces: Path, tmp_path: Path, write_picture: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        write_picture(tmp_path / "voted" / f"{number}.png", 300 + number)
+    (tmp_path / "votes_of").mkdir()
+    (tmp_path / "votes_of" / "several.py").write_text(VOTED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    voted = f"votes_of.several:Voted:{tmp_path / 'voted'}"
+    data = prepare(("expression",), {"a": {"source": f"folder:{faces}"}, "b": {"source": voted}})
+    labels = data.labels["expression"]
+    assert labels.names == ("happy", "sad", "bored")
+    assert labels.soft is not None
+    first = data.origin == 0
+    assert (labels.soft[~first] == np.array([0.625, 0.25, 0.125])).all()
+    assert (labels.ids[~first] == 0).all()
+    assert (labels.soft[first] == np.eye(3)[labels.ids[first]]).all()
+
+
 def test_labels_that_a_data_set_lacks_are_missing(faces: Path, ages: Path) -> None:
     sources = {"a": {"source": f"folder:{faces}"}, "b": {"source": f"utkface:{ages}"}}
     data = prepare(("expression", "age"), sources, validation=0.3)

@@ -219,7 +219,8 @@ def _join_classes(has: Mapping[str, Labels], counts: Mapping[str, int]) -> Label
             if own.soft is None:
                 shares[np.flatnonzero(known), block[known]] = 1
             else:
-                np.add.at(shares, (slice(None), places[source]), own.soft)  # some to one class
+                for place, share in zip(places[source], own.soft.T, strict=True):
+                    shares[:, place] += share  # several of its classes may be one here
         ids.append(block)
         soft.append(shares)
     joined: NDArray[np.float32] | None = np.concatenate(soft) if votes else None

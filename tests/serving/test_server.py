@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,6 +57,51 @@ def test_a_signal_ends_it_once_every_request_is_answered(
         written = served.process.stdout.read() + served.process.stderr.read()
         assert "every request was answered" in written
         assert "secret-name" not in written and "Traceback" not in written
+
+
+# As fast as it can come after the address was printed.
+AT_ONCE = """
+import os, signal, uvicorn
+run = uvicorn.Server.run
+def run_late(self, **given):
+    os.kill(os.getpid(), signal.{name})
+    run(self, **given)
+uvicorn.Server.run = run_late
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_right_after_the_address_ends_it(plain: Path, name: str) -> None:
+    with serving("--model", str(plain), before=AT_ONCE.format(name=name)) as served:
+        assert served.process is not None and served.process.stderr is not None
+        assert served.process.wait(60) == 0
+        assert "every request was answered" in served.process.stderr.read()
+
+
+def test_a_second_interrupt_waits_for_nobody_and_says_so(plain: Path) -> None:
+    with serving("--model", str(plain), "--timeout", "300") as served:
+        assert served.process is not None and served.process.stderr is not None
+        host, port = served.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as unfinished:
+            head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            unfinished.sendall(head + b"Content-Length: 5000\r\n\r\nonly the start")
+            while b"hybridface_waiting_pictures 1.0" not in served.ask("GET", "/metrics")[2]:
+                pass
+            served.process.send_signal(signal.SIGINT)
+            while _takes_connections(host, int(port)):
+                time.sleep(0.05)
+            served.process.send_signal(signal.SIGINT)
+            assert served.process.wait(PATIENCE) == 1
+        written = served.process.stderr.read()
+    assert "ended at once" in written and "was answered" not in written
+
+
+def _takes_connections(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_the_key_may_come_from_the_environment(plain: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -59,7 +60,8 @@ def run_serve(
         threads: Threads of the model; None leaves it to ONNX Runtime.
 
     Returns:
-        0, once it was told to end (SIGTERM, Ctrl-C) and every request was answered.
+        0, once it was told to end (SIGTERM, Ctrl-C) and every request was answered; 1 where it was
+        told again by Ctrl-C and did not wait for them.
 
     Raises:
         UsageError: No model, or an option that cannot be.
@@ -74,11 +76,20 @@ def run_serve(
     with open_socket(host, port) as listening:
         service = Service(reader, dealers, limits, key)
         warn_if_open(host, key)
-        # uvicorn raises the signal again once it has ended; to have ended cleanly is no failure.
+        server = uvicorn.Server(configure(service))
+
+        def end(number: int, frame: FrameType | None) -> None:
+            server.should_exit = True
+
+        # For a signal before uvicorn takes them, and for the one that it raises again at its end:
+        # to have ended cleanly is no failure.
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, frame: None)
+            signal.signal(number, end)
         print(f"hybridface serves at {address(listening)}", flush=True)
-        uvicorn.Server(configure(service)).run(sockets=[listening])
+        server.run(sockets=[listening])
+    if server.force_exit:
+        print("hybridface: ended at once, without waiting for requests", file=sys.stderr)
+        return 1
     print("hybridface: ended, every request was answered", file=sys.stderr)
     return 0
 

@@ -112,6 +112,14 @@ def test_the_key_may_come_from_the_environment(plain: Path) -> None:
         assert said["self_supervised"] == []
 
 
+def test_an_empty_key_in_the_environment_is_not_taken_for_none(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDFACE_API_KEY", "")
+    error = refused("--model", str(plain), "--port", "0", "--host", "no.such.host.invalid")
+    assert error.exit_code == 2 and "unset HYBRIDFACE_API_KEY" in str(error)
+
+
 def test_it_needs_no_training_library(plain: Path, astronaut: bytes) -> None:
     before = WITHOUT.format(missing=("torch", "timm", "torchvision", "scipy", "onnx", "matplotlib"))
     with serving("--model", str(plain), before=before) as served:
@@ -149,7 +157,16 @@ def test_a_taken_port_is_named(plain: Path) -> None:
         (("--host", "no.such.host.invalid"), "--host"),
         (("--timeout", "0"), "seconds"),
         (("--max-mb", "0"), "request_bytes"),
-        (("--api-key", " "), "key"),
+        (("--timeout", "inf"), "seconds"),
+        (("--max-mb", "inf"), "--max-mb"),
+        (("--max-mb", "nan"), "--max-mb"),
+        (("--max-megapixels", "inf"), "--max-megapixels"),
+        (("--max-held-mb", "1e308"), "--max-held-mb"),
+        (("--max-waiting", "15"), "--max-waiting"),
+        (("--api-key", ""), "key is empty"),
+        (("--api-key", " "), "key holds"),
+        (("--api-key", "s3cret\n"), "key holds"),
+        (("--api-key", "schlüssel"), "key holds"),
         (("--ssl-model", "PLAIN"), "--keep-ssl-heads"),
         (("--threshold", "7"), "threshold"),
     ],

@@ -67,8 +67,8 @@ def run_serve(
         UsageError: No model, or an option that cannot be.
         HybridFaceError: A model cannot be loaded, or the address cannot be listened at.
     """
-    if key is not None and not key.strip():
-        raise UsageError("the API key is empty; give one or none")
+    if key is not None:
+        check_key(key)
     face_model = load(model, threads=threads)
     finder = open_detector(detector, threshold, longest) if detect else None
     reader = FaceReader(face_model, finder, batch_size, limits.faces)
@@ -92,6 +92,24 @@ def run_serve(
         return 1
     print("hybridface: ended, every request was answered", file=sys.stderr)
     return 0
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that no request could bring.
+
+    Raises:
+        UsageError: It is empty, or holds what the header of a request cannot.
+    """
+    if not key:
+        raise UsageError(
+            "the API key is empty; give one, or for none leave out --api-key and unset "
+            "HYBRIDFACE_API_KEY"
+        )
+    if not all("!" <= each <= "~" for each in key):
+        raise UsageError(
+            "the API key holds a space, a line break or a character beyond ASCII, which no request "
+            "can bring in a header; take letters, digits and signs such as - and _"
+        )
 
 
 def warn_if_open(host: str, key: str | None) -> None:

@@ -174,7 +174,8 @@ def test_a_taken_port_is_named(plain: Path) -> None:
 def test_wrong_use_exits_with_2(plain: Path, options: tuple[str, ...], said: str) -> None:
     given = [str(plain) if each == "PLAIN" else each for each in options]
     model = () if "--model" in options else ("--model", str(plain))
-    error = refused(*model, *given, "--port", "0")
+    nowhere = ("--host", "no.such.host.invalid")  # so that what is not refused is not served either
+    error = refused(*nowhere, *model, *given, "--port", "0")
     assert error.exit_code == 2 and said in str(error)
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hybridface.cli import app
 from hybridface.errors import HybridFaceError
-from hybridface.serving.server import warn_if_open
+from hybridface.inference import shipped
+from hybridface.inference.dealing import Dealer
+from hybridface.serving import server
+from hybridface.serving.server import run_serve, warn_if_open
 from served import PATIENCE, form, serving
 from tiny_models import EXPRESSIONS, write_model
 
@@ -177,6 +183,52 @@ def test_wrong_use_exits_with_2(plain: Path, options: tuple[str, ...], said: str
     nowhere = ("--host", "no.such.host.invalid")  # so that what is not refused is not served either
     error = refused(*nowhere, *model, *given, "--port", "0")
     assert error.exit_code == 2 and said in str(error)
+
+
+@pytest.fixture
+def shipping(model: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model that ships and its other half, and an empty working directory."""
+    folder, working = tmp_path / "models", tmp_path / "working"
+    folder.mkdir()
+    working.mkdir()
+    shutil.copy(plain, folder / "default.onnx")
+    shutil.copy(model, folder / "default-with-ssl.onnx")
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    monkeypatch.chdir(working)
+    return folder
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, model: str | Path | None) -> list[str]:
+    """Return the self-supervised heads that a server would show."""
+    seen = list[str]()
+
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop(reader: Any, dealers: Sequence[Dealer], *others: Any) -> None:
+        seen.extend(each.name for each in dealers)
+        raise Stopped
+
+    monkeypatch.setattr(server, "Service", stop)
+    with pytest.raises(Stopped):
+        run_serve(model, port=0)
+    return seen
+
+
+def test_the_other_half_is_shown_beside_the_model_that_ships(
+    shipping: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for named in (None, "default", "default-with-ssl", shipping / "default.onnx"):
+        assert shown(monkeypatch, named) == ["puzzle", "inpaint"]
+
+
+def test_the_other_half_is_not_shown_beside_a_model_called_default(
+    shipping: Path, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("default").mkdir()
+    shutil.copy(plain, "default/model.onnx")
+    assert shown(monkeypatch, "default") == []
+    assert shown(monkeypatch, None) == ["puzzle", "inpaint"]
 
 
 @pytest.mark.parametrize(

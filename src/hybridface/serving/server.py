@@ -12,11 +12,11 @@ from types import FrameType
 import uvicorn
 
 from hybridface.errors import HybridFaceError, UsageError
+from hybridface.inference import shipped
 from hybridface.inference.dealing import Dealer, dealers_of
 from hybridface.inference.detection import DEFAULT, open_detector
 from hybridface.inference.photos import FaceReader
 from hybridface.inference.runtime import FaceModel, load
-from hybridface.inference.shipped import is_shipped, shipped_ssl_model
 from hybridface.serving.app import make_app
 from hybridface.serving.limits import Limits
 from hybridface.serving.service import Service
@@ -72,7 +72,7 @@ def run_serve(
     face_model = load(model, threads=threads)
     finder = open_detector(detector, threshold, longest) if detect else None
     reader = FaceReader(face_model, finder, batch_size, limits.faces)
-    dealers = _find_dealers(face_model, model, ssl_model, threads)
+    dealers = _find_dealers(face_model, ssl_model, threads)
     with open_socket(host, port) as listening:
         service = Service(reader, dealers, limits, key)
         warn_if_open(host, key)
@@ -131,10 +131,7 @@ def configure(service: Service) -> uvicorn.Config:
 
 
 def _find_dealers(
-    face_model: FaceModel,
-    model: str | Path | None,
-    ssl_model: str | Path | None,
-    threads: int | None,
+    face_model: FaceModel, ssl_model: str | Path | None, threads: int | None
 ) -> list[Dealer]:
     """Return the self-supervised heads to show.
 
@@ -143,10 +140,10 @@ def _find_dealers(
     """
     if ssl_model is None:
         own = dealers_of(face_model)
-        if own or not (model is None or is_shipped(model)):
+        if own or face_model.path.resolve().parent != shipped.FOLDER.resolve():
             return own
         try:
-            return dealers_of(FaceModel.load(shipped_ssl_model(), threads=threads))
+            return dealers_of(FaceModel.load(shipped.shipped_ssl_model(), threads=threads))
         except UsageError:  # it is not in this install: the page goes without
             return []
     dealers = dealers_of(FaceModel.load(ssl_model, threads=threads))

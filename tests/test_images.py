@@ -169,6 +169,13 @@ def test_nothing_is_given_to_other_programs(
         images.decode(content)
 
 
+def test_an_icon_is_refused_as_it_would_be_decoded_before_its_size_is_known() -> None:
+    icon = encoded(Image.new("RGB", (64, 64), "red"), "ICO")
+    for most in (None, 100):
+        with pytest.raises(DataError, match="not a picture that can be read"):
+            images.decode(icon, most_pixels=most)
+
+
 def test_large_pictures_are_decoded_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "LARGE_PIXELS", 100)
     content = encoded(Image.new("RGB", (20, 20), "red"), "PNG")

@@ -22,10 +22,10 @@ MAX_BYTES = 1_000_000_000
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"})
 
 
-# What Pillow decodes by itself. For some others, such as EPS, it starts programs that may hang.
+# What Pillow decodes by itself. For some others, such as EPS, it starts programs that may hang; an
+# ICO it decodes on opening, before it can be refused for its size.
 _FORMATS = (
-    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF",
-    "WEBP",
+    "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 # A file of some kB may hold 100 million pixels: threads decode such ones by turns, not at once.
 _one_large = Lock()

@@ -211,6 +211,18 @@ def test_a_result_does_not_replace_an_input(photos: Path, model_file: Path) -> N
     assert picture.read_bytes() == before
 
 
+def test_a_name_too_long_is_named_where_the_result_is_there_already(
+    photos: Path, tmp_path: Path, model_file: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "faces.jsonl"
+    out.touch()
+    assert run_predict([photos / "c.jpg", "l" * 300], model_file, out=out) == 0
+    assert [Path(each["image"]).name for each in lines_of(out.read_text())] == ["c.jpg", "l" * 300]
+    assert f"{'l' * 300}: " in capsys.readouterr().err
+    with pytest.raises(HybridFaceError, match="File name too long"):
+        run_predict([photos], model_file, out=tmp_path / ("l" * 300 + ".csv"))
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_disk_that_is_full_at_the_end_is_named(photos: Path, model_file: Path) -> None:
     with pytest.raises(HybridFaceError, match="/dev/full: cannot be written"):

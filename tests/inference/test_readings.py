@@ -50,6 +50,20 @@ def test_words_are_for_people_and_fit_their_column() -> None:
         assert max(len(said), len(name)) <= widest_words(name, TASKS[name])
 
 
+@pytest.mark.parametrize(
+    ("mean", "deviation", "said"),
+    [
+        (-0.617, 0.21, "-0.6 ± 0.2"), (-0.617, 0.043, "-0.62 ± 0.04"), (-0.04, 0.3, "0.0 ± 0.3"),
+        (0.5, 0.00002, "0.500 ± 0.000"), (0.5, 0.0, "0.500 ± 0.000"), (-31.4, 1.2, "-31 ± 1"),
+        (-0.3, 12.0, "0 ± 12"),
+    ],
+)  # fmt: skip
+def test_a_number_is_as_fine_as_its_deviation(mean: float, deviation: float, said: str) -> None:
+    task = ModelTask("regression")
+    assert in_words(task, {"mean": mean, "deviation": deviation}) == said
+    assert len(said) <= widest_words("valence", task)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_no_number_is_named(bad: float) -> None:
     outputs = {"a": np.ones((2, 3), np.float32), "b": np.array([[1, bad]], np.float32)}

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybridface.inference.inputs import find_inputs
+from hybridface.inference import video
+from hybridface.inference.inputs import Input, find_inputs
 from hybridface.inference.predict import run_predict
 from hybridface.inference.video import Tracker, count_frames, read_frames
 from tiny_models import EXPRESSIONS, write_model
@@ -68,6 +69,37 @@ def test_frames_come_with_their_time(clip: Path) -> None:
     )
     assert [each.number for each in read_frames(source, every=5)] == [0, 5, 10]
     assert (count_frames(source), count_frames(source, every=5)) == (FRAMES, 3)
+
+
+class Camera:
+    """Says that it gives 30 frames a second, and gives four."""
+
+    def __init__(self, place: int) -> None:
+        self.left = 4
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def get(self, what: int) -> float:
+        return 30.0
+
+    def grab(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.zeros((4, 4, 3), np.uint8)
+
+    def release(self) -> None:
+        pass
+
+
+def test_the_time_of_a_camera_is_the_clock_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([50.0, 50.25, 51.0, 51.5])
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(video.time, "monotonic", lambda: next(clock))
+    frames = list(read_frames(Input(Path("webcam"), "camera"), every=2))
+    assert [(each.number, each.time) for each in frames] == [(0, 0.0), (2, 1.0)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])

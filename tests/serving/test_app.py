@@ -81,6 +81,40 @@ def test_pictures_are_answered_as_predict_prints_them(
     assert without == {"image": "b.png", "width": 40, "height": 40, "faces": []}
 
 
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [("undefined", 400), ("unicode_escape", 200), ("utf-7", 200), ("hex", 200)],
+)
+def test_an_odd_charset_of_a_form_is_no_failure(
+    served: Served, charset: str, status: int, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    name = {"unicode_escape": r"\\ud800.png", "utf-7": "+2AA-.png"}
+    body, headers = form((name.get(charset, "a.png"), grey()))
+    headers["Content-Type"] += f"; charset={charset}"
+    found, _, said = served.ask("POST", "/v1/predict", body, headers)
+    assert found == status, said
+    if status == 400:
+        assert "charset" in said["error"]
+    else:
+        assert said["pictures"][0]["image"] == ("a.png" if charset == "hex" else "?.png")
+    assert capsys.readouterr().err == "" and not caplog.records
+
+
+def test_a_failure_is_answered_and_said_once_without_a_traceback(
+    model: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(FaceReader(model), limits=LIMITS)
+    service.metrics.text = lambda: {}["defect"]  # type: ignore[assignment]
+    with running(service) as served:
+        status, headers, said = served.ask("GET", "/metrics")
+    assert (status, said) == (500, {"error": "the server failed; its log says how"})
+    assert "default-src 'none'" in headers["content-security-policy"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"hybridface: KeyError: 'defect' \(test_app\.py:\d+\)", line)
+    assert not caplog.records
+
+
 def test_a_picture_may_be_the_body(served: Served, astronaut: bytes) -> None:
     status, _, said = served.ask("POST", "/v1/predict", astronaut, {"Content-Type": "image/jpeg"})
     assert (status, len(said["pictures"][0]["faces"])) == (200, 1)

@@ -8,9 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from hybridface import images
 from hybridface.errors import DataError, HybridFaceError
 from hybridface.inference.photos import FaceReader, Photo
-from hybridface.serving.batching import Batcher, Stock, Work
+from hybridface.serving.batching import MOST_DECODERS, Batcher, Stock, Work
 
 Encode = Callable[..., bytes]
 POISON = 7
@@ -90,6 +91,59 @@ def test_what_was_cancelled_is_not_read(
     reader.may.set()
     assert first.result(20).size == others[4].result(20).size == (9, 9)
     assert sum(reader.batches) == 2
+
+
+class Watched(bytes):
+    """Bytes that tell when they are given up."""
+
+    gone = 0
+
+    def __del__(self) -> None:
+        """Count it."""
+        Watched.gone += 1
+
+
+def test_what_was_cancelled_holds_no_bytes_while_the_others_wait(
+    reader: Reader, batcher: Batcher, picture_bytes: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may, decode = threading.Event(), images.decode
+
+    def slow(content: bytes, **options: Any) -> np.ndarray:
+        may.wait(20)
+        return decode(content, **options)
+
+    monkeypatch.setattr(images, "decode", slow)
+    busy = [batcher.submit(picture_bytes(size=9)) for _ in range(MOST_DECODERS)]
+    time.sleep(0.3)
+    futures = [batcher.submit(Watched(picture_bytes(size=9))) for _ in range(8)]
+    before = Watched.gone
+    assert all(each.cancel() for each in futures)
+    gone = Watched.gone - before
+    may.set()
+    reader.may.set()
+    assert gone == len(futures)
+    assert [each.result(20).size for each in busy] == [(9, 9)] * MOST_DECODERS
+    assert batcher.submit(picture_bytes(size=9)).result(20).size == (9, 9)
+
+
+def test_what_is_cancelled_while_it_is_decoded_harms_nobody(
+    reader: Reader, batcher: Batcher, picture_bytes: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.may.set()
+    cancelled, decode = threading.Event(), images.decode
+
+    def late(content: bytes, **options: Any) -> np.ndarray:
+        cancelled.wait(20)
+        return decode(b"", **options)
+
+    monkeypatch.setattr(images, "decode", late)
+    given = [batcher.submit(picture_bytes(size=9)) for _ in range(MOST_DECODERS)]
+    time.sleep(0.3)
+    assert all(each.cancel() for each in given)
+    cancelled.set()
+    with pytest.raises(DataError):
+        batcher.submit(picture_bytes(size=9)).result(20)
+    assert batcher.alive
 
 
 def test_what_was_handed_over_is_finished_at_the_end(picture_bytes: Encode) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from hybridface.errors import UsageError
@@ -7,7 +9,7 @@ from hybridface.serving.limits import Gate, Limits, RefusedError
 
 
 def test_what_a_request_takes_is_given_back_however_it_ends() -> None:
-    gate = Gate(Limits(waiting=3, request_bytes=10, held_bytes=20))
+    gate = Gate(Limits(waiting=3, pictures=3, request_bytes=10, held_bytes=20))
     with gate.place() as one:
         one.take(pictures=1, count=15)
         with pytest.raises(RefusedError) as refused, gate.place() as other:
@@ -21,7 +23,7 @@ def test_what_a_request_takes_is_given_back_however_it_ends() -> None:
 
 
 def test_a_full_gate_lets_nobody_in() -> None:
-    gate = Gate(Limits(waiting=1))
+    gate = Gate(Limits(waiting=1, pictures=1))
     with gate.place():
         with pytest.raises(RefusedError), gate.place():
             pass
@@ -29,7 +31,12 @@ def test_a_full_gate_lets_nobody_in() -> None:
     assert gate.pictures == 0
 
 
-@pytest.mark.parametrize("changes", [{"seconds": 0}, {"pixels": -1}, {"held_bytes": 5}])
-def test_limits_that_would_refuse_everything_are_refused(changes: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "changes", [
+        {"seconds": 0}, {"seconds": math.inf}, {"seconds": math.nan}, {"pixels": -1},
+        {"held_bytes": 5}, {"waiting": 15}, {"pictures": 129},
+    ],
+)  # fmt: skip
+def test_limits_that_would_refuse_everything_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="limit"):
         Limits(**changes)

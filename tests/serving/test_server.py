@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hybridface.cli import app
 from hybridface.errors import HybridFaceError
-from hybridface.serving.server import warn_if_open
+from hybridface.inference import shipped
+from hybridface.inference.dealing import Dealer
+from hybridface.serving import server
+from hybridface.serving.server import run_serve, warn_if_open
 from served import PATIENCE, form, serving
 from tiny_models import EXPRESSIONS, write_model
 
@@ -58,12 +65,65 @@ def test_a_signal_ends_it_once_every_request_is_answered(
         assert "secret-name" not in written and "Traceback" not in written
 
 
+# As fast as it can come after the address was printed.
+AT_ONCE = """
+import os, signal, uvicorn
+run = uvicorn.Server.run
+def run_late(self, **given):
+    os.kill(os.getpid(), signal.{name})
+    run(self, **given)
+uvicorn.Server.run = run_late
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_right_after_the_address_ends_it(plain: Path, name: str) -> None:
+    with serving("--model", str(plain), before=AT_ONCE.format(name=name)) as served:
+        assert served.process is not None and served.process.stderr is not None
+        assert served.process.wait(60) == 0
+        assert "every request was answered" in served.process.stderr.read()
+
+
+def test_a_second_interrupt_waits_for_nobody_and_says_so(plain: Path) -> None:
+    with serving("--model", str(plain), "--timeout", "300") as served:
+        assert served.process is not None and served.process.stderr is not None
+        host, port = served.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as unfinished:
+            head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            unfinished.sendall(head + b"Content-Length: 5000\r\n\r\nonly the start")
+            while b"hybridface_waiting_pictures 1.0" not in served.ask("GET", "/metrics")[2]:
+                pass
+            served.process.send_signal(signal.SIGINT)
+            while _takes_connections(host, int(port)):
+                time.sleep(0.05)
+            served.process.send_signal(signal.SIGINT)
+            assert served.process.wait(PATIENCE) == 1
+        written = served.process.stderr.read()
+    assert "ended at once" in written and "was answered" not in written
+
+
+def _takes_connections(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_the_key_may_come_from_the_environment(plain: Path) -> None:
     with serving("--model", str(plain), environment={"HYBRIDFACE_API_KEY": "s3"}) as served:
         assert served.ask("GET", "/v1/model")[0] == 401
         status, _, said = served.ask("GET", "/v1/model", None, {"Authorization": "Bearer s3"})
         assert status == 200 and said["tasks"]["expression"]["classes"] == list(EXPRESSIONS)
         assert said["self_supervised"] == []
+
+
+def test_an_empty_key_in_the_environment_is_not_taken_for_none(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDFACE_API_KEY", "")
+    error = refused("--model", str(plain), "--port", "0", "--host", "no.such.host.invalid")
+    assert error.exit_code == 2 and "unset HYBRIDFACE_API_KEY" in str(error)
 
 
 def test_it_needs_no_training_library(plain: Path, astronaut: bytes) -> None:
@@ -103,7 +163,16 @@ def test_a_taken_port_is_named(plain: Path) -> None:
         (("--host", "no.such.host.invalid"), "--host"),
         (("--timeout", "0"), "seconds"),
         (("--max-mb", "0"), "request_bytes"),
-        (("--api-key", " "), "key"),
+        (("--timeout", "inf"), "seconds"),
+        (("--max-mb", "inf"), "--max-mb"),
+        (("--max-mb", "nan"), "--max-mb"),
+        (("--max-megapixels", "inf"), "--max-megapixels"),
+        (("--max-held-mb", "1e308"), "--max-held-mb"),
+        (("--max-waiting", "15"), "--max-waiting"),
+        (("--api-key", ""), "key is empty"),
+        (("--api-key", " "), "key holds"),
+        (("--api-key", "s3cret\n"), "key holds"),
+        (("--api-key", "schlüssel"), "key holds"),
         (("--ssl-model", "PLAIN"), "--keep-ssl-heads"),
         (("--threshold", "7"), "threshold"),
     ],
@@ -111,8 +180,55 @@ def test_a_taken_port_is_named(plain: Path) -> None:
 def test_wrong_use_exits_with_2(plain: Path, options: tuple[str, ...], said: str) -> None:
     given = [str(plain) if each == "PLAIN" else each for each in options]
     model = () if "--model" in options else ("--model", str(plain))
-    error = refused(*model, *given, "--port", "0")
+    nowhere = ("--host", "no.such.host.invalid")  # so that what is not refused is not served either
+    error = refused(*nowhere, *model, *given, "--port", "0")
     assert error.exit_code == 2 and said in str(error)
+
+
+@pytest.fixture
+def shipping(model: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model that ships and its other half, and an empty working directory."""
+    folder, working = tmp_path / "models", tmp_path / "working"
+    folder.mkdir()
+    working.mkdir()
+    shutil.copy(plain, folder / "default.onnx")
+    shutil.copy(model, folder / "default-with-ssl.onnx")
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    monkeypatch.chdir(working)
+    return folder
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, model: str | Path | None) -> list[str]:
+    """Return the self-supervised heads that a server would show."""
+    seen = list[str]()
+
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop(reader: Any, dealers: Sequence[Dealer], *others: Any) -> None:
+        seen.extend(each.name for each in dealers)
+        raise Stopped
+
+    monkeypatch.setattr(server, "Service", stop)
+    with pytest.raises(Stopped):
+        run_serve(model, port=0)
+    return seen
+
+
+def test_the_other_half_is_shown_beside_the_model_that_ships(
+    shipping: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for named in (None, "default", "default-with-ssl", shipping / "default.onnx"):
+        assert shown(monkeypatch, named) == ["puzzle", "inpaint"]
+
+
+def test_the_other_half_is_not_shown_beside_a_model_called_default(
+    shipping: Path, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("default").mkdir()
+    shutil.copy(plain, "default/model.onnx")
+    assert shown(monkeypatch, "default") == []
+    assert shown(monkeypatch, None) == ["puzzle", "inpaint"]
 
 
 @pytest.mark.parametrize(

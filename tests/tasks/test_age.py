@@ -31,6 +31,13 @@ def test_labels_are_relative_to_the_training_rows(task: Age) -> None:
     )
 
 
+def test_the_unit_is_that_of_the_labels(task: Age) -> None:
+    assert task.describe()["unit"] == "years"
+    (other,) = build_tasks({"valence": {"type": "age", "label": "valence"}})
+    other.adopt_numbers(NumericLabels(("valence",), YEARS.numpy() / 70), YEARS / 70, 48)
+    assert other.describe()["unit"] == ""
+
+
 def test_equal_ages_do_not_divide_by_zero() -> None:
     (task,) = build_tasks({"age": {}})
     same = torch.full((4, 1), 33.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,10 @@ from hybridface.cli.options import (
     NoDetect,
     Threshold,
 )
+from hybridface.errors import UsageError
 from hybridface.extras import serving_extra
+
+KEY_VARIABLE = "HYBRIDFACE_API_KEY"
 
 
 def serve(
@@ -32,9 +37,9 @@ def serve(
     api_key: Annotated[
         str | None,
         typer.Option(
-            envvar="HYBRIDFACE_API_KEY",
+            envvar=KEY_VARIABLE,
             show_envvar=False,
-            help="Key that requests must bring; better in HYBRIDFACE_API_KEY, where ps is blind.",
+            help=f"Key that requests must bring; better in {KEY_VARIABLE}, where ps is blind.",
         ),
     ] = None,
     *,
@@ -63,13 +68,27 @@ def serve(
         from hybridface.serving.limits import Limits
         from hybridface.serving.server import run_serve
     limits = Limits(
-        request_bytes=round(max_mb * 1e6), pixels=round(max_megapixels * 1e6),
+        request_bytes=_millions("--max-mb", max_mb),
+        pixels=_millions("--max-megapixels", max_megapixels),
+        held_bytes=_millions("--max-held-mb", max_held_mb),
         pictures=max_pictures, faces=max_faces, seconds=timeout, waiting=max_waiting,
-        held_bytes=round(max_held_mb * 1e6),
     )  # fmt: skip
+    if api_key is None:
+        api_key = os.environ.get(KEY_VARIABLE)  # typer takes one that is set and empty for none
     code = run_serve(
         model, ssl_model, host=host, port=port, key=api_key, limits=limits, detect=not no_detect,
         detector=detector, threshold=threshold, longest=longest_side, batch_size=batch_size,
         threads=threads,
     )  # fmt: skip
     raise typer.Exit(code)
+
+
+def _millions(option: str, number: float) -> int:
+    """Return so many millions.
+
+    Raises:
+        UsageError: It is no number, or endless.
+    """
+    if not math.isfinite(number * 1e6):
+        raise UsageError(f"{option}: expected a number that is not endless, got {number:g}")
+    return round(number * 1e6)

@@ -59,7 +59,7 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
     for each in given:
         path, text = Path(each), os.fspath(each)
         camera = _CAMERA.fullmatch(text)
-        if camera and not _exists(path):
+        if camera and not exists(path):
             found[path] = Input(path, "camera", int(camera[1] or 0))
             continue
         for inner in _files_at(path, text) or [path]:
@@ -68,7 +68,8 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
     return list(found.values())
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Say whether there is such a file or folder; no name is too long to be asked for."""
     try:
         return path.exists()
     except (OSError, ValueError):  # too long a name, a folder that may not be entered
@@ -77,7 +78,7 @@ def _exists(path: Path) -> bool:
 
 def _files_at(path: Path, text: str) -> list[Path]:
     """Return the file itself, what is in the folder, what fits the pattern, or nothing."""
-    if not _exists(path):
+    if not exists(path):
         if not glob.has_magic(text):
             return []
         # Path.glob takes no absolute pattern.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hybridface.errors import UsageError
 from hybridface.inference.detection import DEFAULT, open_detector
-from hybridface.inference.inputs import Input, find_inputs
+from hybridface.inference.inputs import Input, exists, find_inputs
 from hybridface.inference.output import open_writer
 from hybridface.inference.photos import FaceReader, Photo
 from hybridface.inference.progress import progress
@@ -88,13 +88,20 @@ def _checked_inputs(inputs: Sequence[str | Path], out: Path | None, every: int) 
     found = find_inputs(inputs)
     if not found:
         raise UsageError("no input: name pictures, folders, videos, or webcam")
-    if out is not None and out.exists():
-        files = (each.path for each in found if each.kind != "camera" and each.path.exists())
-        if any(out.samefile(file) for file in files):
+    if out is not None and exists(out):
+        files = (each.path for each in found if each.kind != "camera")
+        if any(_are_one(out, file) for file in files):
             raise UsageError(f"--out: {out} is one of the inputs; name another file")
     if every < 1:
         raise UsageError(f"every: expected 1 or more, got {every}")
     return found
+
+
+def _are_one(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # one that is not there is named when it is read
+        return False
 
 
 def read_inputs(reader: FaceReader, inputs: Sequence[Input], every: int = 1) -> Iterator[Photo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from hybridface.inference.metadata import ModelTask
 
 Reading = dict[str, Any]
+MOST_DECIMALS = 3
 
 
 def read_row(task: ModelTask, row: NDArray[np.float32]) -> Reading:
@@ -56,21 +58,33 @@ def column_values(tasks: Mapping[str, ModelTask], readings: Mapping[str, Reading
 
 
 def in_words(task: ModelTask, reading: Reading) -> str:
-    """Return a reading for a person, as in ``happy 93 %``, ``yaw +12 pitch -3 roll +1``."""
+    """Return a reading for a person, as in ``happy 93 %``, ``yaw +12 pitch -3 roll +1``.
+
+    Numbers of a regression are as fine as its deviation: ``31 ± 6 years``, ``-0.62 ± 0.04``.
+    """
     if task.kind == "classification":
         return f"{reading['label']} {reading['probability']:.0%}".replace("%", " %")
     if task.kind == "pose":
         return " ".join(f"{axis} {reading[axis]:+.0f}" for axis in task.columns)
     unit = f" {task.unit}" if task.unit else ""
-    return f"{reading['mean']:.0f} ± {reading['deviation']:.0f}{unit}"
+    digits = _decimals(reading["deviation"])
+    return f"{reading['mean']:z.{digits}f} ± {reading['deviation']:.{digits}f}{unit}"
+
+
+def _decimals(deviation: float) -> int:
+    """Return how many decimals give a deviation one digit; none where it is 1 or more."""
+    if not deviation > 0:
+        return MOST_DECIMALS
+    return min(max(0, -math.floor(math.log10(deviation))), MOST_DECIMALS)
 
 
 def widest_words(name: str, task: ModelTask) -> int:
     """Return how many characters :func:`in_words` takes at most, or its heading."""
     if task.kind == "classification":
         return max(len(name), max(map(len, task.classes)) + len(" 100 %"))
-    words = "yaw -180 pitch -180 roll -180" if task.kind == "pose" else f"100 ± 100 {task.unit}"
-    return max(len(name), len(words))
+    if task.kind == "pose":
+        return max(len(name), len("yaw -180 pitch -180 roll -180"))
+    return max(len(name), len(f"-0.001 ± 0.001 {task.unit}".rstrip()))
 
 
 def without_numbers(outputs: Mapping[str, NDArray[np.float32]]) -> Sequence[str]:

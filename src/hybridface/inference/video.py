@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -58,7 +59,10 @@ class Tracker:
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of a video: its number from 0, its time in seconds, RGB uint8 pixels."""
+    """A picture of a video: its number from 0, its time in seconds, RGB uint8 pixels.
+
+    The time of a camera's frame is what passed since the first one.
+    """
 
     number: int
     time: float
@@ -100,13 +104,17 @@ def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
         if capture is None:
             return
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
-        number = 0
+        number, start = 0, 0.0
         while capture.grab():
+            now = time.monotonic()
+            start = start if number else now
             if number % every == 0:
                 whole, picture = capture.retrieve()
                 if whole and picture is not None:
                     pixels = np.ascontiguousarray(picture[:, :, ::-1])
-                    yield Frame(number, round(number / rate, 3), pixels)
+                    # A camera gives fewer frames than it says where reading them takes longer.
+                    passed = now - start if source.kind == "camera" else number / rate
+                    yield Frame(number, round(passed, 3), pixels)
             number += 1
 
 

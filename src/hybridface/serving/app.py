@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -182,8 +183,10 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse({"error": what}, 400)
 
     async def failed(request: Request, error: Exception) -> Response:
-        # Neither the picture nor its name: only what broke.
-        print(f"hybridface: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        # Neither the picture nor its name: only what broke, and where.
+        where = traceback.extract_tb(error.__traceback__)[-1:]
+        at = "".join(f" ({Path(each.filename).name}:{each.lineno})" for each in where)
+        print(f"hybridface: {type(error).__name__}: {error}{at}", file=sys.stderr, flush=True)
         return JSONResponse({"error": "the server failed; its log says how"}, 500)
 
     app.add_exception_handler(RefusedError, refused)

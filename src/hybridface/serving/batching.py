@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from hybridface import images
@@ -29,7 +31,7 @@ class Work:
     """One picture to be read.
 
     Attributes:
-        content: The bytes of its file; given up once decoded.
+        content: The bytes of its file; given up once decoded, or once nobody waits any longer.
         look: What is to be done with it in place of reading its faces.
         future: What comes of it; see :meth:`Batcher.submit`.
     """
@@ -129,6 +131,7 @@ class Batcher:
             not worked on.
         """
         work = Work(content, look)
+        work.future.add_done_callback(partial(_forget, weakref.ref(work)))
         self._arrived.put(work)
         return work.future
 
@@ -176,6 +179,12 @@ class Batcher:
         self._noted(len(batch), sum(len(photo.faces) for photo in photos))
         for (work, _), photo in zip(batch, photos, strict=True):
             work.finish(replace(photo, pixels=None))
+
+
+def _forget(held: weakref.ref[Work], future: Future[Any]) -> None:
+    """Give up the bytes of what is done: a cancelled one may be in the queue for long."""
+    if (work := held()) is not None:
+        work.content = b""
 
 
 def _attempt(function: Callable[..., Any], *arguments: Any) -> Any:

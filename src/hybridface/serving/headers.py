@@ -37,10 +37,10 @@ class Around:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status, whole = time.perf_counter(), 500, False
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(raw=message["headers"])
@@ -48,9 +48,15 @@ class Around:
                 headers.setdefault("Cache-Control", "no-store")
                 message["headers"] = headers.raw
             await send(message)
+            body = message["type"] == "http.response.body"
+            whole = whole or (body and not message.get("more_body", False))
 
         try:
             await self.app(scope, receive, sending)
+        except Exception:
+            # Starlette raises again what was answered and logged, and a server would log it twice.
+            if not whole:
+                raise
         finally:
             path = scope["path"] if scope["path"] in PATHS else "other"
             self.metrics.note_request(path, status, time.perf_counter() - start)

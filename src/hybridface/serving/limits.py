@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from hybridface.errors import UsageError
@@ -33,15 +34,21 @@ class Limits:
         """Refuse what would refuse everything.
 
         Raises:
-            UsageError: A limit is not above 0, or smaller than one that must fit into it.
+            UsageError: A limit is not above 0 or endless, or smaller than one that must fit into
+                it.
         """
         for each in fields(self):
-            if not getattr(self, each.name) > 0:
-                raise UsageError(f"limit {each.name}: expected more than 0")
+            if not 0 < getattr(self, each.name) < math.inf:
+                raise UsageError(f"limit {each.name}: expected more than 0, and no endless number")
         if self.held_bytes < self.request_bytes:
             raise UsageError(
                 f"limits: {self.held_bytes} bytes of all requests together are fewer than the "
-                f"{self.request_bytes} of one"
+                f"{self.request_bytes} of one; raise --max-held-mb or lower --max-mb"
+            )
+        if self.waiting < self.pictures:
+            raise UsageError(
+                f"limits: {self.waiting} pictures of all requests together are fewer than the "
+                f"{self.pictures} of one; raise --max-waiting or lower --max-pictures"
             )
 
 

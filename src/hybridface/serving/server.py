@@ -7,15 +7,16 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from hybridface.errors import HybridFaceError, UsageError
+from hybridface.inference import shipped
 from hybridface.inference.dealing import Dealer, dealers_of
 from hybridface.inference.detection import DEFAULT, open_detector
 from hybridface.inference.photos import FaceReader
 from hybridface.inference.runtime import FaceModel, load
-from hybridface.inference.shipped import is_shipped, shipped_ssl_model
 from hybridface.serving.app import make_app
 from hybridface.serving.limits import Limits
 from hybridface.serving.service import Service
@@ -59,28 +60,56 @@ def run_serve(
         threads: Threads of the model; None leaves it to ONNX Runtime.
 
     Returns:
-        0, once it was told to end (SIGTERM, Ctrl-C) and every request was answered.
+        0, once it was told to end (SIGTERM, Ctrl-C) and every request was answered; 1 where it was
+        told again by Ctrl-C and did not wait for them.
 
     Raises:
         UsageError: No model, or an option that cannot be.
         HybridFaceError: A model cannot be loaded, or the address cannot be listened at.
     """
-    if key is not None and not key.strip():
-        raise UsageError("the API key is empty; give one or none")
+    if key is not None:
+        check_key(key)
     face_model = load(model, threads=threads)
     finder = open_detector(detector, threshold, longest) if detect else None
     reader = FaceReader(face_model, finder, batch_size, limits.faces)
-    dealers = _find_dealers(face_model, model, ssl_model, threads)
+    dealers = _find_dealers(face_model, ssl_model, threads)
     with open_socket(host, port) as listening:
         service = Service(reader, dealers, limits, key)
         warn_if_open(host, key)
-        # uvicorn raises the signal again once it has ended; to have ended cleanly is no failure.
+        server = uvicorn.Server(configure(service))
+
+        def end(number: int, frame: FrameType | None) -> None:
+            server.should_exit = True
+
+        # For a signal before uvicorn takes them, and for the one that it raises again at its end:
+        # to have ended cleanly is no failure.
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, frame: None)
+            signal.signal(number, end)
         print(f"hybridface serves at {address(listening)}", flush=True)
-        uvicorn.Server(configure(service)).run(sockets=[listening])
+        server.run(sockets=[listening])
+    if server.force_exit:
+        print("hybridface: ended at once, without waiting for requests", file=sys.stderr)
+        return 1
     print("hybridface: ended, every request was answered", file=sys.stderr)
     return 0
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that no request could bring.
+
+    Raises:
+        UsageError: It is empty, or holds what the header of a request cannot.
+    """
+    if not key:
+        raise UsageError(
+            "the API key is empty; give one, or for none leave out --api-key and unset "
+            "HYBRIDFACE_API_KEY"
+        )
+    if not all("!" <= each <= "~" for each in key):
+        raise UsageError(
+            "the API key holds a space, a line break or a character beyond ASCII, which no request "
+            "can bring in a header; take letters, digits and signs such as - and _"
+        )
 
 
 def warn_if_open(host: str, key: str | None) -> None:
@@ -102,10 +131,7 @@ def configure(service: Service) -> uvicorn.Config:
 
 
 def _find_dealers(
-    face_model: FaceModel,
-    model: str | Path | None,
-    ssl_model: str | Path | None,
-    threads: int | None,
+    face_model: FaceModel, ssl_model: str | Path | None, threads: int | None
 ) -> list[Dealer]:
     """Return the self-supervised heads to show.
 
@@ -114,10 +140,10 @@ def _find_dealers(
     """
     if ssl_model is None:
         own = dealers_of(face_model)
-        if own or not (model is None or is_shipped(model)):
+        if own or face_model.path.resolve().parent != shipped.FOLDER.resolve():
             return own
         try:
-            return dealers_of(FaceModel.load(shipped_ssl_model(), threads=threads))
+            return dealers_of(FaceModel.load(shipped.shipped_ssl_model(), threads=threads))
         except UsageError:  # it is not in this install: the page goes without
             return []
     dealers = dealers_of(FaceModel.load(ssl_model, threads=threads))

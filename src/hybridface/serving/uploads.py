@@ -82,8 +82,10 @@ class Body:
         except MultiPartException as error:
             status = 413 if error.message.startswith("Too many") else 400
             raise RefusedError(status, f"{error.message.rstrip('.')}; {EXPECTED}") from error
+        except UnicodeError as error:
+            raise RefusedError(400, f"the form's charset does not fit it; {EXPECTED}") from error
         files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
-        sent = [Sent((each.filename or "picture")[:MOST_NAME], each.file.read()) for each in files]
+        sent = [Sent(_clean(each.filename or "picture"), each.file.read()) for each in files]
         await form.close()
         if not sent:
             raise RefusedError(400, f"no file in the form; {EXPECTED}")
@@ -138,3 +140,8 @@ class Body:
         while not self._gone:
             message = await self._receive()
             self._gone = message["type"] == "http.disconnect"
+
+
+def _clean(name: str) -> str:
+    """Return the start of a name, and of it what any answer can hold: some charsets give halves."""
+    return name[:MOST_NAME].encode("utf-8", "replace").decode()

@@ -81,7 +81,7 @@ class Age(Task):
                 f"task {self.name}: label column '{self.label}' has the parts "
                 f"{', '.join(labels.names)}; expected one number a picture"
             )
-        self.unit = labels.unit or self.unit
+        self.unit = labels.unit
         known = numbers[numbers.isfinite()].double()
         if len(known):
             self.centre = float(known.mean())

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from disks import Mount, fill, small_disk
 from hybridface.cli import app
 from hybridface.errors import HybridFaceError, UsageError
+from hybridface.files import write_atomically
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
 from hybridface.study import Cell, Study, load_study
@@ -205,6 +206,25 @@ def test_damaged_results_are_refused(stub: Stub, tmp_path: Path) -> None:
     (tmp_path / "results" / "tiny.json").write_text("[{")
     with pytest.raises(HybridFaceError, match="damaged results"):
         stub()
+
+
+def test_killed_between_two_files_no_row_lacks_its_details(stub: Stub) -> None:
+    study, writes = stub(seeds=[0]), []
+
+    def dies_between(path: Path, content: str) -> None:
+        writes.append(path)
+        if len(writes) == 8:  # two of each trial and of the tuning group, then those of an arm
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("hybridface.study.results.write_atomically", dies_between)
+        study.run()
+    again = stub(seeds=[0])
+    rows = again.run()
+    assert len(again.started) == 1
+    details = json.loads(again.store.details_file.read_text())["details"]
+    assert {row["cell"] for row in rows} <= set(details)
 
 
 def test_sigterm_stops_what_was_started(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:

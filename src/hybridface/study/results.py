@@ -67,8 +67,9 @@ class ResultStore:
         cells = [row["cell"] for row in (*page.rows, *page.tuning)]
         details = {cell: self.details[cell] for cell in cells if cell in self.details}
         extra = {"tuning": list(page.tuning), "trials": trials, "details": details}
-        write_atomically(self.results, _json_lines(page.rows))
+        # A row says that its cell is finished, so what belongs to it is there first.
         write_atomically(self.details_file, json.dumps(extra, indent=None) + "\n")
+        write_atomically(self.results, _json_lines(page.rows))
         if page.rows:
             from hybridface.report.study import write_study_page
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from hybridface.config import build_recipe
 from hybridface.study.config import Cell

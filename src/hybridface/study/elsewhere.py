@@ -91,11 +91,10 @@ class Elsewhere:
             title = f"{self.config.title}: on {self.name}"
             note = NOTE.format(study=self.config.name, name=self.name, shared=SHARED)
             page = replace(
-                page_of(self.config, rows, self.store.details, []),
+                page_of(self.config, rows, self.store.details, [], same_test_pictures=True),
                 name=f"{self.config.name}-{self.name}",
                 title=title,
                 description=[note],
-                same_test_pictures=True,
             )
             self.store.write(page)
 

@@ -83,8 +83,17 @@ def page_of(
     rows: Sequence[Content],
     details: Mapping[str, Content],
     tuning: Sequence[Content],
+    same_test_pictures: bool,
 ) -> StudyResult:
-    """Return what the page of a study shows of some rows."""
+    """Return what the page of a study shows of some rows.
+
+    Args:
+        study: The study.
+        rows: Its rows.
+        details: By the names of the cells.
+        tuning: What was tried in tuning.
+        same_test_pictures: Whether all seeds were tested on the same pictures.
+    """
     from hybridface.report.cells import StudyResult
 
     return StudyResult(
@@ -95,7 +104,7 @@ def page_of(
         details=details,
         tuning=tuning,
         baseline=study.row_name(next(iter(study.arms))),
-        same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
+        same_test_pictures=same_test_pictures,
         command=study.command,
     )
 

@@ -15,6 +15,7 @@ from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
 from hybridface.study.config import Cell, Content, StudyConfig
 from hybridface.study.elsewhere import Elsewhere
+from hybridface.study.held_out import refuse_repeated_folds, same_test_pictures, value_of_seed
 from hybridface.study.jobs import Job, noticing_sigterm, start_process
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
@@ -127,9 +128,11 @@ class Study:
         for name, group in self.config.tuning.items():
             cells += self.trials(name)
             self.best[name] = {"change": merge(group.base, group.trials[0])}
-        cells += [self.cell(arm, self.config.seeds[0]) for arm in self.config.arms]
+        arms = self._arm_cells()
         self.best = {}
-        first = cells[-len(self.config.arms)]
+        refuse_repeated_folds(self.config, arms)
+        cells += arms[: len(self.config.arms)]
+        first = arms[0]
         for cell in cells:
             if cell.numeric != first.numeric or (cell.numeric and cell.measured != first.measured):
                 raise UsageError(
@@ -174,6 +177,9 @@ class Study:
 
         For a tuning group that is not finished its first trial stands for its best; ``guessed``
         then names it.
+
+        Raises:
+            UsageError: A recipe is wrong, or seeds repeat a test fold.
         """
         cells: list[Cell] = []
         self.guessed = []
@@ -185,7 +191,9 @@ class Study:
             else:
                 self.guessed.append(name)
                 self.best[name] = {"change": merge(group.base, group.trials[0])}
-        return cells + self._arm_cells()
+        arms = self._arm_cells()
+        refuse_repeated_folds(self.config, arms)
+        return cells + arms
 
     def _arm_cells(self) -> list[Cell]:
         return [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
@@ -223,8 +231,7 @@ class Study:
     def _build(self, arm: str, method: str, seed: int, change: Content, settings: Content) -> Cell:
         content = drop_tasks(merge(self.shared, change))
         for key in ("seed", *self.config.by_seed):
-            fold = content.get("data", {}).get("folds") or {}
-            value = seed % fold.get("count", 5) if key == "data.folds.test" else seed
+            value = value_of_seed(content, key, seed)
             content = merge(content, parse_override(f"{key}={value}"))
         content.pop("run", None)
         if arm.startswith(TUNING):  # a trial is judged on validation alone
@@ -334,7 +341,8 @@ class Study:
         whole = set(self.best) == set(self.config.tuning)
         rows, tuning = self.rows() if whole else [], self.tuning_rows()
         if self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
-            self.store.write(page_of(self.config, rows, self.store.details, tuning))
+            same = whole and same_test_pictures(self._arm_cells())
+            self.store.write(page_of(self.config, rows, self.store.details, tuning, same))
         elif whole:
             raise UsageError(
                 f"{self.config.results} holds rows of other settings; name another file by "

@@ -270,7 +270,7 @@ def test_rows_of_another_machine_are_taken_over(
     file = str(study_file())
     taken = CliRunner().invoke(app, ["study", file, "--take", str(there), "--page"])
     assert taken.exit_code == 0
-    assert "there.json: 6 new rows" in taken.output
+    assert "there.json: 6 new rows, 0 left out" in taken.output
     assert json.loads(here.read_text()) == expected
     assert json.loads(there.with_suffix(".details.json").read_text()) == json.loads(
         here.with_suffix(".details.json").read_text()
@@ -300,6 +300,18 @@ def test_rows_of_another_study_are_not_taken(
         assert isinstance(refused.exception, UsageError)
         assert said in str(refused.exception)
         assert not rows.exists()
+
+
+def test_rows_left_out_are_counted(stub: Stub, tmp_path: Path) -> None:
+    more = stub(seeds=[0, 1, 2])
+    more.run()
+    there = (tmp_path / "results").rename(tmp_path / "there")
+    study = stub()
+    taken = study.take(there / "tiny.json")
+    assert (taken.new, taken.left_out) == (6, 2)
+    (there / "tiny.details.json").unlink()
+    with pytest.raises(UsageError, match=r"tiny\.details\.json: no such file"):
+        stub().take(there / "tiny.json")
 
 
 @pytest.mark.slow

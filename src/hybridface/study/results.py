@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybridface.errors import DataError
+from hybridface.errors import DataError, UsageError
 from hybridface.files import write_atomically
 from hybridface.study.config import Cell, StudyConfig
 from hybridface.study.rows import detail_of, row_of
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from hybridface.report.cells import StudyResult
 
 Content = dict[str, Any]
+
+
+class Taken(NamedTuple):
+    """What came of rows that another machine wrote.
+
+    Attributes:
+        new: How many were taken over.
+        left_out: How many are of no cell of the study.
+    """
+
+    new: int
+    left_out: int
+
+    def __str__(self) -> str:
+        return f"{self.new} new rows, {self.left_out} left out as no cells of this study"
 
 
 class ResultStore:
@@ -43,6 +58,38 @@ class ResultStore:
         self.details = extra.get("details", {})
         self.rows |= {row["cell"]: row for row in extra.get("trials", [])}
         self.stored = set(self.rows)
+
+    @classmethod
+    def of_another_machine(cls, results: Path) -> Self:
+        """Read rows that another machine wrote, which need their details.
+
+        Raises:
+            UsageError: A file is not there.
+            DataError: A file is damaged.
+        """
+        if not results.exists():
+            raise UsageError(f"{results}: no such file; name the rows of a study, NAME.json")
+        store = cls(results)
+        if not store.details_file.exists():
+            raise UsageError(
+                f"{store.details_file}: no such file; put the details of {results.name} beside it, "
+                "which hold the curves, the outcome of each picture and the trials"
+            )
+        return store
+
+    def keep_known(self, other: ResultStore, known: Collection[str], before: Set[str]) -> Taken:
+        """Drop what came of another store and is of no known cell.
+
+        Args:
+            other: What was added.
+            known: The cells of the study.
+            before: The cells whose rows were here before it was added, which stay.
+        """
+        new = other.rows.keys() - before
+        strange = new - set(known)
+        for key in strange:
+            del self.rows[key]
+        return Taken(len(new) - len(strange), len(strange))
 
     def add(self, other: ResultStore) -> None:
         """Take over the rows and details of another store, but for those that are here."""

@@ -99,9 +99,9 @@ def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         result: What the run's ``result.json`` holds.
     """
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    figure, digits = ("mae", 4) if cell.numeric else ("accuracy", 5)
+    figure = "mae" if cell.numeric else "accuracy"
     curve = [
-        [line["epoch"], round(line["train"]["loss"], 4), round(line["val"][figure], digits)]
+        [line["epoch"], round(line["train"]["loss"], 4), float(f"{line['val'][figure]:.6g}")]
         for line in lines
     ]
     last: Content = {}
@@ -152,7 +152,7 @@ def _number_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Cont
     for suffix in ("", "_last"):
         outputs = array_of(arrays, f"test_outputs{suffix}", path)
         parts = parts_of_mae(about.kind, outputs[counted], targets[counted])
-        detail[f"test_errors{suffix}"] = [round(value, 3) for value in parts.tolist()]
+        detail[f"test_errors{suffix}"] = [float(f"{value:.4g}") for value in parts.tolist()]
     if "test_groups" in arrays:
         detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[counted])
     figures = {name: _value(test, name) for name in FURTHER if name in test}

@@ -197,3 +197,24 @@ def test_broken_rows_are_named(
     rows = [{**row, **change} if row["cell"] == "puzzle_own-0.2-1" else row for row in study.rows]
     with pytest.raises(HybridFaceError, match=message):
         pages(errors_of(build_study(2), rows=rows, details=study.details), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "decimals"),
+    [("parts of the face", 0.001, 5), ("degrees", 0.001, 2), ("years", 1, 2), ("mm", 1, 2)],
+)
+def test_small_errors_are_written_with_the_decimals_that_they_need(
+    build_study: StudyBuilder, tmp_path: Path, unit: str, scale: float, decimals: int
+) -> None:
+    study = errors_of(build_study(3), unit)
+    for detail in study.details.values():
+        for name in ("test_errors", "test_errors_last"):
+            detail[name][:] = [scale * error for error in detail[name]]
+    errors = ("val_mae", "test_mae", "test_mae_last")
+    rows = [{k: scale * v if k in errors else v for k, v in row.items()} for row in study.rows]
+    study = StudyResult(**{**vars(study), "rows": rows})
+    markdown, _ = pages(study, tmp_path)
+    error = np.mean(values(study, "supervised", "test_mae"))
+    assert re.search(rf"\| {error:.{decimals}f} ± \d+\.\d{{{decimals}}} \|", markdown)
+    (setting,) = settings(study)
+    assert setting.measure.change(0.0123456) == f"{0.0123456:+.{decimals}f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 from hybridface import evaluate
 from hybridface.study import Study
 from hybridface.study.config import StudyConfig
+from study.conftest import StubbedStudy
 from study.helpers import study_content
+
+Stub = Callable[..., StubbedStudy]
 
 
 @pytest.fixture
@@ -72,3 +76,53 @@ def test_finished_models_are_measured_elsewhere(
     before = (tmp_path / "tiny-other.json").read_bytes()
     again.run()
     assert (tmp_path / "tiny-other.json").read_bytes() == before
+
+
+def test_finished_cells_that_are_left_are_measured(table: Path, tmp_path: Path, stub: Stub) -> None:
+    twin = {"twin": {"method": "twin", "tuned": ["supervised"]}}
+    before = stub(seeds=[0], arms=twin)
+    rows = before.run()
+    study = stub(seeds=[0], arms=twin, also_on={"other": f"csv:{table}"})
+    assert study.write() == 3
+    found = json.loads((tmp_path / "results" / "tiny-other.json").read_text())
+    assert [(row["arm"], row["method"]) for row in found[::2]] == [
+        ("supervised", "supervised"),
+        ("puzzle_own", "puzzle"),
+        ("twin", "twin"),
+    ]
+    assert found[0]["cell"] == found[4]["cell"] == f"{rows[0]['cell']}-all"
+    assert study.said == []
+
+
+def test_cells_without_a_run_folder_are_counted_once(
+    table: Path, tmp_path: Path, stub: Stub
+) -> None:
+    rows = stub(seeds=[0]).run()
+    gone = {"other": f"csv:{table}", "gone": f"csv:{tmp_path / 'nowhere.csv'}"}
+    study = stub(seeds=[0], also_on=gone)
+    shutil.rmtree(study.folder / rows[0]["cell"])
+    study.run()
+    (failed, missing) = study.said
+    assert failed.startswith("1 finished cells on gone: not measured: csv:")
+    assert missing.startswith("1 finished cells have no run folder here")
+    found = json.loads((tmp_path / "results" / "tiny-other.json").read_text())
+    assert [row["arm"] for row in found] == ["puzzle_own"] * 2
+
+
+def test_what_another_machine_measured_is_taken_over(
+    table: Path, tmp_path: Path, stub: Stub
+) -> None:
+    other = {"other": f"csv:{table}"}
+    stub(seeds=[0], also_on=other).run()
+    (tmp_path / "results").rename(tmp_path / "there")
+    study = stub(seeds=[0], also_on=other)
+    shutil.rmtree(study.folder)
+    taken = study.take(tmp_path / "there" / "tiny.json")
+    assert (taken.new, taken.left_out) == (4, 0)
+    study.write()
+    for name in ("tiny-other.json", "tiny-other.details.json"):
+        there, here = (tmp_path / at / name for at in ("there", "results"))
+        assert json.loads(here.read_text()) == json.loads(there.read_text())
+    assert [line.partition(": ")[2] for line in study.said] == [
+        "4 new rows, 0 left out as no cells of this study"
+    ]

@@ -14,7 +14,7 @@ from rich.console import Console
 from hybridface.errors import UsageError
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
-from hybridface.study import Study, load_study
+from hybridface.study import Study, load_study, rows
 from hybridface.study.live import LiveTable
 from hybridface.study.progress import CellProgress
 from study.conftest import StubbedStudy
@@ -56,6 +56,20 @@ def test_details_hold_what_each_picture_adds_to_the_error(pose_stub: Stub) -> No
     assert np.mean(parts) == pytest.approx(row["test_mae"])
     assert figures["geodesic"] == row["test_geodesic"]
     assert [line[0] for line in detail["curve"]] == [1, 2]
+
+
+def test_small_errors_keep_their_digits() -> None:
+    targets = np.linspace(0, 0.01, 7, dtype=np.float32)[:, None]
+    about = {"task": "depth", "label": "depth", "classes": [], "data": "csv:a", "kind": "number"}
+    outputs = np.stack([targets[:, 0] + np.float32(0.000123456), np.ones(7, np.float32)], 1)
+    arrays = {
+        "about": np.array(json.dumps({**about, "unit": "m"})),
+        "test_labels": targets,
+        "test_outputs": outputs,
+        "test_outputs_last": outputs,
+    }
+    detail = rows._number_details(arrays, Path("predictions.npz"), {})
+    assert detail["test_errors"] == pytest.approx([0.000123456] * 7, rel=1e-2)
 
 
 @pytest.mark.parametrize(("best", "sign"), [(0.003, -1), (0.001, 1)])

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from disks import Mount, fill, small_disk
 from hybridface.cli import app
 from hybridface.errors import HybridFaceError, UsageError
+from hybridface.files import write_atomically
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
 from hybridface.study import Cell, Study, load_study
@@ -207,6 +208,25 @@ def test_damaged_results_are_refused(stub: Stub, tmp_path: Path) -> None:
         stub()
 
 
+def test_killed_between_two_files_no_row_lacks_its_details(stub: Stub) -> None:
+    study, writes = stub(seeds=[0]), []
+
+    def dies_between(path: Path, content: str) -> None:
+        writes.append(path)
+        if len(writes) == 8:  # two of each trial and of the tuning group, then those of an arm
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("hybridface.study.results.write_atomically", dies_between)
+        study.run()
+    again = stub(seeds=[0])
+    rows = again.run()
+    assert len(again.started) == 1
+    details = json.loads(again.store.details_file.read_text())["details"]
+    assert {row["cell"] for row in rows} <= set(details)
+
+
 def test_sigterm_stops_what_was_started(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that outlived its study would hold its folder against the next start."""
     study = stub(jobs=2)
@@ -250,7 +270,7 @@ def test_rows_of_another_machine_are_taken_over(
     file = str(study_file())
     taken = CliRunner().invoke(app, ["study", file, "--take", str(there), "--page"])
     assert taken.exit_code == 0
-    assert "there.json: 6 new rows" in taken.output
+    assert "there.json: 6 new rows, 0 left out" in taken.output
     assert json.loads(here.read_text()) == expected
     assert json.loads(there.with_suffix(".details.json").read_text()) == json.loads(
         here.with_suffix(".details.json").read_text()
@@ -280,6 +300,18 @@ def test_rows_of_another_study_are_not_taken(
         assert isinstance(refused.exception, UsageError)
         assert said in str(refused.exception)
         assert not rows.exists()
+
+
+def test_rows_left_out_are_counted(stub: Stub, tmp_path: Path) -> None:
+    more = stub(seeds=[0, 1, 2])
+    more.run()
+    there = (tmp_path / "results").rename(tmp_path / "there")
+    study = stub()
+    taken = study.take(there / "tiny.json")
+    assert (taken.new, taken.left_out) == (6, 2)
+    (there / "tiny.details.json").unlink()
+    with pytest.raises(UsageError, match=r"tiny\.details\.json: no such file"):
+        stub().take(there / "tiny.json")
 
 
 @pytest.mark.slow

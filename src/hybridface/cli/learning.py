@@ -101,7 +101,7 @@ def study(
     with training_extra(), ExitStack() as held:
         chosen = Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True))
         for file in take or []:
-            print(f"{file}: {chosen.take(file)} new rows")
+            print(f"{file}: {chosen.take(file)}")
         if page:
             print(f"{config.results}: {chosen.write()} rows")
             return

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybridface.errors import HybridFaceError
-from hybridface.report.measures import Measure
+from hybridface.report.measures import Measure, decimals_of
 from hybridface.report.study_rows import Cell, read_cell
 
 EQUAL_EPOCHS = "supervised"
@@ -162,9 +162,10 @@ def settings(study: StudyResult) -> list[Setting]:
     """
     apart = [*ALWAYS_APART, *(key for key in MAYBE_APART if _varies_within_arm(study.rows, key))]
     groups: dict[tuple[str, ...], list[Cell]] = {}
+    decimals = decimals_of(study.rows)
     for row in study.rows:
         key = tuple(str(row.get(name)) for name in apart)
-        groups.setdefault(key, []).append(read_cell(row, study.details))
+        groups.setdefault(key, []).append(read_cell(row, study.details, decimals))
     found = []
     for key, cells in groups.items():
         conditions = dict(zip(apart, key, strict=True))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hybridface.evaluation.statistics import Interval
 from hybridface.report.text import MISSING, number
 
 VERDICTS = ("higher", "lower", "not told apart")
+USUAL_UNITS = ("degrees", "years")  # whose errors are read to a hundredth, however small
 SMALL_CHANGE = 0.01  # of an error, within which its curve is flat
 
 
@@ -24,6 +27,7 @@ class Measure:
         scale: Factor from rows to what is written.
         higher_is_better: Whether more is better.
         further: What else the table of the arms shows of the test pictures; empty for nothing.
+        decimals: How many it is written with.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Measure:
     scale: float
     higher_is_better: bool
     further: str = ""
+    decimals: int = 2
 
     @property
     def sign(self) -> int:
@@ -50,7 +55,7 @@ class Measure:
 
     def value(self, value: float | None) -> str:
         """Write a value without its unit; a dash for None and NaN."""
-        return MISSING if value is None else number(self.scale * value)
+        return MISSING if value is None else number(self.scale * value, self.decimals)
 
     def shown(self, value: float) -> str:
         """Write a value with its unit."""
@@ -70,7 +75,7 @@ class Measure:
 
     def change(self, value: float) -> str:
         """Write a difference, signed; a dash for NaN."""
-        return MISSING if math.isnan(value) else f"{self.scale * value:+.2f}"
+        return MISSING if math.isnan(value) else f"{self.scale * value:+.{self.decimals}f}"
 
     def changes(self, low: float, high: float) -> str:
         """Write the bounds of a difference; a dash where there are none."""
@@ -92,7 +97,18 @@ ACCURACY = Measure(
 )
 
 
-def error_measure(unit: str, further: str = "") -> Measure:
+def error_measure(unit: str, further: str = "", decimals: int = 2) -> Measure:
     """Return the mean absolute error of numbers that are counted in a unit."""
     unit = unit or "no unit"
-    return Measure("error", unit, unit, unit, 1, False, further)
+    return Measure("error", unit, unit, unit, 1, False, further, decimals)
+
+
+def decimals_of(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return with how many decimals the errors of some rows are written.
+
+    Errors below 1 have three digits that say something, the least of them too; degrees and years
+    have two decimals, as everything else.
+    """
+    errors = [row.get("test_mae") for row in rows if row.get("unit") not in USUAL_UNITS]
+    known = [error for error in errors if isinstance(error, float) and 0 < error < math.inf]
+    return max(2, 2 - math.floor(math.log10(min(known)))) if known else 2

@@ -99,11 +99,13 @@ class ErrorCell(Cell):
     val_geodesic: float | None = Field(None, ge=0)
     unit: str = ""
     select: str = "mae"
+    decimals: int = 2
 
     @property
     def measure(self) -> Measure:
         """The mean absolute error; of poses that have all angles, the angle between them too."""
-        return error_measure(self.unit, GEODESIC if self.further is not None else "")
+        further = GEODESIC if self.further is not None else ""
+        return error_measure(self.unit, further, self.decimals)
 
     @property
     def chosen_by(self) -> float:
@@ -111,12 +113,15 @@ class ErrorCell(Cell):
         return self.val if self.select == "mae" or self.val_geodesic is None else self.val_geodesic
 
 
-def read_cell(row: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]]) -> Cell:
+def read_cell(
+    row: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]], decimals: int = 2
+) -> Cell:
     """Return the cell of a row, with its details.
 
     Args:
         row: See :class:`hybridface.report.cells.StudyResult`.
         details: By the names of the cells.
+        decimals: How many errors are written with.
 
     Raises:
         HybridFaceError: The row or the details are broken.
@@ -125,7 +130,7 @@ def read_cell(row: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]]) 
     try:
         detail = Detail.model_validate(details.get(name, {}))
         kind = ErrorCell if "val_mae" in row else AccuracyCell
-        return kind.model_validate({**row, "details": detail})
+        return kind.model_validate({**row, "details": detail, "decimals": decimals})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from hybridface.report.cells import Arm, Setting, StudyResult
 from hybridface.report.document import Paragraph, Part, Table
+from hybridface.report.measures import decimals_of
 from hybridface.report.text import MISSING, joined, number
 
 Recipe = Mapping[str, Any]
@@ -62,6 +63,7 @@ def _tuning_table(study: StudyResult) -> Table:
     head, scale, sign = ERRORS.get(by, ("Validation accuracy (%)", 100, 1))
     if by == "val_mae":
         head = f"{head} ({next((row['unit'] for row in study.rows if row.get('unit')), 'no unit')})"
+    decimals = decimals_of(study.rows) if by == "val_mae" else 2
     best: dict[str, float] = {}
     for trial in study.tuning:
         arm, figure = str(trial["arm"]), sign * float(trial[by])
@@ -70,7 +72,7 @@ def _tuning_table(study: StudyResult) -> Table:
         [
             str(trial["arm"]),
             ", ".join(f"{key}={value}" for key, value in trial["settings"].items()),
-            number(scale * float(trial[by])),
+            number(scale * float(trial[by]), decimals),
             MISSING if trial.get("epochs") is None else str(trial["epochs"]),
             number(trial.get("seconds"), 0),
         ]

@@ -11,7 +11,7 @@ from hybridface.evaluation.statistics import t_interval
 from hybridface.report.analysis import Claim, Comparison, relative_compute
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
-from hybridface.report.measures import Measure
+from hybridface.report.measures import Measure, decimals_of
 from hybridface.report.text import (
     MISSING,
     is_fraction,
@@ -208,6 +208,7 @@ def comparison_table(
 
 def cell_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Lay out every finished cell with all that was recorded of it."""
+    decimals = 1 + decimals_of(rows)
     keys = list(dict.fromkeys(key for row in rows for key in row))
     words = [key for key in keys if all(isinstance(row.get(key), str | None) for row in rows)]
     ordered = [*words, *(key for key in keys if key not in words)]
@@ -217,7 +218,7 @@ def cell_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(
         f"All {len(rows):,} finished cells",
         heads,
-        [[_entry(key, row.get(key)) for key in ordered] for row in rows],
+        [[_entry(key, row.get(key), decimals) for key in ordered] for row in rows],
         text_columns=len(words),
         folded=True,
     )
@@ -243,11 +244,11 @@ def _p_value(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else number(value, 4)
 
 
-def _entry(key: str, value: object) -> str:
+def _entry(key: str, value: object, decimals: int) -> str:
     if isinstance(value, int | float) and (is_fraction(key) or key == "test_accuracy_last"):
         return percent(value)
     if key in ERRORS and isinstance(value, int | float):
-        return number(value, 3)
+        return number(value, decimals)
     if key == "seconds" and isinstance(value, int | float):
         return number(value, 1)
     return _plain(value)

@@ -77,7 +77,9 @@ class StudyConfig(Section):
         description: Paragraphs that say what is compared and how.
         recipe: What all cells share.
         seeds: Seeds, outermost: every arm gets one before any arm gets the next.
-        by_seed: Dotted recipe keys that are set to the seed, such as ``data.folds.test``.
+        by_seed: Dotted recipe keys that are set to the seed. A key that ends in ``folds.test``, as
+            ``data.folds.test`` or ``data.sources.NAME.folds.test``, is set to the seed modulo the
+            count of those folds; seeds that repeat a fold are refused.
         tuning_seed: Seed of the tuning trials; none of ``seeds``.
         tuning: Groups of trials by name, run first, in order.
         arms: The methods compared, by name; the first is the baseline.

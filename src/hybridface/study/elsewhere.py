@@ -48,6 +48,14 @@ class Elsewhere:
         self.config, self.name, self.spec = config, name, spec
         self.store = ResultStore(results.with_name(f"{results.stem}-{name}.json"))
 
+    def has(self, cell: Cell) -> bool:
+        """Say whether a cell is measured there, or has no classes to be measured by."""
+        return self._key(cell, "") in self.store.rows or cell.numeric
+
+    def keys(self, cells: Sequence[Cell]) -> list[str]:
+        """Return what the rows of some cells are called there."""
+        return [self._key(cell, among) for cell in cells for among in ("", SHARED)]
+
     def take(self, cell: Cell, run: Path, row: Mapping[str, Any]) -> None:
         """Measure a finished run there, unless that was done before.
 
@@ -59,7 +67,7 @@ class Elsewhere:
         Raises:
             HybridFaceError: The data set cannot be read, or has no class of the model's.
         """
-        if self._key(cell, "") in self.store.rows or cell.numeric:
+        if self.has(cell):
             return
         task = _first_task(run)
         kept = _predict(run / "model.onnx", self.spec, task)
@@ -85,17 +93,21 @@ class Elsewhere:
 
     def write(self, cells: Sequence[Cell]) -> None:
         """Write rows, details and page of the cells that were measured there."""
-        keys = [self._key(cell, among) for cell in cells for among in ("", SHARED)]
-        rows = [self.store.rows[key] for key in keys if key in self.store.rows]
+        # Two arms may be one cell; each row says whose it is.
+        rows = [
+            self.store.rows[key] | {"arm": self.config.row_name(cell.arm), "method": cell.method}
+            for cell in cells
+            for key in self.keys([cell])
+            if key in self.store.rows
+        ]
         if rows and self.store.holds_only({row["cell"] for row in rows}):
             title = f"{self.config.title}: on {self.name}"
             note = NOTE.format(study=self.config.name, name=self.name, shared=SHARED)
             page = replace(
-                page_of(self.config, rows, self.store.details, []),
+                page_of(self.config, rows, self.store.details, [], same_test_pictures=True),
                 name=f"{self.config.name}-{self.name}",
                 title=title,
                 description=[note],
-                same_test_pictures=True,
             )
             self.store.write(page)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybridface.errors import DataError
+from hybridface.errors import DataError, UsageError
 from hybridface.files import write_atomically
 from hybridface.study.config import Cell, StudyConfig
 from hybridface.study.rows import detail_of, row_of
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from hybridface.report.cells import StudyResult
 
 Content = dict[str, Any]
+
+
+class Taken(NamedTuple):
+    """What came of rows that another machine wrote.
+
+    Attributes:
+        new: How many were taken over.
+        left_out: How many are of no cell of the study.
+    """
+
+    new: int
+    left_out: int
+
+    def __str__(self) -> str:
+        return f"{self.new} new rows, {self.left_out} left out as no cells of this study"
 
 
 class ResultStore:
@@ -44,6 +59,38 @@ class ResultStore:
         self.rows |= {row["cell"]: row for row in extra.get("trials", [])}
         self.stored = set(self.rows)
 
+    @classmethod
+    def of_another_machine(cls, results: Path) -> Self:
+        """Read rows that another machine wrote, which need their details.
+
+        Raises:
+            UsageError: A file is not there.
+            DataError: A file is damaged.
+        """
+        if not results.exists():
+            raise UsageError(f"{results}: no such file; name the rows of a study, NAME.json")
+        store = cls(results)
+        if not store.details_file.exists():
+            raise UsageError(
+                f"{store.details_file}: no such file; put the details of {results.name} beside it, "
+                "which hold the curves, the outcome of each picture and the trials"
+            )
+        return store
+
+    def keep_known(self, other: ResultStore, known: Collection[str], before: Set[str]) -> Taken:
+        """Drop what came of another store and is of no known cell.
+
+        Args:
+            other: What was added.
+            known: The cells of the study.
+            before: The cells whose rows were here before it was added, which stay.
+        """
+        new = other.rows.keys() - before
+        strange = new - set(known)
+        for key in strange:
+            del self.rows[key]
+        return Taken(len(new) - len(strange), len(strange))
+
     def add(self, other: ResultStore) -> None:
         """Take over the rows and details of another store, but for those that are here."""
         self.rows = other.rows | self.rows
@@ -67,8 +114,9 @@ class ResultStore:
         cells = [row["cell"] for row in (*page.rows, *page.tuning)]
         details = {cell: self.details[cell] for cell in cells if cell in self.details}
         extra = {"tuning": list(page.tuning), "trials": trials, "details": details}
-        write_atomically(self.results, _json_lines(page.rows))
+        # A row says that its cell is finished, so what belongs to it is there first.
         write_atomically(self.details_file, json.dumps(extra, indent=None) + "\n")
+        write_atomically(self.results, _json_lines(page.rows))
         if page.rows:
             from hybridface.report.study import write_study_page
 
@@ -82,8 +130,17 @@ def page_of(
     rows: Sequence[Content],
     details: Mapping[str, Content],
     tuning: Sequence[Content],
+    same_test_pictures: bool,
 ) -> StudyResult:
-    """Return what the page of a study shows of some rows."""
+    """Return what the page of a study shows of some rows.
+
+    Args:
+        study: The study.
+        rows: Its rows.
+        details: By the names of the cells.
+        tuning: What was tried in tuning.
+        same_test_pictures: Whether all seeds were tested on the same pictures.
+    """
     from hybridface.report.cells import StudyResult
 
     return StudyResult(
@@ -94,7 +151,7 @@ def page_of(
         details=details,
         tuning=tuning,
         baseline=study.row_name(next(iter(study.arms))),
-        same_test_pictures=study.recipe.get("data", {}).get("folds") is None,
+        same_test_pictures=same_test_pictures,
         command=study.command,
     )
 

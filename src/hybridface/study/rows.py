@@ -14,6 +14,7 @@ from hybridface.evaluation.number_metrics import countable, parts_of_mae
 from hybridface.evaluation.predictions import Arrays, array_of, load_arrays, read_about
 from hybridface.evaluation.run_predictions import RUN_FILE, RunAbout
 from hybridface.study.config import Cell
+from hybridface.tasks import build_tasks
 
 Content = dict[str, Any]
 # Of a task of numbers, beside its mean absolute error.
@@ -31,8 +32,6 @@ def row_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         run: Its run folder.
         result: What the run's ``result.json`` holds.
     """
-    from hybridface.tasks import build_tasks
-
     recipe = cell.recipe
     others = [task.config for task in build_tasks(recipe.tasks) if not task.supervised]
     first = others[0] if others else None
@@ -100,19 +99,19 @@ def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         result: What the run's ``result.json`` holds.
     """
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    figure, digits = ("mae", 4) if cell.numeric else ("accuracy", 5)
+    figure = "mae" if cell.numeric else "accuracy"
     curve = [
-        [line["epoch"], round(line["train"]["loss"], 4), round(line["val"][figure], digits)]
+        [line["epoch"], round(line["train"]["loss"], 4), float(f"{line['val'][figure]:.6g}")]
         for line in lines
     ]
     last: Content = {}
     for line in lines:  # a task that was left out in the end has its last figures
         last |= line["train"]
-    label = result["label"]
+    own = {task.name for task in build_tasks(cell.recipe.tasks) if not task.supervised}
     detail: Content = {
         "curve": curve,
         "classes": result["classes"] or [],
-        "ssl": {k: round(v, 4) for k, v in last.items() if "/" in k and not k.startswith(label)},
+        "ssl": {k: round(v, 4) for k, v in last.items() if "/" in k and k.split("/")[0] in own},
         "val_loss": [round(line["val"]["nll"], 4) for line in lines if "nll" in line["val"]],
     }
     if any("training_rows" in line for line in lines):
@@ -129,15 +128,16 @@ def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
 
 def _class_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Content:
     labels = array_of(arrays, "test_labels", path)
+    known = labels >= 0  # a picture of another task has no label of the first
     detail: Content = {}
     for suffix in ("", "_last"):
         probabilities = array_of(arrays, f"test_probabilities{suffix}", path)
-        correct = probabilities.argmax(1) == labels
+        correct = probabilities[known].argmax(1) == labels[known]
         detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
     if "test_groups" in arrays:
-        detail["test_groups"] = numbered(array_of(arrays, "test_groups", path))
+        detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[known])
     return detail | {
-        "test_count": len(labels),
+        "test_count": int(known.sum()),
         "confusion": test["confusion"]["counts"],
         "ece": test["ece"]["value"],
         "nll": test["nll"]["value"],
@@ -152,7 +152,7 @@ def _number_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Cont
     for suffix in ("", "_last"):
         outputs = array_of(arrays, f"test_outputs{suffix}", path)
         parts = parts_of_mae(about.kind, outputs[counted], targets[counted])
-        detail[f"test_errors{suffix}"] = [round(value, 3) for value in parts.tolist()]
+        detail[f"test_errors{suffix}"] = [float(f"{value:.4g}") for value in parts.tolist()]
     if "test_groups" in arrays:
         detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[counted])
     figures = {name: _value(test, name) for name in FURTHER if name in test}

@@ -13,12 +13,13 @@ from hybridface.config import TrainingConfig, build_recipe
 from hybridface.config_content import drop_tasks, merge, override, parse_override
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
+from hybridface.study.also_on import AlsoOn
 from hybridface.study.config import Cell, Content, StudyConfig
-from hybridface.study.elsewhere import Elsewhere
+from hybridface.study.held_out import refuse_repeated_folds, same_test_pictures, value_of_seed
 from hybridface.study.jobs import Job, noticing_sigterm, start_process
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
-from hybridface.study.results import ResultStore, page_of
+from hybridface.study.results import ResultStore, Taken, page_of
 from hybridface.tasks import resolve_tasks
 
 TUNING = "tuning/"
@@ -55,7 +56,7 @@ class Study:
         self.shared: Content = override(config.recipe, overrides)
         self.folder = cache_folder() / "studies" / config.name
         self.store = ResultStore(config.results)
-        self.elsewhere = [Elsewhere(config, name, spec) for name, spec in config.also_on.items()]
+        self.also_on = AlsoOn(config, self.folder_of)
         self.best: dict[str, Content] = {}
         self.failed: list[str] = []
         self.guessed: list[str] = []
@@ -91,35 +92,45 @@ class Study:
         # One queue, so that no process waits for the last cell of a seed.
         self._train(self._arm_cells())
         self._write()
+        self._measure_rest()
 
-    def take(self, results: Path) -> int:
-        """Take over finished cells that were trained elsewhere, and return how many.
+    def take(self, results: Path) -> Taken:
+        """Take over finished cells that were trained elsewhere, and say how many.
+
+        What was measured on the other data sets comes with them, from the files beside theirs.
 
         Args:
             results: The rows that a run of this study wrote there, with its details beside them.
 
         Raises:
-            UsageError: There is no such file, or none of its rows is a cell of this study.
+            UsageError: There is no such file, it has no details beside it, or none of its rows is
+                a cell of this study.
             DataError: It is damaged.
         """
-        if not results.exists():
-            raise UsageError(f"{results}: no such file; name the rows of a study, NAME.json")
-        before, other = set(self.store.rows), ResultStore(results)
+        before, other = set(self.store.rows), ResultStore.of_another_machine(results)
         self.store.add(other)
-        known = {cell.key for cell in self.planned_cells()} | before
-        for key in other.rows.keys() - known:
-            del self.store.rows[key]
-        if not other.rows.keys() & known:
+        cells = self.planned_cells()
+        taken = self.store.keep_known(other, {cell.key for cell in cells}, before)
+        if taken.left_out == len(other.rows):
             raise UsageError(f"{results}: none of its rows is a cell of study {self.config.name}")
-        return len(self.store.rows.keys() - before)
+        arms = [cell for cell in cells if not cell.arm.startswith(TUNING)]
+        for file, found in self.also_on.take(results, arms).items():
+            self.say(f"{results.with_name(file)}: {found}")
+        return taken
 
     def write(self) -> int:
-        """Write rows and page of the finished cells, train none; return how many rows there are."""
+        """Write rows and pages of the finished cells, train none; return how many rows there are.
+
+        What is finished and not measured yet on the other data sets is measured there.
+        """
         self.planned_cells()
         for name in self.guessed:
             del self.best[name]
         self._write()
-        return len(self.rows()) if not self.guessed else 0
+        if self.guessed:
+            return 0
+        self._measure_rest()
+        return len(self.rows())
 
     def _check(self) -> None:
         """Refuse recipes that are wrong; the first trial of a group stands for its best."""
@@ -127,9 +138,11 @@ class Study:
         for name, group in self.config.tuning.items():
             cells += self.trials(name)
             self.best[name] = {"change": merge(group.base, group.trials[0])}
-        cells += [self.cell(arm, self.config.seeds[0]) for arm in self.config.arms]
+        arms = self._arm_cells()
         self.best = {}
-        first = cells[-len(self.config.arms)]
+        refuse_repeated_folds(self.config, arms)
+        cells += arms[: len(self.config.arms)]
+        first = arms[0]
         for cell in cells:
             if cell.numeric != first.numeric or (cell.numeric and cell.measured != first.measured):
                 raise UsageError(
@@ -174,6 +187,9 @@ class Study:
 
         For a tuning group that is not finished its first trial stands for its best; ``guessed``
         then names it.
+
+        Raises:
+            UsageError: A recipe is wrong, or seeds repeat a test fold.
         """
         cells: list[Cell] = []
         self.guessed = []
@@ -185,7 +201,9 @@ class Study:
             else:
                 self.guessed.append(name)
                 self.best[name] = {"change": merge(group.base, group.trials[0])}
-        return cells + self._arm_cells()
+        arms = self._arm_cells()
+        refuse_repeated_folds(self.config, arms)
+        return cells + arms
 
     def _arm_cells(self) -> list[Cell]:
         return [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
@@ -223,8 +241,7 @@ class Study:
     def _build(self, arm: str, method: str, seed: int, change: Content, settings: Content) -> Cell:
         content = drop_tasks(merge(self.shared, change))
         for key in ("seed", *self.config.by_seed):
-            fold = content.get("data", {}).get("folds") or {}
-            value = seed % fold.get("count", 5) if key == "data.folds.test" else seed
+            value = value_of_seed(content, key, seed)
             content = merge(content, parse_override(f"{key}={value}"))
         content.pop("run", None)
         if arm.startswith(TUNING):  # a trial is judged on validation alone
@@ -321,20 +338,27 @@ class Study:
         """Measure a finished arm on the study's other data sets; a failure is only reported."""
         if cell.arm.startswith(TUNING):
             return
-        for each in self.elsewhere:
-            row = self.store.rows[cell.key] | {"arm": self.config.row_name(cell.arm)}
-            try:
-                each.take(cell, self.folder_of(cell), row)
-                each.write(self._arm_cells())
-            except HybridFaceError as error:
-                self.say(f"{cell.arm} seed {cell.seed} on {each.name}: not measured: {error}")
+        for why in self.also_on.measure(cell, self.store.rows[cell.key], self._arm_cells()):
+            self.say(f"{cell.arm} seed {cell.seed} {why}")
+
+    def _measure_rest(self) -> None:
+        """Measure the finished arms there that are left: of other runs, or taken over."""
+
+        def between() -> None:
+            if self.stop.is_set():
+                raise SystemExit(128 + signal.SIGTERM)
+
+        if self.config.also_on:
+            rows = {row["cell"]: row for row in self.rows()}
+            self.also_on.measure_rest(self._arm_cells(), rows, self.say, between)
 
     def _write(self) -> None:
         """Write rows, details and page."""
         whole = set(self.best) == set(self.config.tuning)
         rows, tuning = self.rows() if whole else [], self.tuning_rows()
         if self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
-            self.store.write(page_of(self.config, rows, self.store.details, tuning))
+            same = whole and same_test_pictures(self._arm_cells())
+            self.store.write(page_of(self.config, rows, self.store.details, tuning, same))
         elif whole:
             raise UsageError(
                 f"{self.config.results} holds rows of other settings; name another file by "

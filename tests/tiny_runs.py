@@ -135,7 +135,7 @@ def numbers_of(task: Task, count: int = 7) -> NumericLabels:
     """Return made-up numbers of the parts that a task of numbers takes."""
     values = 30 * np.random.default_rng(0).standard_normal((count, 3)).astype(np.float32)
     for names in (ANGLES, ("number",)):
-        labels = NumericLabels(names, values[:, : len(names)])
+        labels = NumericLabels(names, values[:, : len(names)], "of the labels")
         try:
             task.adopt_numbers(labels, torch.from_numpy(labels.values), SIZE)
         except UsageError:

@@ -7,7 +7,6 @@ are copied. Keys, labels and boxes stay as they were, and the tool checks that t
 """
 
 import argparse
-import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,8 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from hybridface.data.source import Rows
-from hybridface.data.sources import open_source
+from hybridface.data.sources import open_source, split_spec
+from hybridface.images import SUFFIXES
 
 GREY = 128
 EDGE = 2  # pixels beside the box that are kept, for whoever interpolates there
@@ -37,9 +37,7 @@ def pack_picture(path: Path, target: Path, box: np.ndarray | None, side: int, qu
         kept = image.crop((left, top, right, bottom))
         image = Image.new(image.mode, image.size, GREY if image.mode == "L" else (GREY,) * 3)
         image.paste(kept, (left, top))
-    content = io.BytesIO()
-    image.save(content, "WEBP", quality=quality, method=6)
-    target.write_bytes(content.getvalue())
+    image.save(target, "WEBP", quality=quality, method=6)
 
 
 def pack_other(path: Path, target: Path) -> None:
@@ -76,13 +74,12 @@ def main() -> None:
     options = parser.parse_args()
     source = open_source(options.source)
     rows = source.read()
-    root = Path(source.root)
     places = {key: place for place, key in enumerate(rows.keys)}
     jobs = []
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        key = str(path.relative_to(root))
+    for path in sorted(path for path in source.root.rglob("*") if path.is_file()):
+        key = str(path.relative_to(source.root))
         target = options.folder / key
-        if key not in places and path.suffix in {".jpg", ".png"}:
+        if key not in places and path.suffix in SUFFIXES:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         jobs.append((path, target, places.get(key)))
@@ -98,9 +95,8 @@ def main() -> None:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(work, jobs))
-    kind, _, rest = options.source.partition(":")
-    query = rest.partition("?")[2]
-    packed = open_source(f"{kind}:{options.folder}{'?' + query if query else ''}").read()
+    spec = split_spec(options.source)
+    packed = open_source(f"{spec.kind}:{options.folder}?{spec.query}").read()
     if not same(rows, packed):
         raise SystemExit(f"{options.folder}: reads otherwise than {options.source}")
     size = sum(path.stat().st_size for path in options.folder.rglob("*") if path.is_file())

@@ -19,7 +19,7 @@ from hybridface.config import load_recipe
 from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import prepare_data
-from hybridface.tasks import resolve_tasks
+from hybridface.tasks import label_columns, resolve_tasks
 from hybridface.training.build import build_module
 from hybridface.training.runs import RunFolder, load_weights, save_weights
 
@@ -31,8 +31,7 @@ def train_heads(run: Path, out: Path, minutes: float, rate: float) -> None:
     """Train the heads for some minutes and write a run folder with them."""
     folder = RunFolder(run)
     recipe, tasks = resolve_tasks(load_recipe(folder.recipe))
-    columns = list(dict.fromkeys(task.label for task in tasks if task.label is not None))
-    data = prepare_data(recipe.data, columns, recipe.seed)
+    data = prepare_data(recipe.data, label_columns(tasks), recipe.seed)
     _, model = build_module(recipe, tasks, data)
     load_weights(model, folder.last)
     model.eval().requires_grad_(False)

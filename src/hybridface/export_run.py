@@ -27,7 +27,7 @@ from hybridface.inference.detection import open_detector
 from hybridface.inference.metadata import ModelTask
 from hybridface.inference.runtime import FaceModel
 from hybridface.precision import Precision, convert
-from hybridface.tasks import build_tasks
+from hybridface.tasks import build_tasks, label_columns
 from hybridface.training.runs import RunFolder, load_model
 
 LEAST_AGREEMENT: dict[Precision, float] = {
@@ -177,8 +177,7 @@ def load_pictures(
     where = data or f"the validation split of {run}"
     if data is None:
         recipe = build_recipe(read_yaml(RunFolder(run).recipe), str(RunFolder(run).recipe))
-        labels = (task.label for task in build_tasks(recipe.tasks))
-        columns = list(dict.fromkeys(label for label in labels if label is not None))
+        columns = label_columns(build_tasks(recipe.tasks))
         prepared = prepare_data(recipe.data, columns, recipe.seed, progress)
         rows = prepared.splits["val"]
         pixels = np.asarray(prepared.images[rows[_spread(len(rows), count)]])

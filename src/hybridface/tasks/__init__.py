@@ -113,6 +113,11 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]], where: str = "tasks") 
     return tasks
 
 
+def label_columns(tasks: Sequence[Task]) -> list[str]:
+    """Return the label columns that some tasks need, each once, those of the first task first."""
+    return list(dict.fromkeys(task.label for task in tasks if task.label is not None))
+
+
 def _refuse_fights(tasks: Sequence[Task]) -> None:
     for task in tasks:
         for other in tasks:

@@ -23,7 +23,7 @@ from hybridface.data.identity import identify
 from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.errors import HybridFaceError, StoppedError, UsageError
 from hybridface.files import DISK_FULL, cannot_write
-from hybridface.tasks import build_tasks, resolve_tasks
+from hybridface.tasks import build_tasks, label_columns, resolve_tasks
 from hybridface.tasks.base import Task
 from hybridface.training.build import build_module, make_loaders
 from hybridface.training.callbacks import LossWatch, RunKeeper
@@ -91,7 +91,7 @@ def train(
         if resume and folder.result.exists():
             with folder.locked():
                 return TrainedRun(folder.path, _finished(folder))
-        columns = _columns(tasks)
+        columns = label_columns(tasks)
         _prepare(recipe, columns, progress)  # what is wrong with the data is said here, once
         train_in_processes(recipe, resume=resume, show_progress=show_progress)
         return TrainedRun(folder.path, folder.read_result())
@@ -114,7 +114,7 @@ def train(
             folder,
             processes,
             go_on=go_on,
-            columns=_columns(tasks),
+            columns=label_columns(tasks),
             progress=progress,
             show_progress=show_progress,
         )
@@ -125,10 +125,6 @@ def _finished(folder: RunFolder) -> dict[str, Any]:
     folder.remove_unfinished()
     folder.checkpoint.unlink(missing_ok=True)
     return folder.read_result()
-
-
-def _columns(tasks: Sequence[Task]) -> list[str]:
-    return list(dict.fromkeys(task.label for task in tasks if task.label is not None))
 
 
 @killed_workers_named()

@@ -91,6 +91,10 @@ class Elsewhere:
                 **({} if persons is None else {"test_groups": persons}),
             }
 
+    def refuse_other_rows(self, cells: Sequence[Cell]) -> None:
+        """Refuse a file that holds rows of others than these cells; see :class:`ResultStore`."""
+        self.store.refuse_other_rows(set(self.keys(cells)))
+
     def write(self, cells: Sequence[Cell]) -> None:
         """Write rows, details and page of the cells that were measured there."""
         # Two arms may be one cell; each row says whose it is.
@@ -100,7 +104,7 @@ class Elsewhere:
             for key in self.keys([cell])
             if key in self.store.rows
         ]
-        if rows and self.store.holds_only({row["cell"] for row in rows}):
+        if rows:
             title = f"{self.config.title}: on {self.name}"
             note = NOTE.format(study=self.config.name, name=self.name, shared=SHARED)
             page = replace(

@@ -16,6 +16,7 @@ from hybridface.study import Study
 from hybridface.study.config import StudyConfig
 from study.conftest import StubbedStudy
 from study.helpers import study_content
+from tiny_runs import CONTENT
 
 Stub = Callable[..., StubbedStudy]
 
@@ -141,3 +142,12 @@ def test_rows_of_other_settings_are_refused_before_an_arm_trains(
             act()
     assert all(cell.is_trial for cell in study.started)
     assert there.read_text() == '[{"cell": "0123456789abcdef-all"}]\n'
+
+
+def test_what_the_models_were_trained_on_is_no_other_data_set(tmp_path: Path, stub: Stub) -> None:
+    study = stub(seeds=[0], also_on={"same": CONTENT["data"]["source"]})
+    study.run()
+    said = [line for line in study.said if "on same: not measured" in line]
+    assert len(said) == 2
+    assert all(line.endswith("is what the model was trained on") for line in said)
+    assert not (tmp_path / "results" / "tiny-same.json").exists()

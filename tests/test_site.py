@@ -102,7 +102,8 @@ def test_tutorial_runs_from_300_pictures_to_answers(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from hybridface.study import Study, load_study
+    from hybridface.study import load_study
+    from hybridface.study.cells import StudyCells
 
     monkeypatch.chdir(tmp_path)
     write_faces(Path("faces"), 300, seed=0)
@@ -123,8 +124,8 @@ def test_tutorial_runs_from_300_pictures_to_answers(
                 main()
             said.append(capsys.readouterr().out)
             assert not left.value.code, line
-    study = Study(load_study(Path("faces-study.yaml")))
-    assert len({study.cell(arm, seed).key for arm in study.config.arms for seed in range(5)}) == 10
+    cells = StudyCells(load_study(Path("faces-study.yaml")))
+    assert len({cells.arm(arm, seed).key for arm in cells.config.arms for seed in range(5)}) == 10
     assert "60 pictures" in said[1]
     assert len(said[-2].splitlines()) == 4
     assert len(said[-1].splitlines()) == 4

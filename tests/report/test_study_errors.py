@@ -55,6 +55,10 @@ def errors_of(study: StudyResult, unit: str = "degrees", **changes: Any) -> Stud
     return StudyResult(**{**content, **changes})
 
 
+def errors_of_rows(study: StudyResult, rows: list[dict[str, Any]]) -> StudyResult:
+    return StudyResult(**{**vars(study), "rows": rows})
+
+
 @pytest.fixture(scope="module")
 def errors_rendered(
     build_study: StudyBuilder, tmp_path_factory: pytest.TempPathFactory
@@ -171,7 +175,7 @@ def test_years_are_years(build_study: StudyBuilder, tmp_path: Path) -> None:
 def test_settings_and_labels(build_study: StudyBuilder, tmp_path: Path) -> None:
     markdown, html = pages(errors_of(build_study(3, (0.2, 1.0))), tmp_path)
     assert "## Difference against labels" in markdown
-    assert "Degrees above the baseline" in html
+    assert "Difference to the baseline (degrees)" in html
     assert "Below zero is better." in markdown
 
 
@@ -186,7 +190,7 @@ def test_one_seed_has_no_intervals(build_study: StudyBuilder, tmp_path: Path) ->
     ("change", "message"),
     [
         ({"test_mae": -1.0}, "test_mae"),
-        ({"test_mae": 3.21}, "are off by .* but the recorded error is 3.2100"),
+        ({"test_mae": 3.21}, "are off by .* but the recorded error is 3.21"),
         ({"unit": "years"}, "different measures"),
     ],
 )
@@ -218,3 +222,48 @@ def test_small_errors_are_written_with_the_decimals_that_they_need(
     assert re.search(rf"\| {error:.{decimals}f} ± \d+\.\d{{{decimals}}} \|", markdown)
     (setting,) = settings(study)
     assert setting.measure.change(0.0123456) == f"{0.0123456:+.{decimals}f}"
+    assert f"| {-0.25:.{decimals + 1}f} |" in markdown or unit == "degrees"  # the bias
+
+
+def test_recorded_pictures_of_another_run_are_noticed_however_small_the_error(
+    build_study: StudyBuilder, tmp_path: Path
+) -> None:
+    study = errors_of(build_study(2), "m")
+    rows = [{**row, "test_mae": 1.01 * row["test_mae"]} for row in study.rows]
+    for scale in (1, 1e-4):
+        small = [{**row, "test_mae": scale * row["test_mae"]} for row in rows]
+        for detail in study.details.values():
+            detail["test_errors"][:] = [scale * error for error in detail["test_errors"]]
+        with pytest.raises(HybridFaceError, match="the recorded pictures are off by"):
+            pages(errors_of_rows(study, small), tmp_path)
+
+
+def test_what_the_headline_arm_is_chosen_by_is_said_and_shown(
+    build_study: StudyBuilder, tmp_path: Path
+) -> None:
+    study = errors_of(build_study(3))
+    markdown, _ = pages(study, tmp_path)
+    assert "the hybrid with the lowest mean validation error, chosen" in markdown
+    assert "Validation, angle between rotations" not in markdown
+    rows = [{**row, "select": "geodesic"} for row in study.rows]
+    markdown, _ = pages(errors_of_rows(study, rows), tmp_path)
+    assert "the hybrid with the lowest mean validation angle between rotations," in markdown
+    assert "| Validation, angle between rotations (degrees) |" in markdown
+    assert "| 30.00 ± 0.00 |" in markdown
+
+
+def test_what_the_intervals_are_over_is_said(build_study: StudyBuilder, tmp_path: Path) -> None:
+    groups = [picture // 6 for picture in range(PICTURES)]
+    for same, known in ((False, None), (True, groups)):
+        study = errors_of(build_study(2), same_test_pictures=same)
+        for detail in study.details.values():
+            detail["test_groups"] = known  # type: ignore[index]
+        markdown, _ = pages(study, tmp_path)
+        assert ("All seeds were tested on the same pictures" in markdown) == same
+        assert ("drawn by the groups that the data set names" in markdown) == same
+
+
+def test_a_unit_keeps_its_capitals(build_study: StudyBuilder, tmp_path: Path) -> None:
+    _, html = pages(errors_of(build_study(2, (0.2, 1.0)), "mm"), tmp_path)
+    assert "Difference to supervised (mm)" in html
+    assert "Mm" not in html

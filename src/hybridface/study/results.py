@@ -100,6 +100,18 @@ class ResultStore:
         """Say whether writing just these cells loses none that the files held at the start."""
         return self.stored <= cells
 
+    def refuse_other_rows(self, cells: Set[str]) -> None:
+        """Refuse files that hold others than these cells, which writing would lose.
+
+        Raises:
+            UsageError: They do.
+        """
+        if not self.holds_only(cells):
+            raise UsageError(
+                f"{self.results} holds rows of other settings; name another file by --results, or "
+                "take the settings back that they were made with"
+            )
+
     def take(self, cell: Cell, run: Path) -> None:
         """Take over a finished run."""
         result = json.loads((run / "result.json").read_text())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridface.data.sources import kinds_of
 from hybridface.evaluation.number_metrics import countable, parts_of_mae
@@ -132,8 +133,7 @@ def _class_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Conte
     detail: Content = {}
     for suffix in ("", "_last"):
         probabilities = array_of(arrays, f"test_probabilities{suffix}", path)
-        correct = probabilities[known].argmax(1) == labels[known]
-        detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
+        detail[f"test_correct{suffix}"] = packed(probabilities[known].argmax(1) == labels[known])
     if "test_groups" in arrays:
         detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[known])
     return detail | {
@@ -157,6 +157,11 @@ def _number_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Cont
         detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[counted])
     figures = {name: _value(test, name) for name in FURTHER if name in test}
     return detail | {"test_count": int(counted.sum()), "figures": figures}
+
+
+def packed(correct: NDArray[np.bool_]) -> str:
+    """Return which pictures were right, as a study keeps it."""
+    return np.packbits(correct).tobytes().hex()
 
 
 def numbered(persons: Any) -> list[int]:

@@ -33,7 +33,7 @@ def test_every_precision_runs_and_is_compared(
     )  # type: ignore[arg-type]
     assert found["expression"].count == (12 if precision == "int8" else 24)
     model, exact = hybridface.load(out), FaceModel.load(tiny_run.folder)
-    pictures = load_pictures(tiny_run.folder, DATA, SIZE, 24)
+    pictures = load_pictures(tiny_run.folder, DATA, 24)
     near = model.predict(pictures)["expression"]
     wanted = exact.predict(pictures)["expression"]
     bound = {"fp32": 1e-5, "fp16": 0.01, "fp16-stored": 0.01, "int8": 0.3}[precision]
@@ -118,7 +118,7 @@ def test_a_file_that_disagrees_is_refused_and_not_written(
 def test_differences_are_seen(tiny_run: TrainedRun) -> None:
     """Torch after a change of its weights no longer agrees with the file."""
     model, tasks = load_model(tiny_run.folder)
-    pictures = load_pictures(tiny_run.folder, DATA, SIZE, 24)
+    pictures = load_pictures(tiny_run.folder, DATA, 24)
     file = FaceModel.load(tiny_run.folder)
     same = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
     assert same.agreement == 1
@@ -132,7 +132,7 @@ def test_differences_are_seen(tiny_run: TrainedRun) -> None:
 
 
 def test_a_run_brings_its_own_validation_pictures(tiny_run: TrainedRun) -> None:
-    pictures = load_pictures(tiny_run.folder, None, SIZE, 8)
+    pictures = load_pictures(tiny_run.folder, None, 8)
     assert pictures.shape == (8, SIZE, SIZE, 3)
     assert len(np.unique(pictures.reshape(8, -1), axis=0)) == 8
 

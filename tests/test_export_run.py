@@ -14,10 +14,10 @@ from hybridface.export import ExportedModel
 from hybridface.export_run import Comparison, compare_with_torch, export_run, load_pictures
 from hybridface.inference.runtime import FaceModel
 from hybridface.precision import convert
-from hybridface.training.runs import load_model
+from hybridface.training.runs import architecture, load_model, save_weights
 from hybridface.training.train import TrainedRun
 from tiny_models import write_model
-from tiny_runs import SIZE, labelled_batch
+from tiny_runs import SIZE, copy_run, labelled_batch, tiny_model, tiny_recipe
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
 DATA = "drawn:24?pixels=32&seed=1"
@@ -149,13 +149,32 @@ def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
             export_run(tiny_run.folder, out, **({"data": DATA} | options))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="5 pictures that can be used"):
         export_run(tiny_run.folder, out, data="drawn:5?pixels=32")
-    own = tiny_run.folder / "model.onnx"
-    before = own.read_bytes()
-    with pytest.raises(UsageError, match="the run's own model"):
-        export_run(tiny_run.folder, own, data=DATA)
-    assert own.read_bytes() == before
-    with pytest.raises(DataError, match=r"is .* a run"):
-        export_run(tmp_path, out)
+    for name in ("model.onnx", "best.safetensors", "config.yaml"):
+        own = tiny_run.folder / name
+        before = own.read_bytes()
+        with pytest.raises(UsageError, match="the run's own file"):
+            export_run(tiny_run.folder, own, data=DATA)
+        assert own.read_bytes() == before
+    with pytest.raises(UsageError, match="a folder; name the file to write"):
+        export_run(tiny_run.folder, tmp_path, data=DATA)
+    for place in (tmp_path, tiny_run.folder / "model.onnx", Path("default")):
+        with pytest.raises(UsageError, match=f"{place}: no run's folder, config.json is missing"):
+            export_run(place, out)
+    assert not out.exists()
+
+
+def test_a_run_that_has_nothing_to_export_says_so(tiny_run: TrainedRun, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out.onnx"
+    copy_run(tiny_run.folder, run)
+    (run / "best.safetensors").unlink()
+    with pytest.raises(UsageError, match="holds no best weights.*resume it"):
+        export_run(run, out, data=DATA)
+    model, tasks = tiny_model({"puzzle": {"grid": 2}})
+    recipe = tiny_recipe(run, tasks={"expression": None, "inpaint": None})
+    (run / "config.json").write_text(json.dumps(architecture(recipe, tasks)))
+    save_weights(model, run / "best.safetensors")
+    with pytest.raises(UsageError, match="no supervised task.*backbone.checkpoint="):
+        export_run(run, out, data=DATA)
     assert not out.exists()
 
 

@@ -167,13 +167,13 @@ def test_a_run_that_has_nothing_to_export_says_so(tiny_run: TrainedRun, tmp_path
     run, out = tmp_path / "run", tmp_path / "out.onnx"
     copy_run(tiny_run.folder, run)
     (run / "best.safetensors").unlink()
-    with pytest.raises(UsageError, match="holds no best weights.*resume it"):
+    with pytest.raises(UsageError, match=r"holds no best weights.*resume it"):
         export_run(run, out, data=DATA)
     model, tasks = tiny_model({"puzzle": {"grid": 2}})
     recipe = tiny_recipe(run, tasks={"expression": None, "inpaint": None})
     (run / "config.json").write_text(json.dumps(architecture(recipe, tasks)))
     save_weights(model, run / "best.safetensors")
-    with pytest.raises(UsageError, match="no supervised task.*backbone.checkpoint="):
+    with pytest.raises(UsageError, match=r"no supervised task.*backbone.checkpoint="):
         export_run(run, out, data=DATA)
     assert not out.exists()
 

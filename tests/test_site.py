@@ -76,6 +76,7 @@ def test_commands_page_names_every_option(
         shown = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
         section = page.split(f"## hybridface {words}\n", 1)[1].split("\n## ", 1)[0]
         assert set(re.findall(r"`(--[a-z-]+)`", section)) == shown - {"--help"}
+    assert "| `--port` | whole number, at least 0, at most 65535 | `8000` |" in page
 
 
 def test_recipes_page_names_every_recipe_and_right_changes() -> None:

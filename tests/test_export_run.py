@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 import hybridface
 from hybridface.errors import DataError, HybridFaceError, UsageError
@@ -44,6 +45,34 @@ def test_every_precision_runs_and_is_compared(
     assert (onnx.TensorProto.FLOAT16 in kinds) == precision.startswith("fp16")
     assert (onnx.TensorProto.INT8 in kinds) == (precision == "int8")
     assert [path.name for path in out.parent.iterdir()] == ["out.onnx"]
+
+
+def test_eight_bits_begin_at_the_fifth_convolution_and_no_clip_parts_them(tmp_path: Path) -> None:
+    blocks = [nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU6()) for _ in range(7)]
+    network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    model, out = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    program = torch.onnx.export(
+        network.eval(), (torch.zeros(2, 3, 8, 8),), input_names=["images"],
+        dynamic_shapes={"input": {0: torch.export.Dim("batch")}}, dynamo=True, verbose=False,
+    )  # fmt: skip
+    assert program is not None
+    onnx.save(program.model_proto, model)
+    pictures = np.random.default_rng(0).random((16, 3, 8, 8), dtype=np.float32)
+    convert(model, out, "int8", pictures)
+    nodes = onnx.load(out).graph.node
+    made_by = {output: node.op_type for node in nodes for output in node.output}
+    read = [made_by.get(node.input[0]) for node in nodes if node.op_type == "Conv"]
+    assert [each == "DequantizeLinear" for each in read] == [False] * 4 + [True] * 3
+    clips = [node for node in nodes if node.op_type in ("Clip", "Relu")]
+    assert len(clips) == 4
+    weights = {
+        each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(out).graph.initializer
+    }
+    eight = [values for values in weights.values() if values.dtype == np.int8 and values.size > 8]
+    assert len(eight) == 3
+    assert all(np.abs(values.astype(int)).max() <= 64 for values in eight)
+    heads = [made_by[node.input[0]] for node in nodes if node.op_type == "Gemm"]
+    assert heads and "DequantizeLinear" not in heads
 
 
 def test_stored_halves_are_half_as_large_and_run_in_float32(tmp_path: Path) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from hybridface import draws
 from hybridface.config import BackboneConfig, BatchNormMode
@@ -20,6 +19,11 @@ from hybridface.network.backbones import Backbone
 from hybridface.network.loss_balance import BalanceMode, LossBalance
 from hybridface.network.processes import gather_batch, gather_rows, share_means
 from hybridface.network.shared_batch_norm import shared_statistics
+from hybridface.network.split_batch_norm import (
+    batch_norms,
+    frozen_running_statistics,
+    split_statistics,
+)
 from hybridface.network.views import (
     intact_is_seen,
     intact_is_supervised,
@@ -202,21 +206,21 @@ class HybridStep(nn.Module):
         return share * images + (1 - share) * shown[other], Mix(share, labels.rows(other))
 
     def _features(self, views: Sequence[Tensor]) -> list[Features]:
-        """Return the features of each view, from one pass or, for split batch norm, one each."""
-        if self.batch_norm == "split":
-            parts = [part for view in views for part in view.chunk(self.copies)]
-            features = [self.model.features(parts[0])]
-            with frozen_running_statistics(self.model.backbone):
-                features += [self.model.features(part) for part in parts[1:]]
-            if len({view.shape[-1] for view in views}) > 1:  # maps of two sizes do not join
-                starts = range(0, len(features), self.copies)
-                return [Features.join(features[at : at + self.copies]) for at in starts]
-            joined = Features.join(features)
-        else:
-            stack = torch.cat(list(views)).contiguous(memory_format=torch.channels_last)
-            joined = self.model.features(stack)
-        bounds = list(itertools.accumulate((len(view) for view in views), initial=0))
-        return [joined.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
+        """Return the features of each view, from one pass for all views of a size."""
+        found: list[Features] = []
+        backbone = self.model.backbone
+        for _, group in itertools.groupby(views, lambda view: view.shape[-1]):
+            stacked = list(group)
+            rows = torch.cat(stacked).contiguous(memory_format=torch.channels_last)
+            parts = [rows]
+            if self.batch_norm == "split":
+                parts = [part for view in stacked for part in view.chunk(self.copies)]
+            frozen = frozen_running_statistics(backbone) if found else nullcontext()
+            with frozen, split_statistics(backbone, [len(part) for part in parts]):
+                joined = self.model.features(rows)
+            bounds = itertools.accumulate((len(view) for view in stacked), initial=0)
+            found += [joined.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
+        return found
 
 
 @dataclass(frozen=True)
@@ -230,11 +234,6 @@ class Mix:
 
     share: float
     batch: Batch
-
-
-def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """Return every batch norm in a module."""
-    return [inner for inner in module.modules() if isinstance(inner, _BatchNorm)]
 
 
 @torch.no_grad()
@@ -258,17 +257,3 @@ def reestimate_batch_norm(model: HybridModel, batches: Iterable[Tensor]) -> None
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
-
-
-@contextmanager
-def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch norm use a batch's own statistics without moving its running ones."""
-    norms = batch_norms(module)
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

@@ -165,8 +165,9 @@ class BackboneConfig(Section):
 
     Attributes:
         name: Any timm model.
-        init: ``random`` weights, or those of ``imagenet``: ``tf_efficientnet_lite0`` from the
-            package of the extra ``imagenet``, all others timm's own (needs a network or a cache).
+        init: ``random`` weights, or those of ``imagenet``: ``tf_efficientnet_lite0`` and ``lite1``
+            from the packages of the extra ``imagenet``, all others timm's own (needs a network or
+            a cache).
         zero_init_residual: Let every residual block of random weights start as the identity, by a
             zero scale in its last batch norm (Goyal et al. 2017, arXiv:1706.02677).
         drop_path: Stochastic depth rate.

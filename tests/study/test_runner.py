@@ -18,6 +18,7 @@ from hybridface.files import write_atomically
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
 from hybridface.study import Cell, Study, load_study
+from hybridface.study.results import ResultStore
 from study.conftest import StubbedStudy
 from study.helpers import rate
 from tiny_runs import content_of
@@ -256,6 +257,27 @@ def test_rows_may_go_elsewhere(
     for options in ([], ["--results", str(tmp_path / "other.json")]):
         assert CliRunner().invoke(app, ["study", str(study_file()), *options]).exit_code == 0
     assert asked == [tmp_path / "results" / "tiny.json", tmp_path / "other.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("rows.md", None, r"rows\.md: the rows of a study go into a file NAME\.json"),
+        ("folder.json", "folder", r"folder\.json: cannot be read \(Is a directory\)"),
+        ("result.json", '{"classes": ["a"]}', r"result\.json: .* holds no rows of a study"),
+        ("rows.json", '[{"seed": 0}]', r"rows\.json: .* holds no rows of a study"),
+    ],
+)
+def test_rows_that_are_none_are_refused(
+    name: str, content: str | None, said: str, tmp_path: Path
+) -> None:
+    place = tmp_path / name
+    if content == "folder":
+        place.mkdir()
+    elif content is not None:
+        place.write_text(content)
+    with pytest.raises(HybridFaceError, match=said):
+        ResultStore(place)
 
 
 def test_rows_of_another_machine_are_taken_over(

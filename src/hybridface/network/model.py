@@ -18,7 +18,7 @@ from hybridface.config import BackboneConfig, BatchNormMode
 from hybridface.data.batches import Batch
 from hybridface.network.backbones import Backbone
 from hybridface.network.loss_balance import BalanceMode, LossBalance
-from hybridface.network.processes import gather_batch, gather_rows, share_means
+from hybridface.network.collectives import gather_batch, gather_rows, share_means
 from hybridface.network.shared_batch_norm import shared_statistics
 from hybridface.network.views import (
     intact_is_seen,

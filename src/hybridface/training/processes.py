@@ -21,8 +21,11 @@ from torch import distributed as dist
 from hybridface.config import Recipe, TrainingConfig
 from hybridface.errors import HybridFaceError, UsageError
 
-# How long one may wait for another; decoding a large data set for the first time takes its time.
+# How long one may wait for another that does something alone, as decoding a large data set.
 LONGEST_WAIT = timedelta(hours=6)
+# How long one may wait within a training. gloo notices by itself that a process is gone, NCCL does
+# not; the longest that one does alone there is to look at the training rows, on a GPU.
+LONGEST_STEP = {"gloo": LONGEST_WAIT, "nccl": timedelta(minutes=30)}
 Result = TypeVar("Result")
 
 
@@ -35,12 +38,14 @@ class Processes:
         on_machine: Number of this process among those of its machine.
         count: How many there are.
         environment: What started them; null where there is one.
+        group: In which they wait for what one does alone; null where there is one.
     """
 
     rank: int = 0
     on_machine: int = 0
     count: int = 1
     environment: ClusterEnvironment | None = None
+    group: dist.ProcessGroup | None = None
 
     @property
     def first(self) -> bool:
@@ -79,7 +84,7 @@ class Processes:
             every = [(result, error)]
         else:
             every = [(None, None)] * self.count
-            dist.all_gather_object(every, (result, _shareable(error)))
+            dist.all_gather_object(every, (result, _shareable(error)), self.group)
         errors = [each for _, each in every if each is not None]
         if errors:
             raise error or errors[0]
@@ -113,9 +118,11 @@ def joined(training: TrainingConfig) -> Iterator[Processes]:
     os.environ["MASTER_ADDR"] = environment.main_address
     os.environ["MASTER_PORT"] = str(environment.main_port)
     rank, count = environment.global_rank(), environment.world_size()
-    dist.init_process_group(backend, rank=rank, world_size=count, timeout=LONGEST_WAIT)
+    patience = LONGEST_STEP[backend]
+    dist.init_process_group(backend, rank=rank, world_size=count, timeout=patience)
     try:
-        yield Processes(rank, environment.local_rank(), count, environment)
+        group = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        yield Processes(rank, environment.local_rank(), count, environment, group)
     finally:
         dist.destroy_process_group()
 

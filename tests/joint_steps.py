@@ -97,6 +97,9 @@ CASES = {
     "two copies": Case(HYBRID, {"copies": 2}),
     "mixed copies": Case(HYBRID, {"copies": 2, "mixup": 0.5}),
     "unlabelled": Case(HYBRID, {"mixup": 0.5}, unlabelled=4),
+    "mixed beside unlabelled": Case(
+        {"expression": {"dropout": 0.0}, "drloc": {}}, {"mixup": 0.5}, unlabelled=4
+    ),
     "cheaper": Case(CHEAPER),
     "cheaper copies": Case(CHEAPER, {"copies": 2}),
     "cheaper unlabelled": Case(CHEAPER, unlabelled=8),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from hybridface.errors import UsageError
 from hybridface.network.loss_balance import LossBalance
 from hybridface.tasks import build_tasks
+from hybridface.training.refusals import refuse_early
+from tiny_runs import tiny_recipe
 
 LOSSES = {"expression": torch.tensor(2.0), "puzzle": torch.tensor(0.5)}
 
@@ -52,6 +56,28 @@ def test_geometric_leaves_out_a_task_that_counts_nothing() -> None:
     assert joint.item() == pytest.approx(0.5)
     joint.backward()
     assert losses["expression"].grad == 0
+
+
+def test_uncertainty_learns_nothing_from_a_task_that_counts_nothing() -> None:
+    joint = balance("uncertainty", weight=1.0)
+    joint({"expression": torch.zeros(()), "puzzle": torch.tensor(0.5)}).backward()
+    assert joint.log_variances["expression"].grad == 0
+    assert joint.log_variances["puzzle"].grad == 0
+
+
+def test_uncertainty_takes_a_loss_that_may_be_below_zero_as_it_is() -> None:
+    """By a log-variance of its own it would fall without end."""
+    joint = LossBalance(build_tasks({"expression": {}, "age": {"weight": 0.5}}), "uncertainty")
+    assert list(joint.log_variances) == ["expression"]
+    losses = {"expression": torch.tensor(2.0), "age": torch.tensor(-3.0)}
+    assert joint(losses).item() == pytest.approx(0.5)
+
+
+def test_geometric_is_refused_for_a_loss_that_may_be_below_zero(tmp_path: Path) -> None:
+    training = {"loss_balance": "geometric"}
+    recipe = tiny_recipe(tmp_path / "run", tasks={"age": {}}, training=training)
+    with pytest.raises(UsageError, match=r"loss_balance: geometric .* that of age may be below"):
+        refuse_early(recipe, build_tasks(recipe.tasks))
 
 
 def test_only_learned_weights_have_parameters() -> None:

@@ -31,7 +31,9 @@ def test_the_training_rows_are_measured_intact_and_in_evaluation_mode(
         for asked in (True, False)
     ]
     measured, plain = map(metrics_of, runs)
-    assert [line.pop("training_rows").keys() for line in measured] == [{"accuracy", "nll"}] * 2
+    assert [line.pop("training_rows").keys() for line in measured] == [
+        {"accuracy", "mean_class_accuracy", "nll"}
+    ] * 2
     assert measured == plain
     assert same_weights(runs[0] / "last.safetensors", runs[1] / "last.safetensors")
     last = metrics_of(runs[0])[-1]["training_rows"]

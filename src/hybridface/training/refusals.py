@@ -77,6 +77,12 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "training.sampling: balanced and the weights of data.sources both say how often a row "
             "comes; leave one of them out"
         )
+    below = [task.name for task in tasks if task.below_zero]
+    if below and recipe.training.loss_balance == "geometric":
+        raise UsageError(
+            f"training.loss_balance: geometric needs losses from 0 on, and that of {below[0]} may "
+            "be below; take fixed or uncertainty"
+        )
     _refuse_aggregator(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")

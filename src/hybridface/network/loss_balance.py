@@ -83,5 +83,5 @@ class LossBalance(nn.Module):
         """Return a loss as it enters the sum, by its log-variance where it has one."""
         if name not in self.log_variances:
             return loss
-        variance = self.log_variances[name]
+        variance: Tensor = self.log_variances[name]
         return (-variance).exp() * loss + variance / 2 * (loss > 0)

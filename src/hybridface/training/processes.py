@@ -122,6 +122,7 @@ def joined(training: TrainingConfig) -> Iterator[Processes]:
     dist.init_process_group(backend, rank=rank, world_size=count, timeout=patience)
     try:
         group = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        assert not isinstance(group, int)  # which those have that are not in it
         yield Processes(rank, environment.local_rank(), count, environment, group)
     finally:
         dist.destroy_process_group()

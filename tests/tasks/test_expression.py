@@ -97,6 +97,15 @@ def test_half_precision_leaves_the_weights_of_classes_as_they_are() -> None:
     torch.testing.assert_close(mean.weight, task.class_weights.sum())
 
 
+def test_votes_cost_what_labels_cost_in_half_precision_too() -> None:
+    logits = torch.tensor([[3.1, 0.2, -1.3, 0.7], [0.1, 2.3, 0.4, -2.2]]).bfloat16()
+    ids = torch.tensor([0, 3])
+    votes = torch.nn.functional.one_hot(ids, 4).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = [expression().loss(logits, (ids, soft)) for soft in (votes, None)]
+    torch.testing.assert_close(losses[0], losses[1])
+
+
 def test_no_label_to_weigh_classes_by_weighs_all_the_same() -> None:
     task = expression([-1, -1], class_weights="balanced")
     assert task.class_weights.tolist() == [1.0] * 4

@@ -172,10 +172,8 @@ def test_what_cannot_go_together_is_refused(
         train(tiny_recipe(tmp_path / "run", **changes))
 
 
-def test_a_run_with_other_pictures(
-    drawn_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
+@pytest.mark.usefixtures("drawn_cache", "quick_end")
+def test_a_run_with_other_pictures(tmp_path: Path) -> None:
     recipe = tiny_recipe(
         tmp_path / "run",
         data={"unlabelled": OTHERS, "unlabelled_per_labelled": 0.5},

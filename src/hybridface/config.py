@@ -218,7 +218,7 @@ class TrainingConfig(Section):
             each view by itself (``split``; inference uses those of the intact view); all views
             ``joined``; or joined and, before each evaluation, ``reestimated`` on intact training
             pictures.
-        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
+        precision: ``32-true``, ``bf16-mixed`` or, on a GPU, ``16-mixed``.
         compile: Compile the backbone with ``torch.compile``: a minute or two at the start, then
             faster steps.
         loss_balance: How the tasks' losses become one: their ``fixed`` weighted sum; the weights

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
-from hybridface.errors import UsageError
 from hybridface.network.loss_balance import LossBalance
 from hybridface.tasks import build_tasks
-from hybridface.training.refusals import refuse_early
-from tiny_runs import tiny_recipe
 
 LOSSES = {"expression": torch.tensor(2.0), "puzzle": torch.tensor(0.5)}
 
@@ -71,13 +67,6 @@ def test_uncertainty_takes_a_loss_that_may_be_below_zero_as_it_is() -> None:
     assert list(joint.log_variances) == ["expression"]
     losses = {"expression": torch.tensor(2.0), "age": torch.tensor(-3.0)}
     assert joint(losses).item() == pytest.approx(0.5)
-
-
-def test_geometric_is_refused_for_a_loss_that_may_be_below_zero(tmp_path: Path) -> None:
-    training = {"loss_balance": "geometric"}
-    recipe = tiny_recipe(tmp_path / "run", tasks={"age": {}}, training=training)
-    with pytest.raises(UsageError, match=r"loss_balance: geometric .* that of age may be below"):
-        refuse_early(recipe, build_tasks(recipe.tasks))
 
 
 def test_only_learned_weights_have_parameters() -> None:

@@ -120,9 +120,7 @@ class Expression(Task):
         shares = _shares(ids, soft)
         voted = shares.sum(1, keepdim=True)
         smooth = (1 - smoothing) * shares + smoothing * voted / shares.shape[1]
-        logs = F.log_softmax(
-            output, 1, dtype=shares.dtype
-        )  # whatever the output is
+        logs = F.log_softmax(output, 1, dtype=shares.dtype)  # whatever the output is
         return -(smooth * logs).sum(1), (shares * weights).sum(1)
 
     @torch.no_grad()

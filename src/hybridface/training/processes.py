@@ -110,11 +110,9 @@ def joined(training: TrainingConfig) -> Iterator[Processes]:
         return
     environment = surroundings()
     assert environment is not None
-    if training.device != "cpu" and torch.cuda.is_available():
+    backend = "nccl" if on_gpu(training) else "gloo"
+    if backend == "nccl":
         torch.cuda.set_device(environment.local_rank())
-        backend = "nccl"
-    else:
-        backend = "gloo"
     os.environ["MASTER_ADDR"] = environment.main_address
     os.environ["MASTER_PORT"] = str(environment.main_port)
     rank, count = environment.global_rank(), environment.world_size()
@@ -126,6 +124,11 @@ def joined(training: TrainingConfig) -> Iterator[Processes]:
         yield Processes(rank, environment.local_rank(), count, environment, group)
     finally:
         dist.destroy_process_group()
+
+
+def on_gpu(training: TrainingConfig) -> bool:
+    """Say whether a training runs on a GPU here."""
+    return training.device != "cpu" and torch.cuda.is_available()
 
 
 def surroundings() -> ClusterEnvironment | None:
@@ -195,8 +198,7 @@ def refuse_unequal_shares(recipe: Recipe) -> None:
                 f"{name}: {count} pictures cannot be shared equally by {training.processes} "
                 "processes (training.devices x training.nodes); take a multiple of that"
             )
-    on_gpus = training.device != "cpu" and torch.cuda.is_available()
-    if on_gpus and training.devices > torch.cuda.device_count():
+    if on_gpu(training) and training.devices > torch.cuda.device_count():
         raise UsageError(
             f"training.devices is {training.devices}, but PyTorch sees "
             f"{torch.cuda.device_count()} CUDA devices here"

@@ -20,7 +20,7 @@ from hybridface.tasks import build_tasks, takes_shared_view
 from hybridface.tasks.base import SelfSupervisedConfig, Task
 from hybridface.training.aggregation import find_aggregator
 from hybridface.training.pretraining import first_stage
-from hybridface.training.processes import refuse_unequal_shares
+from hybridface.training.processes import on_gpu, refuse_unequal_shares
 
 
 def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
@@ -86,6 +86,10 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     _refuse_aggregator(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
+    if recipe.training.precision == "16-mixed" and not on_gpu(recipe.training):
+        raise UsageError(
+            "training.precision: 16-mixed needs a CUDA device; take bf16-mixed or 32-true"
+        )
     check_backbone(recipe.backbone)
     refuse_unequal_shares(recipe)
     _refuse_cheaper_views(recipe, tasks)

@@ -14,6 +14,7 @@ from hybridface.data.prepare import PreparedData
 from hybridface.network.views import part_of_steps
 from hybridface.tasks.base import Task
 from hybridface.training.build import build_module, training_order
+from hybridface.training.processes import on_gpu
 
 WARM_UP, TIMED = 2, 4
 
@@ -45,7 +46,7 @@ def seconds_a_batch(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -
 def _timed(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> float:
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
-    use_cuda = recipe.training.device != "cpu" and torch.cuda.is_available()
+    use_cuda = on_gpu(recipe.training)
     device = torch.device("cuda" if use_cuda else "cpu")
     module, _ = build_module(recipe, tasks, data)
     module.to(device).train()

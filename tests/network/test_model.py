@@ -15,6 +15,7 @@ from hybridface.network.model import HybridModel, HybridStep, reestimate_batch_n
 from hybridface.network.split_batch_norm import batch_norms
 from hybridface.network.views import make_views
 from hybridface.tasks.base import Features, Task
+from hybridface.tasks.puzzle import Puzzle, PuzzleConfig
 from tiny_runs import BACKBONE, labelled_batch, tiny_model
 
 ALL = {"expression": {"dropout": 0.0}, "puzzle": {"grid": 2}, "inpaint": {}}
@@ -228,6 +229,24 @@ def test_two_augmented_views_of_each_picture() -> None:
 def test_dropped_heads_and_maps_cost_nothing_where_no_task_wants_them() -> None:
     model, _ = tiny_model({"expression": {}, "puzzle": {"grid": 2}})
     assert model.features(pictures(labelled_batch())).maps == ()
+
+
+def test_a_head_may_say_more_than_one_tensor() -> None:
+    class Two(Puzzle):
+        def answer(self, head: nn.Module, features: Features, target: Any) -> Any:
+            return head(features), features.pooled
+
+        def loss(self, output: Any, target: Tensor) -> Tensor:
+            return super().loss(output[0], target) + output[1].square().mean()
+
+        def measure(self, output: Any, target: Tensor) -> dict[str, Tensor]:
+            return {"size": output[1].abs().mean()}
+
+    task = Two("puzzle", PuzzleConfig(grid=2))
+    model = HybridModel(BackboneConfig(name=BACKBONE), [task], 32)
+    loss, figures = take_step(model, [task], labelled_batch())
+    loss.backward()
+    assert not figures["puzzle/size"].requires_grad
 
 
 def test_maps_come_from_fine_to_coarse() -> None:

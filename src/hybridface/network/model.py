@@ -16,8 +16,8 @@ from hybridface import draws
 from hybridface.config import BackboneConfig, BatchNormMode
 from hybridface.data.batches import Batch
 from hybridface.network.backbones import Backbone
+from hybridface.network.collectives import gather_batch, gather_rows, share_means
 from hybridface.network.loss_balance import BalanceMode, LossBalance
-from hybridface.network.processes import gather_batch, gather_rows, share_means
 from hybridface.network.shared_batch_norm import shared_statistics
 from hybridface.network.split_batch_norm import (
     batch_norms,
@@ -143,18 +143,18 @@ class HybridStep(nn.Module):
         progress: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         labelled = len(images) if batch.labelled is None else batch.labelled
+        taught_of = batch.rows(slice(0, labelled))
         with torch.autocast(images.device.type, enabled=False):
             images, dealt = make_views(due, images, batch, generator, self.copies)
             if not shared_is_dealt(self.tasks):
                 images = images[:labelled]
-            images, mix = self._mix(images, batch, generator)
+            images, mix = self._mix(images, taught_of, generator)
         own = {name: view.images for name, view in dealt.items() if view.images is not None}
         intact = intact_is_seen(self.tasks)
         seen = self._features([*([images] if intact else []), *own.values()])
         place = {name: number + intact for number, name in enumerate(own)}
         taught = [0] if intact and intact_is_supervised(self.tasks) else []
         taught += [place[name] for name in supervised_on_corrupted(self.tasks) if name in place]
-        taught_of = batch.rows(slice(0, labelled))
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
         for task in due:
@@ -175,8 +175,9 @@ class HybridStep(nn.Module):
                 change = self._loss(task, outputs[0], other, mix.batch)
                 change = change - self._loss(task, outputs[0], target, of)
                 loss = loss + (1 - mix.share) * change / len(views)
-            for name, value in task.measure(outputs[0].detach(), target).items():
-                figures[f"{task.name}/{name}"] = value
+            with torch.no_grad():
+                measured = task.measure(outputs[0], target)
+            figures |= {f"{task.name}/{name}": value for name, value in measured.items()}
             figures[f"{task.name}/loss"] = loss.detach()
             losses[task.name] = loss
         total = self.balance(losses, progress)
@@ -193,17 +194,19 @@ class HybridStep(nn.Module):
         return sum_of_means(share_means(task.means(output, target, batch)))
 
     def _mix(self, images: Tensor, batch: Batch, generator: Generator) -> tuple[Tensor, Mix | None]:
-        """Mix each intact picture with another one of the batch, where the recipe says so."""
+        """Mix each picture of ``batch``, the first of ``images``, with another one of these."""
         if not self.mixup or not intact_is_supervised(self.tasks):
             return images, None
         random = np.random.default_rng(draws.shared_seed(generator))
         share = float(random.beta(self.mixup, self.mixup))
         share = max(share, 1 - share)
-        other = draws.partners(len(images), generator)
-        shown, labels = images, batch.rows(slice(0, len(images)))
+        count = len(batch.images)
+        other = draws.partners(count, generator)
+        own = shown = images[:count]
         if isinstance(generator, draws.SharedGenerator):
-            shown, labels = gather_rows(images, generator), gather_batch(labels, generator)
-        return share * images + (1 - share) * shown[other], Mix(share, labels.rows(other))
+            shown, batch = gather_rows(own, generator), gather_batch(batch, generator)
+        mixed = torch.cat([share * own + (1 - share) * shown[other], images[count:]])
+        return mixed, Mix(share, batch.rows(other))
 
     def _features(self, views: Sequence[Tensor]) -> list[Features]:
         """Return the features of each view, from one pass for all views of a size."""

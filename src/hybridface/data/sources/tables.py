@@ -172,12 +172,14 @@ class CsvFile(Table):
 
     Attributes:
         delimiter: What stands between two cells.
+        named: Whether the first line names the columns, and is no row.
     """
 
     delimiter: str
+    named: bool = True
 
     def rows(self, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-        """Read the rows below the column names one by one; blank ones are left out.
+        """Read the rows one by one; blank ones are left out.
 
         Args:
             problems: Gets one problem for each row with a wrong number of cells, which is left
@@ -191,7 +193,7 @@ class CsvFile(Table):
         """
         doubtful = Tally()
         records = _records(self.path, self.delimiter)
-        end, _ = next(records, (1, []))
+        end, _ = next(records, (1, [])) if self.named else (0, [])
         for line, cells in records:
             start, end = end + 1, line
             if not any(cells):
@@ -209,8 +211,13 @@ class CsvFile(Table):
         problems.extend(doubtful.problems())
 
 
-def open_table(path: Path) -> CsvFile:
+def open_table(path: Path, usual: Sequence[str] = ()) -> CsvFile:
     """Read the column names of a CSV file; comma, semicolon and tab are told apart.
+
+    Args:
+        path: The file.
+        usual: The columns of a file that may lack a line of names: where the first line has as
+            many cells and one of them is a number, it is a row.
 
     Raises:
         DataError: The file cannot be read, is no text, or has no or ambiguous column names.
@@ -226,6 +233,9 @@ def open_table(path: Path) -> CsvFile:
             "not named .parquet?); expected CSV, so save it as 'CSV UTF-8'"
         )
     read = [(mark, _first_record(path, mark)) for mark in _DELIMITERS]
+    for delimiter, cells in read:
+        if len(cells) == len(usual) and any(map(_WHOLE_NUMBER.fullmatch, cells)):
+            return CsvFile(path, tuple(usual), delimiter, named=False)
     delimiter, names = max(read, key=lambda pair: len(pair[1]))
     check_columns(path, names, "the first line")
     return CsvFile(path, tuple(names), delimiter)

@@ -69,6 +69,27 @@ def test_what_may_not_be_written_is_named(
         write_atomically(tmp_path / "run" / "a.npz", b"new")
 
 
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_says_who_may_read(mask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "page.html", "faces")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "page.html").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "there"])
+def test_a_folder_is_not_replaced(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(HybridFaceError, match="cannot be written"):
+        write_atomically(Path(name), "faces")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
 def test_arrays_come_back_and_objects_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     write_arrays(path, {"x": np.arange(5), "y": np.array("text")})

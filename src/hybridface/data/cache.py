@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,10 +90,11 @@ def open_cache(
     folder, content = locate_cache(source, rows, size)
     if (cached := _open(folder, len(rows), size, content)) is not None:
         return cached
+    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
-        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        building.mkdir()
     except OSError as error:
         raise cannot_write(folder, error) from error
     try:
@@ -161,7 +162,6 @@ def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:
     if folder.exists() and _open(folder, count, size) is None:
         shutil.rmtree(folder, ignore_errors=True)
     try:
-        building.chmod(0o755)
         building.rename(folder)
     except OSError:
         if _open(folder, count, size) is None:

@@ -156,6 +156,7 @@ def test_data_list_names_each_kind_with_its_layout() -> None:
         for option in kind.Options.model_fields:
             assert f"?{option}=" in ran.stdout
     assert "torch" not in ran.stderr
+    assert "None" not in ran.stdout and "()" not in ran.stdout
 
 
 def test_tasks_are_listed_with_their_options(call: Callable[..., Ran]) -> None:

@@ -317,3 +317,8 @@ def test_numbers_alone_are_labels_enough(pictures: Path) -> None:
 def test_numbers_that_cannot_be(options: str, says: str, pictures: Path) -> None:
     with pytest.raises(UsageError, match=says):
         read(pictures, "path,yaw,pitch,age,mood\na.png,1,2,3,calm\nb.png,1,2,3,wild\n", options)
+
+
+def test_a_plus_in_an_option_is_a_plus(pictures: Path) -> None:
+    source = open_source(f"csv:{pictures}/table.csv?root=/data/CK+48&image=a b")
+    assert (str(source.root), source.options.image) == ("/data/CK+48", "a b")

@@ -22,7 +22,7 @@ def data_list() -> None:
     for name, kind in source_kinds().items():
         print(f"{name}\n    {kind.layout}")
         for option, field in kind.Options.model_fields.items():
-            print(f"    ?{option}={field.default}")
+            print(f"    ?{option}={'...' if field.default in (None, ()) else field.default}")
     print("one of your own: pkg.module:Class:PATH, a hybridface.data.source.Source")
 
 

@@ -109,25 +109,18 @@ class AffectNet(Source):
     def _read_table(
         self, split: str, table: Table, faces: _Faces, problems: list[Problem], tally: Tally
     ) -> None:
-        places = [table.find((name,)) for name in (_PATH, *_LABELS)]
-        if None in places:
-            raise DataError(
-                f"{table.path}: has the columns {', '.join(table.columns)[:200]}; expected "
-                f"{', '.join((_PATH, *_LABELS))} among them, named by the first line"
-            )
-        at = [place for place in places if place is not None]
-        box = [table.find((name,)) for name in _BOX]
-        box_at = [place for place in box if place is not None]
+        picture, *labels = table.need((_PATH, *_LABELS))
+        box = [place for name in _BOX if (place := table.find((name,))) is not None]
         folder = next((place for place in _PICTURES if is_folder(self.root / place)), _PICTURES[0])
         for line, cells in table.rows(problems):
-            name = cells[at[0]]
+            name = cells[picture]
             if not name or BREAK.search(name):
                 tally.add(table.where(line), "no picture named; row left out")
                 continue
             faces.keys.append(key(folder, name))
             faces.splits.append(split)
-            faces.labels.append(_numbers([cells[place] for place in at[1:]]))
-            corner = _numbers([cells[place] for place in box_at])
+            faces.labels.append(_numbers([cells[place] for place in labels]))
+            corner = _numbers([cells[place] for place in box])
             if len(corner) < 4 or not np.isfinite(corner).all():
                 tally.add(faces.keys[-1], "no box of the face: the whole picture is used")
                 corner = np.full(4, np.nan)

@@ -100,10 +100,8 @@ class Fer2013(Source):
 
     def _parse(self) -> tuple[Rows, Pixels]:
         table = open_table(self._file)
-        emotion, pixels = table.find(("emotion",)), table.find(("pixels",))
+        emotion, pixels = table.need(("emotion", "pixels"))
         usage = table.find(("usage",))
-        if emotion is None or pixels is None:
-            raise self.refuse(f"columns {', '.join(table.columns)} in {table.path}")
         keys: list[str] = []
         splits: list[str] = []
         ids: list[int] = []

@@ -143,6 +143,25 @@ class Table(ABC):
         found = (places[name.casefold()] for name in names if name.casefold() in places)
         return next(found, None)
 
+    def need(self, names: Sequence[str], otherwise: str = "") -> list[int]:
+        """Return the places of columns that must be there; case does not count.
+
+        Args:
+            names: What they are called.
+            otherwise: What else can be done, for the error.
+
+        Raises:
+            DataError: One is not there.
+        """
+        places = [self.find((name,)) for name in names]
+        found = [place for place in places if place is not None]
+        if len(found) < len(names):
+            raise DataError(
+                f"{self.path}: has the columns {', '.join(self.columns)[:200]}; expected "
+                f"{', '.join(names)} among them, named by the first line{otherwise}"
+            )
+        return found
+
     def where(self, line: int) -> str:
         """Name a line of the file, for a problem."""
         return f"{self.path.name}:{line}"

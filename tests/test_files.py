@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hybridface.errors import HybridFaceError
-from hybridface.files import remove_unfinished, write_arrays, write_atomically
+from hybridface.files import read_arrays, remove_unfinished, write_arrays, write_atomically
 
 
 def refuse_writes(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -100,6 +100,27 @@ def test_arrays_come_back_and_objects_are_refused(tmp_path: Path) -> None:
         write_arrays(path, {"x": np.array([{}], dtype=object)})
     with np.load(path) as content:
         assert set(content) == {"x", "y"}
+
+
+def test_any_damaged_bit_leaves_the_arrays_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"x": np.arange(5)})
+    whole = path.read_bytes()
+    none = 0
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        found = read_arrays(path, "x")
+        none += found is None
+        assert found is None or found["x"].tolist() == list(range(5))
+    assert none > len(whole)
+    path.write_bytes(whole)
+    assert read_arrays(path, "x") is not None
+    assert read_arrays(path, "x", "y") is None
+    np.save(path.open("wb"), np.arange(5))
+    assert read_arrays(path, "x") is None
+    assert read_arrays(tmp_path / "absent.npz", "x") is None
 
 
 def test_only_what_was_half_written_is_removed(tmp_path: Path) -> None:

@@ -96,6 +96,21 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     write_atomically(path, content.getvalue())
 
 
+def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]] | None:
+    """Read some of the arrays of a ``.npz`` file, and nothing of the others.
+
+    Returns:
+        The arrays by name; None where the file is not there or damaged, or lacks one of them.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in names}
+    except Exception:  # numpy and zipfile raise nearly anything on damaged files
+        return None
+
+
 def remove_unfinished(paths: Iterable[Path]) -> None:
     """Remove what killed calls of :func:`write_atomically` left beside files, half written."""
     for path in paths:

@@ -163,7 +163,8 @@ class Aflw2000(MatPoses):
     at the right and the bottom of the box as grown by then, and so has a little more there.
 
     Nothing names the person. Neighbours in number can show one, so blocks of 50 numbers are the
-    groups that stay on one side of a cut; ``?split=`` cuts where it says, through a block too.
+    groups that stay on one side of a cut; ``?split=`` cuts where it says, through a block too. Some
+    nearly equal pictures lie far apart in number: ``data.keep_together`` keeps these together too.
     """
 
     kind = "aflw2000"

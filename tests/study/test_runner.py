@@ -7,8 +7,10 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pytest import MonkeyPatch
 from typer.testing import CliRunner
 
 from disks import Mount, fill, small_disk
@@ -89,6 +91,33 @@ def test_later_groups_start_from_the_best_of_earlier_ones(stub: Stub) -> None:
     trials = [cell for cell in study.started if cell.arm == "tuning/puzzle"]
     assert [cell.recipe.tasks["puzzle"]["grid"] for cell in trials] == [2, 4]
     assert all(rate(cell) == 0.003 for cell in trials)
+
+
+def test_a_group_waits_for_those_before_it_alone(stub: Stub, monkeypatch: MonkeyPatch) -> None:
+    slow = {"trials": [{"training": {"clip": 1.0}}]}
+    grids = {"after": ["supervised"], "trials": [{"tasks": {"puzzle": {"grid": 2}}}]}
+    study = stub(tuning={"slow": slow, "puzzle": grids}, jobs=2)
+    start = study._start
+
+    class Slow:
+        returncode = 0
+        looks = 0
+
+        def poll(self) -> int | None:
+            self.looks += 1
+            waited_for = any(cell.arm == "tuning/puzzle" for cell in study.started)
+            return 0 if waited_for or self.looks > 50 else None
+
+    def start_slow(cell: Cell) -> Any:
+        started = start(cell)
+        return Slow() if cell.arm == "tuning/slow" else started
+
+    monkeypatch.setattr(study, "_start", start_slow)
+    study.run()
+    said = [line for line in study.said if line.startswith("tuning")]
+    assert next(i for i, line in enumerate(said) if line.startswith("tuning/puzzle")) < next(
+        i for i, line in enumerate(said) if line.startswith("tuning/slow") and "after" in line
+    )
 
 
 def test_finished_cells_are_not_run_again(stub: Stub) -> None:

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from hybridface.data.batches import Batch
 from hybridface.data.source import Labels, NumericLabels
 from hybridface.errors import UsageError
-from hybridface.export import export_onnx
+from hybridface.export.network import export_onnx
 from hybridface.inference.metadata import COLUMNS
 from hybridface.inference.metadata import KINDS as KINDS_OF_OUTPUT
 from hybridface.network.model import HybridModel, HybridStep

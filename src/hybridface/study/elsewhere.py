@@ -151,7 +151,7 @@ def _predict_last(run: Path, spec: str, task: str) -> TaskPredictions:
     """Return the same of the weights of the last epoch, which no file for use holds."""
     import torch
 
-    from hybridface.export import export_onnx
+    from hybridface.export.network import export_onnx
     from hybridface.training.runs import load_model
 
     model, tasks = load_model(run, "last")

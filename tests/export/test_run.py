@@ -11,17 +11,19 @@ from torch import nn
 
 import hybridface
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.export import ExportedModel
-from hybridface.export_run import Comparison, compare_with_torch, export_run, load_pictures
+from hybridface.export.comparison import Comparison, compare
+from hybridface.export.network import ExportedModel
+from hybridface.export.pictures import pictures_of_data, pictures_of_run
+from hybridface.export.precision import convert
+from hybridface.export.run import export_run, torch_outputs
 from hybridface.inference.runtime import FaceModel
-from hybridface.precision import convert
 from hybridface.training.runs import architecture, load_model, save_weights
 from hybridface.training.train import TrainedRun
 from tiny_models import write_model
 from tiny_runs import SIZE, copy_run, labelled_batch, tiny_model, tiny_recipe
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
-DATA = "drawn:24?pixels=32&seed=1"
+DATA = ["drawn:24?pixels=32&seed=1"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-stored", "int8"])
@@ -34,7 +36,7 @@ def test_every_precision_runs_and_is_compared(
     )  # type: ignore[arg-type]
     assert found["expression"].count == (12 if precision == "int8" else 24)
     model, exact = hybridface.load(out), FaceModel.load(tiny_run.folder)
-    pictures = load_pictures(tiny_run.folder, DATA, 24)
+    pictures = pictures_of_data(DATA, SIZE, 24)
     near = model.predict(pictures)["expression"]
     wanted = exact.predict(pictures)["expression"]
     bound = {"fp32": 1e-5, "fp16": 0.01, "fp16-stored": 0.01, "int8": 0.3}[precision]
@@ -135,9 +137,11 @@ def test_a_file_that_disagrees_is_refused_and_not_written(
     tiny_run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poor = {"expression": Comparison(0.4, 0.85, 100)}
-    monkeypatch.setattr("hybridface.export_run.compare_with_torch", lambda *_: poor)
+    monkeypatch.setattr("hybridface.export.run.compare", lambda *_: poor)
     out = tmp_path / "out.onnx"
-    with pytest.raises(HybridFaceError, match=r"agrees with torch on only 85\.0% of 100 pictures"):
+    with pytest.raises(
+        HybridFaceError, match=r"agrees with its model on only 85\.0% of 100 pictures"
+    ):
         export_run(tiny_run.folder, out, precision="int8", data=DATA, count=8)
     assert list(tmp_path.iterdir()) == []
     export_run(tiny_run.folder, out, precision="int8", data=DATA, count=8, least_agreement=0.8)
@@ -147,21 +151,25 @@ def test_a_file_that_disagrees_is_refused_and_not_written(
 def test_differences_are_seen(tiny_run: TrainedRun) -> None:
     """Torch after a change of its weights no longer agrees with the file."""
     model, tasks = load_model(tiny_run.folder)
-    pictures = load_pictures(tiny_run.folder, DATA, 24)
+    pictures = pictures_of_data(DATA, SIZE, 24)
     file = FaceModel.load(tiny_run.folder)
-    same = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
+    same = compare(file, torch_outputs(ExportedModel(model, tasks), pictures), pictures)[
+        "expression"
+    ]
     assert same.agreement == 1
     assert same.largest < 1e-4
     with torch.no_grad():
         for value in model.heads["expression"].parameters():
             value.neg_()
-    other = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
+    other = compare(file, torch_outputs(ExportedModel(model, tasks), pictures), pictures)[
+        "expression"
+    ]
     assert other.agreement < 0.7
     assert other.largest > 0.01
 
 
 def test_a_run_brings_its_own_validation_pictures(tiny_run: TrainedRun) -> None:
-    pictures = load_pictures(tiny_run.folder, None, 8)
+    pictures = pictures_of_run(tiny_run.folder, 8)
     assert pictures.shape == (8, SIZE, SIZE, 3)
     assert len(np.unique(pictures.reshape(8, -1), axis=0)) == 8
 
@@ -172,12 +180,12 @@ def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
         ({"precision": "fp8"}, "did you mean 'fp16'|known are"),
         ({"weights": "first"}, "unknown weights 'first'"),
         ({"count": 3}, "expected 8 or more"),
-        ({"data": "drwn:9"}, "did you mean 'drawn'"),
+        ({"data": ["drwn:9"]}, "did you mean 'drawn'"),
     ):
         with pytest.raises(UsageError, match=said):
             export_run(tiny_run.folder, out, **({"data": DATA} | options))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="5 pictures that can be used"):
-        export_run(tiny_run.folder, out, data="drawn:5?pixels=32")
+        export_run(tiny_run.folder, out, data=["drawn:5?pixels=32"])
     for name in ("model.onnx", "best.safetensors", "config.yaml"):
         own = tiny_run.folder / name
         before = own.read_bytes()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hybridface.errors import HybridFaceError
-from hybridface.files import remove_unfinished, write_arrays, write_atomically
+from hybridface.files import read_arrays, remove_unfinished, write_arrays, write_atomically
 
 
 def refuse_writes(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -69,6 +69,27 @@ def test_what_may_not_be_written_is_named(
         write_atomically(tmp_path / "run" / "a.npz", b"new")
 
 
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_says_who_may_read(mask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "page.html", "faces")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "page.html").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "there"])
+def test_a_folder_is_not_replaced(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(HybridFaceError, match="cannot be written"):
+        write_atomically(Path(name), "faces")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
 def test_arrays_come_back_and_objects_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     write_arrays(path, {"x": np.arange(5), "y": np.array("text")})
@@ -79,6 +100,27 @@ def test_arrays_come_back_and_objects_are_refused(tmp_path: Path) -> None:
         write_arrays(path, {"x": np.array([{}], dtype=object)})
     with np.load(path) as content:
         assert set(content) == {"x", "y"}
+
+
+def test_any_damaged_bit_leaves_the_arrays_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"x": np.arange(5)})
+    whole = path.read_bytes()
+    none = 0
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        found = read_arrays(path, "x")
+        none += found is None
+        assert found is None or found["x"].tolist() == list(range(5))
+    assert none > len(whole)
+    path.write_bytes(whole)
+    assert read_arrays(path, "x") is not None
+    assert read_arrays(path, "x", "y") is None
+    np.save(path.open("wb"), np.arange(5))
+    assert read_arrays(path, "x") is None
+    assert read_arrays(tmp_path / "absent.npz", "x") is None
 
 
 def test_only_what_was_half_written_is_removed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import hybridface
 from hybridface.cli import main
 from hybridface.config import TrainingConfig, load_recipe
 from hybridface.data.drawn_faces import EXPRESSIONS, draw_faces
@@ -76,6 +78,17 @@ def test_commands_page_names_every_option(
         shown = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
         section = page.split(f"## hybridface {words}\n", 1)[1].split("\n## ", 1)[0]
         assert set(re.findall(r"`(--[a-z-]+)`", section)) == shown - {"--help"}
+    assert "| `--port` | whole number, at least 0, at most 65535 | `8000` |" in page
+
+
+def test_python_page_has_every_name_of_the_package() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    named = set(re.findall(r"^::: (hybridface\.\S+)$", page, re.MULTILINE))
+    for place in named:
+        module, name = place.rsplit(".", 1)
+        assert getattr(importlib.import_module(module), name).__doc__, place
+    elsewhere = {"hybridface.config.Recipe"}  # has a page of its own
+    assert {f"{place}.{name}" for name, place in hybridface._PLACES.items()} <= named | elsewhere
 
 
 def test_recipes_page_names_every_recipe_and_right_changes() -> None:

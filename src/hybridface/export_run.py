@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from hybridface import images
-from hybridface.config import build_recipe
-from hybridface.config_content import read_yaml
+from hybridface.config import load_recipe
 from hybridface.data.cache import Progress
 from hybridface.data.prepare import prepare_data
 from hybridface.data.source import Problem
@@ -78,7 +77,7 @@ def export_run(
 
     Args:
         run: The run folder.
-        out: The file to write.
+        out: The file to write; one that is there is replaced, but for the run's own.
         precision: ``fp32``, ``fp16``, ``fp16-stored`` or ``int8``; see
             :func:`hybridface.precision.convert`.
         weights: ``best`` or ``last``.
@@ -96,14 +95,19 @@ def export_run(
         where others were given or the detector found too few faces in them.
 
     Raises:
-        UsageError: The run, an option or the data cannot be.
+        UsageError: The run, the file, an option or the data cannot be.
         DataError: The run is damaged or too few pictures are left.
         HybridFaceError: The export fails, or what it gives is too far from torch.
     """
     _check_asked(run, out, precision, weights)
     model, tasks = load_model(run, weights)
-    recipe = build_recipe(read_yaml(RunFolder(run).recipe), str(RunFolder(run).recipe))
-    pixels = load_pictures(run, data, recipe.data.size, count, progress)
+    if not any(task.kept_at_inference for task in tasks):
+        raise UsageError(
+            f"{run}: has no supervised task, so there is nothing to use; start another run from it "
+            f"by backbone.checkpoint={run}"
+        )
+    recipe = load_recipe(RunFolder(run).recipe)
+    pixels = load_pictures(run, data, count, progress)
     crop = None
     if data is None:  # other pictures may be framed in another way than the training data's
         measured = pixels[_spread(len(pixels), MOST_MEASURED)]
@@ -134,11 +138,24 @@ def _check_asked(run: Path, out: Path, precision: str, weights: str) -> None:
     """Refuse what cannot be before anything is loaded."""
     if precision not in LEAST_AGREEMENT:
         raise unknown("precision", precision, LEAST_AGREEMENT)
-    own = RunFolder(run).model
-    if out.exists() and own.exists() and out.samefile(own):
-        raise UsageError(f"{out}: the run's own model, which is not overwritten; name another file")
     if weights not in ("best", "last"):
         raise unknown("weights", weights, ("best", "last"))
+    folder = RunFolder(run)
+    if not folder.architecture.is_file():
+        raise UsageError(
+            f"{run}: no run's folder, {folder.architecture.name} is missing; name the folder that "
+            "hybridface train wrote"
+        )
+    if not (folder.best if weights == "best" else folder.last).is_file():
+        raise UsageError(
+            f"{run}: holds no {weights} weights, which a run writes as it trains; let it finish or "
+            "resume it"
+        )
+    if out.is_dir():
+        raise UsageError(f"{out}: a folder; name the file to write, as in {out / 'faces.onnx'}")
+    own = (place for place in vars(folder).values() if place.is_file())
+    if out.exists() and any(out.samefile(place) for place in own):
+        raise UsageError(f"{out}: the run's own file, which is not overwritten; name another one")
 
 
 def _check_agreement(out: Path, found: Mapping[str, Comparison], least: float) -> None:
@@ -154,14 +171,13 @@ def _check_agreement(out: Path, found: Mapping[str, Comparison], least: float) -
 
 
 def load_pictures(
-    run: Path, data: str | None, size: int, count: int, progress: Progress | None = None
+    run: Path, data: str | None, count: int, progress: Progress | None = None
 ) -> Pixels:
     """Return real face crops, spread evenly over a data set or a run's validation split.
 
     Args:
-        run: The run folder.
+        run: The run folder, whose recipe says how large pictures are.
         data: ``KIND:PATH``; None for the run's own data.
-        size: Side in pixels.
         count: At most how many.
         progress: Called with (done, total) while pictures are decoded.
 
@@ -174,15 +190,14 @@ def load_pictures(
     """
     if count < LEAST_PICTURES:
         raise UsageError(f"pictures: expected {LEAST_PICTURES} or more, got {count}")
-    where = data or f"the validation split of {run}"
+    recipe = load_recipe(RunFolder(run).recipe)
     if data is None:
-        recipe = build_recipe(read_yaml(RunFolder(run).recipe), str(RunFolder(run).recipe))
         columns = label_columns(build_tasks(recipe.tasks))
         prepared = prepare_data(recipe.data, columns, recipe.seed, progress)
         rows = prepared.splits["val"]
         pixels = np.asarray(prepared.images[rows[_spread(len(rows), count)]])
     else:
-        source = open_source(data)
+        source, size = open_source(data), recipe.data.size
         read = source.read()
         index = _spread(len(read), count).tolist()
         made = source.decode_each(read, index, lambda picture: images.resize(picture, size))
@@ -190,8 +205,9 @@ def load_pictures(
         pixels = np.stack(intact) if intact else np.zeros((0, size, size, 3), np.uint8)
     if len(pixels) < LEAST_PICTURES:
         raise DataError(
-            f"{where}: {len(pixels)} pictures that can be used, at least {LEAST_PICTURES} are "
-            "needed to compare the file with torch; name others by --data KIND:PATH"
+            f"{data or f'the validation split of {run}'}: {len(pixels)} pictures that can be used, "
+            f"at least {LEAST_PICTURES} are needed to compare the file with torch; name others by "
+            "--data KIND:PATH"
         )
     return pixels
 

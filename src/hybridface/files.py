@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,23 +62,24 @@ def _free(path: Path) -> str:
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new one.
 
+    Who may read it is for the umask to say.
+
     Raises:
         HybridFaceError: The folder cannot be written or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = None
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise cannot_write(path, error) from error
 
 
@@ -92,6 +94,21 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **dict(arrays))
     write_atomically(path, content.getvalue())
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]] | None:
+    """Read some of the arrays of a ``.npz`` file, and nothing of the others.
+
+    Returns:
+        The arrays by name; None where the file is not there or damaged, or lacks one of them.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in names}
+    except Exception:  # numpy and zipfile raise nearly anything on damaged files
+        return None
 
 
 def remove_unfinished(paths: Iterable[Path]) -> None:

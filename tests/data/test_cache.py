@@ -120,7 +120,20 @@ def cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def flip(byte: int, bit: int) -> Callable[[Path], object]:
+    """Return a function that damages one bit of a file; counted from the end where below 0."""
+
+    def damage(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[byte] ^= 1 << bit
+        path.write_bytes(content)
+
+    return damage
+
+
 DAMAGES = [
+    ("images.npy", flip(8, 6)),  # the length of its head
+    ("rows.npz", flip(-126, 0)),  # how the first array is compressed
     ("images.npy", Path.unlink),
     ("images.npy", cut_in_half),
     ("images.npy", lambda path: path.write_bytes(b"")),

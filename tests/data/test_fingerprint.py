@@ -72,6 +72,16 @@ def test_absent_then_there(root: Path, tmp_path: Path) -> None:
     assert digest_files(root, ["a", "new"], memory) != without
 
 
+def test_what_could_not_be_read_is_tried_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = digest_files(root, ["a", "b"], tmp_path / "other")
+    with monkeypatch.context() as failing:
+        failing.setattr(fingerprint, "_digest", lambda path: fingerprint.ABSENT)
+        assert digest_files(root, ["a", "b"], tmp_path / "memory") != right
+    assert digest_files(root, ["a", "b"], tmp_path / "memory") == right
+
+
 def test_the_same_content_elsewhere_is_equal(root: Path, tmp_path: Path) -> None:
     other = root.rename(tmp_path / "moved")
     moved = digest_files(other, ["a", "b"], tmp_path / "one")

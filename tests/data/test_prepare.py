@@ -134,7 +134,7 @@ def test_pictures_that_do_not_decode_are_skipped_and_named(flawed: Path) -> None
 
 
 def test_problems_are_refused_where_the_recipe_says_so(flawed: Path) -> None:
-    with pytest.raises(DataError, match="2 rows cannot be used") as caught:
+    with pytest.raises(DataError, match="2 problems, and") as caught:
         prepare(f"folder:{flawed}", problems="refuse")
     assert "train/happy/broken.png: " in str(caught.value)
     (flawed / "train/happy/broken.png").unlink()
@@ -241,7 +241,7 @@ def test_rows_without_any_label_asked_for_are_left_out_counted_and_named(table: 
     assert (both.labels["expression"].ids[used] < 0).sum() == 5
     assert "5 rows without a label" in both.notes
     assert both.problems[0].what == "no label in column 'expression' or 'sex'"
-    with pytest.raises(DataError, match="10 rows cannot be used") as caught:
+    with pytest.raises(DataError, match="10 problems, and") as caught:
         prepare(table, problems="refuse")
     assert "  0.png: no label in column 'expression'" in str(caught.value)
     assert "data.problems=skip" in str(caught.value)

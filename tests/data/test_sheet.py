@@ -57,6 +57,12 @@ def test_pictures_are_spread_over_the_poses() -> None:
     assert yaw.max() - yaw.min() > 0.6 * np.ptp(rows.numeric["pose"].values[:, 0])
 
 
+@pytest.mark.parametrize("count", [1, 5, 8, 10])
+def test_no_more_pictures_than_asked_for(count: int) -> None:
+    rows = open_source("drawn:40").read()
+    assert 1 <= len(choose(rows, count, 8, 0)) <= count
+
+
 def test_a_data_set_without_poses_and_with_unreadable_pictures(tmp_path: Path, write_files) -> None:
     files = utkface()
     for name in list(files)[:6]:

@@ -51,6 +51,21 @@ def test_folders_as_the_archives_have_them(write_files: Write, place: str) -> No
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
 
 
+def test_a_table_whose_first_line_is_a_row(write_files: Write) -> None:
+    """As validation.csv is in the original archives; its landmarks hold many a semicolon."""
+    files = affectnet()
+    lines = files["validation.csv"].decode().replace("1.5;2.5;3.5", ";".join("12345" * 27))
+    files["validation.csv"] = lines.replace(",2,3,18,17,", ",0,0,18,17,").encode()
+    named = open_source(f"affectnet:{write_files(files)}").read()
+    files["validation.csv"] = files["validation.csv"].partition(b"\n")[2] + b"x.jpg,0,0\n"
+    rows = open_source(f"affectnet:{write_files(files)}").read()
+    assert rows.keys == named.keys
+    assert rows.split.tolist() == ["train"] * 9 + ["val"] * 3
+    assert rows.labels["expression"].ids.tolist() == named.labels["expression"].ids.tolist()
+    assert rows.boxes.tolist() == named.boxes.tolist()
+    assert [problem.where for problem in rows.problems] == ["validation.csv:4"]
+
+
 def test_later_layout(write_files: Write) -> None:
     source = open_source(f"affectnet:{write_files(affectnet_npy())}")
     rows = source.read()
@@ -95,19 +110,21 @@ def test_seven_classes_and_no_expression(write_files: Write, layout: str) -> Non
 
 def test_what_is_wrong_is_named(write_files: Write) -> None:
     files = affectnet_npy()
-    del files["train_set/annotations/0_exp.npy"]
+    for number in (0, 4):
+        del files[f"train_set/annotations/{number}_exp.npy"]
     files["train_set/annotations/1_val.npy"] = b"\x93NUMPY"
     files["train_set/annotations/2_aro.npy"] = npy([1.0, 2.0])
     files["train_set/annotations/3_exp.npy"] = npy("nan")
     files = {name: content for name, content in files.items() if not name.startswith("val_set")}
     rows = open_source(f"affectnet:{write_files(files)}").read()
     said = {problem.where: problem.what for problem in rows.problems}
-    assert said.pop("train_set/images/0.jpg") == "its _exp.npy is missing"
+    for number in (0, 4):
+        assert said.pop(f"train_set/images/{number}.jpg") == "its _exp.npy is missing"
     assert said.pop("train_set/images/1.jpg").startswith("its _val.npy is not one of a single")
     assert said.pop("train_set/images/2.jpg").startswith("its _aro.npy is not one of a single")
     assert said.pop("train_set/images/3.jpg").startswith("expression is not a whole number")
     assert said == {}
-    assert rows.labels["expression"].ids[[0, 3]].tolist() == [MISSING] * 2
+    assert rows.labels["expression"].ids[[0, 3, 4]].tolist() == [MISSING] * 3
     assert rows.notes == ["not there: val_set"]
 
 

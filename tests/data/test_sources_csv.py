@@ -152,6 +152,7 @@ def test_bad_rows_are_named_and_left_out(pictures: Path) -> None:
     assert [problem.where for problem in rows.problems] == [f"labels.csv:{n}" for n in range(3, 8)]
     what = [problem.what for problem in rows.problems]
     assert what[0].startswith("unknown split 'fold7', expected one of train, training, val")
+    assert "say ?split= for none" in what[0]
     assert what[1].startswith("unknown split ''")
     assert what[2].startswith("no picture named")
     assert what[3].startswith("2 cells where the first line has 3")
@@ -274,6 +275,7 @@ def test_words_for_splits() -> None:
     assert split_name("") is None
 
 
+@pytest.mark.filterwarnings("error")
 def test_columns_of_numbers(pictures: Path) -> None:
     text = (
         "path,yaw,pitch,roll,Age,mood\n"
@@ -315,3 +317,8 @@ def test_numbers_alone_are_labels_enough(pictures: Path) -> None:
 def test_numbers_that_cannot_be(options: str, says: str, pictures: Path) -> None:
     with pytest.raises(UsageError, match=says):
         read(pictures, "path,yaw,pitch,age,mood\na.png,1,2,3,calm\nb.png,1,2,3,wild\n", options)
+
+
+def test_a_plus_in_an_option_is_a_plus(pictures: Path) -> None:
+    source = open_source(f"csv:{pictures}/table.csv?root=/data/CK+48&image=a b")
+    assert (str(source.root), source.options.image) == ("/data/CK+48", "a b")

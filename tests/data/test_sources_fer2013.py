@@ -93,7 +93,7 @@ def test_fer2013_that_is_not_one_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found: an empty folder"):
         open_source(f"fer2013:{tmp_path}").read()
     for lines, found in (
-        (["a,b", "1,2"], "columns a, b in"),
+        (["a,b", "1,2"], "has the columns a, b; expected emotion, pixels"),
         (["emotion,pixels,Usage"], "no usable row"),
         (["emotion,pixels,Usage", "0,1 2,Training"], "fer2013.csv:2: 2 pixels, expected 2304"),
     ):

@@ -33,6 +33,19 @@ def test_layout(write_files: Write) -> None:
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
 
 
+def test_french_names(write_files: Write) -> None:
+    files = pointing04()
+    for name, content in pointing04().items():
+        files[f"french/{name.replace('erson', 'ersonne')}"] = content
+    root = write_files(files)
+    named = open_source(f"pointing04:{root}").read()
+    rows = open_source(f"pointing04:{root}/french").read()
+    assert rows.keys[0] == FIRST.replace("erson", "ersonne") + ".jpg"
+    assert rows.group.tolist() == named.group.tolist()
+    assert rows.boxes.tolist() == named.boxes.tolist()
+    np.testing.assert_array_equal(rows.numeric["pose"].values, named.numeric["pose"].values)
+
+
 def test_the_box_is_middle_and_size(write_files: Write) -> None:
     root = write_files(pointing04())  # middle (12, 10), 8 wide and 6 high
     [box, *_] = open_source(f"pointing04:{root}?margin=0").read().boxes

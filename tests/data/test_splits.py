@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridface.data.numbers import quantile_bins
+from hybridface.data.source import Rows
 from hybridface.data.splits import assign_folds, cut, draw_fraction, leaked
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -110,6 +111,19 @@ def test_never_all_of_several_groups_are_cut() -> None:
     group = np.repeat([1, 2], [1, 1])
     for seed in range(5):
         assert cut(np.zeros(2, dtype=np.int64), group, 0.99, seed).sum() == 1
+
+
+def test_rows_without_a_person_are_persons_of_their_own() -> None:
+    group = np.array([7, -1, 7, -1, 2, -1])
+    rows = Rows([*"abcdef"], np.full(6, ""), {}, group=group)
+    assert rows.group is not None
+    assert rows.group[[0, 2, 4]].tolist() == [7, 7, 2]
+    assert len(np.unique(rows.group)) == 5
+    assert (rows.group >= 0).all()
+    assert group.tolist() == [7, -1, 7, -1, 2, -1]
+    alone = Rows([*"ab"], np.full(2, ""), {}, group=np.array([-1, -1])).group
+    assert alone is not None
+    assert alone.tolist() == [0, 1]
 
 
 def test_cuts_by_class_stay_what_they_were() -> None:

@@ -14,6 +14,7 @@ from hybridface.cli.options import (
     NoDetect,
     Quiet,
     Threshold,
+    decoding_progress,
 )
 from hybridface.errors import UsageError
 from hybridface.extras import training_extra
@@ -91,7 +92,7 @@ def export(
     found, crop = export_run(
         run, out, precision=precision, weights=weights, data=data,  # type: ignore[arg-type]
         keep_ssl_heads=keep_ssl_heads, licence=licence or LICENCE, trained_on=trained_on,
-        least_agreement=least_agreement, count=pictures,
+        least_agreement=least_agreement, count=pictures, progress=decoding_progress(),
     )  # fmt: skip
     for name, each in found.items():
         print(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from hybridface import images
 from hybridface.data.source import Pictures, Pixels, Problem, Rows, Source, pixel_digest
 from hybridface.errors import HybridFaceError
-from hybridface.files import cache_folder, cannot_write
+from hybridface.files import cache_folder, cannot_write, read_arrays
 
 FORMAT = 1
 CHUNK = 256
@@ -90,10 +89,11 @@ def open_cache(
     folder, content = locate_cache(source, rows, size)
     if (cached := _open(folder, len(rows), size, content)) is not None:
         return cached
+    building = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
-        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        building.mkdir()
     except OSError as error:
         raise cannot_write(folder, error) from error
     try:
@@ -161,7 +161,6 @@ def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:
     if folder.exists() and _open(folder, count, size) is None:
         shutil.rmtree(folder, ignore_errors=True)
     try:
-        building.chmod(0o755)
         building.rename(folder)
     except OSError:
         if _open(folder, count, size) is None:
@@ -173,12 +172,14 @@ def _open(folder: Path, count: int, size: int, fingerprint: str = "") -> CachedP
     try:
         note = json.loads((folder / "cache.json").read_text())
         images_in = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        with np.load(folder / "rows.npz", allow_pickle=False) as columns:
-            decoded, digests = columns["decoded"], columns["digests"]
         problems = [Problem(where, what) for where, what in note["problems"]]
-        found = images_in.shape, images_in.dtype, len(decoded), len(digests)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
+    except Exception:  # numpy raises nearly anything on damaged files
         return None
-    if found != ((count, size, size, 3), np.uint8, count, count):
+    rows = read_arrays(folder / "rows.npz", "decoded", "digests")
+    if rows is None or any(each.shape != (count,) for each in rows.values()):
         return None
-    return CachedPictures(images_in, decoded, digests, problems, folder, fingerprint)
+    if (images_in.shape, images_in.dtype) != ((count, size, size, 3), np.uint8):
+        return None
+    return CachedPictures(
+        images_in, rows["decoded"], rows["digests"], problems, folder, fingerprint
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -13,16 +12,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import overload
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.data.cache import CHUNK, CachedPictures, Progress, locate_cache, open_cache, shrink
+from hybridface.data.kept import keep, recall
 from hybridface.data.source import Pictures, Pixels, Problem, Rows, Source, pixel_digest
 from hybridface.data.splits import Index
 from hybridface.errors import DataError, HybridFaceError
-from hybridface.files import CACHE_LIMIT_GIB, cache_folder, write_arrays
+from hybridface.files import CACHE_LIMIT_GIB, cache_folder
 
 FORMAT = 1
 GIB = 2**30
@@ -143,7 +142,7 @@ def open_pictures(
     if outcome is None:
         outcome = _outcome(_look_through(source, rows, workers, progress))
         with suppress(HybridFaceError):  # on a full disk it is looked through again next time
-            _keep(kept, *outcome)
+            keep(kept, FORMAT, {"decoded": outcome[0], "digests": outcome[1]}, outcome[2])
     decoded, digests, problems = outcome
     pictures = DecodedPictures(source, rows, size, digests)
     return CachedPictures(pictures, decoded, digests, problems, kept.parent, fingerprint, why)
@@ -250,29 +249,11 @@ def _outcome(found: Found) -> tuple[NDArray[np.bool_], NDArray[np.bytes_], list[
     return decoded, digests, problems
 
 
-def _keep(
-    file: Path, decoded: NDArray[np.bool_], digests: NDArray[np.bytes_], problems: list[Problem]
-) -> None:
-    """Write an outcome, all or nothing."""
-    note = {
-        "format": FORMAT,
-        "problems": [[problem.where, problem.what] for problem in problems],
-    }
-    text = np.frombuffer(json.dumps(note).encode(), dtype=np.uint8)
-    write_arrays(file, {"decoded": decoded, "digests": digests, "note": text})
-
-
 def _recall(
     file: Path, count: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bytes_], list[Problem]] | None:
     """Read an outcome; None where it is not there, damaged or not the one expected."""
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            decoded, digests = content["decoded"], content["digests"]
-            note = json.loads(content["note"].tobytes())
-        problems = [Problem(where, what) for where, what in note["problems"]]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+    kept = recall(file, FORMAT, "decoded", "digests")
+    if kept is None or any(each.shape != (count,) for each in kept.arrays.values()):
         return None
-    if note["format"] != FORMAT or len(decoded) != count or len(digests) != count:
-        return None
-    return decoded, digests, problems
+    return kept.arrays["decoded"], kept.arrays["digests"], kept.problems

@@ -54,9 +54,11 @@ def join_fingerprints(parts: Sequence[str]) -> str:
 def _recall(record: Path) -> dict[str, tuple[str, str]]:
     try:
         loaded = json.loads(record.read_bytes())
-        return {name: (stamp, digest) for name, (stamp, digest) in loaded.items()}
+        pairs = {name: (stamp, digest) for name, (stamp, digest) in loaded.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}  # nothing remembered, or not readable: everything is read again
+    # A file that was there and could not be read may be readable now.
+    return {name: pair for name, pair in pairs.items() if pair[1] != ABSENT or pair[0] == ABSENT}
 
 
 def stamp(path: Path) -> str:

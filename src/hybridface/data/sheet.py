@@ -75,7 +75,7 @@ def write_sheet(spec: str, out: Path, *, count: int = 48, columns: int = 8, seed
 
 
 def choose(rows: Rows, count: int, columns: int, seed: int) -> Index:
-    """Choose pictures that are spread over yaw and pitch, else over the first classes.
+    """Choose pictures that are spread over yaw and pitch, else some in order of the first labels.
 
     Args:
         rows: The data set.
@@ -105,7 +105,8 @@ def choose(rows: Rows, count: int, columns: int, seed: int) -> Index:
 
 def _by_pose(angles: NDArray[np.float64], pool: Index, count: int, columns: int) -> Index:
     """Lay a grid over most of the poses and take those nearest to its points, each at most once."""
-    lines = max(1, count // columns)
+    columns = min(columns, count)
+    lines = count // columns
     low, high = np.percentile(angles, (2, 98), axis=0)
     yaws = np.linspace(low[0], high[0], columns)
     pitches = np.linspace(high[1], low[1], lines)

@@ -118,7 +118,8 @@ class Rows:
         boxes: ``(N, 4)`` float32, the left, top, right and bottom of the face in pixels of the
             upright picture, which is cut to it; parts that lie outside the picture are filled
             with its nearest pixels. NaN for a row, or None for all, that is a face crop already.
-        group: ``(N,)`` int64 id of the person (or clip) where the data set knows it, else None.
+        group: ``(N,)`` int64 id of the person (or clip) where the data set knows it, else None. A
+            row that is given :data:`MISSING` counts as a person of its own.
         folds: ``(N,)`` int64 number of the fold from 0 that the data set's own protocol puts a row
             in, :data:`MISSING` for a row in none; None where it has no such protocol. Recipes take
             them by ``data.folds.official``.
@@ -136,6 +137,13 @@ class Rows:
     numeric: dict[str, NumericLabels] = field(default_factory=dict)
     boxes: NDArray[np.float32] | None = None
     folds: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        """Give each row whose person is missing an id of its own."""
+        if self.group is not None and (alone := self.group == MISSING).any():
+            group = self.group.copy()
+            group[alone] = group.max() + 1 + np.arange(alone.sum())
+            object.__setattr__(self, "group", group)
 
     def __len__(self) -> int:
         return len(self.keys)

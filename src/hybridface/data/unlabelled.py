@@ -165,6 +165,6 @@ def refuse_problems(where: str, problems: Sequence[Problem]) -> None:
         return
     first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
     raise DataError(
-        f"{where}: {len(problems)} rows cannot be used and data.problems is 'refuse':\n"
+        f"{where}: {len(problems)} problems, and data.problems is 'refuse':\n"
         f"{first}\nMend or remove them, or say data.problems=skip to do without them"
     )

@@ -58,28 +58,36 @@ def train_cells(
     stop: threading.Event,
     *,
     look: Callable[[Sequence[Cell], int], None],
-    ended: Callable[[Cell, float], None],
+    ended: Callable[[Cell, float], Sequence[Cell]],
 ) -> None:
     """Train cells in their order, as many at once as there is room for.
 
     Args:
-        cells: The cells, each of another recipe.
+        cells: The cells; those of one recipe are one cell, and train once.
         start: Starts one.
         room: Says how many may train at once.
         stop: Set where all are to end.
         look: Called again and again with the cells that train, and how many wait.
-        ended: Called with each cell that has ended, and how many seconds after its start.
+        ended: Called with each cell that has ended, and how many seconds after its start; returns
+            the cells that had to wait for it.
 
     Raises:
         SystemExit: ``stop`` was set; every cell has saved what it had.
     """
-    waiting = list(cells)
+    waiting: dict[str, Cell] = {}
+    seen: set[str] = set()
     running: list[tuple[Cell, Job, float]] = []
+
+    def wait(more: Sequence[Cell]) -> None:
+        waiting.update({cell.key: cell for cell in more if cell.key not in seen})
+        seen.update(waiting)
+
+    wait(cells)
     try:
         while waiting or running:
             most = room()
             while waiting and len(running) < most:
-                cell = waiting.pop(0)
+                cell = waiting.pop(next(iter(waiting)))
                 running.append((cell, start(cell), time.monotonic()))
             look([cell for cell, *_ in running], len(waiting))
             if stop.wait(POLL_SECONDS):
@@ -87,7 +95,7 @@ def train_cells(
             for entry in [entry for entry in running if entry[1].poll() is not None]:
                 running.remove(entry)
                 cell, _, started = entry
-                ended(cell, time.monotonic() - started)
+                wait(ended(cell, time.monotonic() - started))
     finally:
         for _, job, _ in running:
             job.terminate()

@@ -41,22 +41,27 @@ class ResultStore:
     is committed, and a finished cell is known on another machine too.
 
     Args:
-        results: Where the rows go.
+        results: Where the rows go; its name ends in ``.json``.
 
     Raises:
-        DataError: A results file is damaged.
+        UsageError: It has another name, or is no file.
+        DataError: A results file is damaged, or holds something else.
     """
 
     def __init__(self, results: Path) -> None:
+        if results.suffix != ".json":
+            raise UsageError(f"{results}: the rows of a study go into a file NAME.json")
         self.results = results
         self.details_file = results.with_suffix(".details.json")
-        self.rows: dict[str, Content] = {}
-        self.details: dict[str, Content] = {}
-        for row in _load(results, []):
-            self.rows[row["cell"]] = row
-        extra = _load(self.details_file, {})
-        self.details = extra.get("details", {})
-        self.rows |= {row["cell"]: row for row in extra.get("trials", [])}
+        rows, extra = _load(results, []), _load(self.details_file, {})
+        try:
+            self.rows = {row["cell"]: row for row in [*rows, *extra.get("trials", [])]}
+            self.details: dict[str, Content] = extra.get("details", {})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{results}: this, or the details beside it, holds no rows of a study; name the "
+                "rows that a study wrote, NAME.json"
+            ) from error
         self.stored = set(self.rows)
 
     @classmethod
@@ -173,6 +178,8 @@ def _load(path: Path, empty: Any) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return empty
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise DataError(f"{path}: damaged results ({error}); restore or remove the file") from error
 

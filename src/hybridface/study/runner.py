@@ -61,8 +61,8 @@ class Study:
     def run(self) -> list[Content]:
         """Run every cell that is not finished, and return all rows.
 
-        Tuning comes first, group by group; then seeds, outermost. Rows and page are written as
-        each cell ends; a cell that fails is reported and the rest go on.
+        Tuning comes first, each group once those before it have chosen; then seeds, outermost.
+        Rows and page are written as each cell ends; a cell that fails is reported and the rest go on.
 
         Raises:
             UsageError: A recipe is wrong, of whatever arm; raised before anything is trained. Or
@@ -78,20 +78,38 @@ class Study:
         return self.rows()
 
     def _run(self) -> None:
-        waiting = dict(self.config.tuning)
-        while waiting:
-            ready = [name for name, group in waiting.items() if not {*group.after} & {*waiting}]
-            trials = {name: self.cells.trials(name) for name in ready}
-            self._train([cell for cells in trials.values() for cell in cells])
-            for name in ready:
-                self.cells.choose(name, self._best_settings(name, trials[name]))
-                del waiting[name]
-            self._write()
+        self._tune()
         self._refuse_other_rows()
         # One queue, so that no process waits for the last cell of a seed.
         self._train(self.cells.arms())
         self._write()
         self._measure_rest()
+
+    def _tune(self) -> None:
+        """Run the trials of every group, each as soon as the groups before it have chosen."""
+        waiting = dict(self.config.tuning)
+        tried: dict[str, list[Cell]] = {}
+
+        def ready() -> list[Cell]:
+            """Choose in the groups whose trials have ended; return the trials that can start."""
+            found: list[Cell] = []
+            while True:
+                for name, cells in tried.items():
+                    if name not in self.cells.chosen and all(map(self.finished, cells)):
+                        self.cells.choose(name, self._best_settings(name, cells))
+                new = [name for name in waiting if {*waiting[name].after} <= {*self.cells.chosen}]
+                if not new:
+                    return found
+                for name in new:
+                    del waiting[name]
+                    tried[name] = self.cells.trials(name)
+                    found += [cell for cell in tried[name] if not self.finished(cell)]
+
+        self._train(ready(), ready)
+        for name, cells in tried.items():
+            if name not in self.cells.chosen:
+                self._best_settings(name, cells)  # says which trials did not end
+        self._write()
 
     def take(self, results: Path) -> Taken:
         """Take over finished cells that were trained elsewhere, and say how many.
@@ -224,14 +242,21 @@ class Study:
         best = max(cells, key=lambda cell: sign * float(self.store.rows[cell.key][cell.chosen_by]))
         return best.settings
 
-    def _train(self, cells: Sequence[Cell]) -> None:
-        """Train the unfinished of some cells, ``jobs`` at once."""
-        # Cells of one recipe are one cell, and must not write to its folder at once.
-        waiting = {cell.key: cell for cell in cells if not self.finished(cell)}
+    def _train(self, cells: Sequence[Cell], more: Callable[[], Sequence[Cell]] = list) -> None:
+        """Train the unfinished of some cells, ``jobs`` at once.
+
+        Args:
+            cells: The cells.
+            more: Returns those that had to wait for a cell which has ended.
+        """
         room = (lambda: self.jobs) if self.cluster is None else self.cluster.capacity
-        train_cells(
-            list(waiting.values()), self._begin, room, self.stop, look=self._show, ended=self._ended
-        )
+
+        def ended(cell: Cell, seconds: float) -> Sequence[Cell]:
+            self._ended(cell, seconds)
+            return more()
+
+        unfinished = [cell for cell in cells if not self.finished(cell)]
+        train_cells(unfinished, self._begin, room, self.stop, look=self._show, ended=ended)
 
     def _begin(self, cell: Cell) -> Job:
         self.say(f"{cell.arm} seed {cell.seed}: started ({cell.key})")

@@ -37,15 +37,15 @@ def count_rows(rows: Rows) -> Counts:
     """Count rows by split, class, person and range of numbers.
 
     Returns:
-        ``splits``, ``classes``, ``numbers``, ``persons`` and ``persons_across_splits``, as
-        :func:`hybridface.data.check.findings.check_data` describes them.
+        ``splits``: rows of each; ``classes`` of each column, counted in each split; ``numbers`` of
+        each column, as :func:`describe` has them; ``persons`` and how many of them stand in several
+        splits, ``persons_across_splits``, both None where persons are not known.
     """
     names, codes = split_names(rows), split_codes(rows)
     per_split = np.bincount(codes, minlength=len(names)) if len(rows) else np.zeros(0, np.int64)
     persons = across = None
     if rows.group is not None:
-        known = rows.group >= 0
-        pairs = np.unique(np.stack([rows.group[known], codes[known]]), axis=1)
+        pairs = np.unique(np.stack([rows.group, codes]), axis=1)
         _, splits = np.unique(pairs[0], return_counts=True)
         persons, across = len(splits), int((splits > 1).sum())
     return {
@@ -102,8 +102,9 @@ def count_looks(rows: Rows, looks: Looks) -> Counts:
     """Describe what was seen of the pictures: sizes, brightness, contrast, and what shows nothing.
 
     Returns:
-        ``pictures``, ``sizes``, ``brightness``, ``contrast`` and ``showing_nothing``, as
-        :func:`hybridface.data.check.findings.check_data` describes them.
+        ``pictures`` that decode; their ``sizes``, ``brightness`` and ``contrast``, as
+        :func:`describe` has them; ``showing_nothing``: how many are of next to one grey level, and
+        the first.
     """
     seen = looks.decoded
     sizes, counts = np.unique(looks.sizes[seen], axis=0, return_counts=True)

@@ -102,7 +102,7 @@ def findings(result: dict[str, Any]) -> list[str]:
         where = f"{each['source']}: " if several else ""
         counts = (
             (each["broken_files"]["count"], "picture{s} that cannot be decoded"),
-            (each["problems"]["count"], "row{s} or file{s} that the source names as not usable"),
+            (each["problems"]["count"], "problem{s} that the source names"),
             (each["persons_across_splits"] or 0, "person{s} in several splits"),
             *_across(each["duplicates"], "across_splits", "across splits"),
         )

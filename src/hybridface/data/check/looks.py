@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from hybridface.data.cache import CHUNK, Progress, locate_cache
+from hybridface.data.kept import keep, recall
 from hybridface.data.source import Pixels, Problem, Rows, Source, pixel_digest
 from hybridface.errors import HybridFaceError
-from hybridface.files import cache_folder, write_arrays
+from hybridface.files import cache_folder
 
 FORMAT = 1
 SIDE = 32
@@ -48,6 +47,9 @@ class Looks:
 
     def __len__(self) -> int:
         return len(self.decoded)
+
+
+_ARRAYS = tuple(each.name for each in fields(Looks) if each.name != "problems")
 
 
 class Look(NamedTuple):
@@ -132,22 +134,14 @@ def _note(looks: Looks, index: range, found: Sequence[Look | Problem]) -> None:
 
 
 def _keep(file: Path, looks: Looks) -> None:
-    problems = [[problem.where, problem.what] for problem in looks.problems]
-    note = json.dumps({"format": FORMAT, "problems": problems}).encode()
-    arrays = {name: value for name, value in vars(looks).items() if name != "problems"}
-    write_arrays(file, {**arrays, "note": np.frombuffer(note, dtype=np.uint8)})
+    keep(file, FORMAT, {name: getattr(looks, name) for name in _ARRAYS}, looks.problems)
 
 
 def _recall(file: Path, count: int) -> Looks | None:
     """Read what was kept; None where it is not there, damaged or not the one expected."""
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
-        note = json.loads(arrays.pop("note").tobytes())
-        problems = [Problem(where, what) for where, what in note["problems"]]
-        looks = Looks(**arrays, problems=problems)
-        whole = note["format"] == FORMAT and {len(value) for value in arrays.values()} <= {count}
-        right = looks.small.shape == (count, SIDE, SIDE) and looks.sizes.shape == (count, 2)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, BadZipFile):
+    kept = recall(file, FORMAT, *_ARRAYS)
+    if kept is None or any(each.shape[:1] != (count,) for each in kept.arrays.values()):
         return None
-    return looks if whole and right else None
+    looks = Looks(**kept.arrays, problems=kept.problems)
+    right = looks.small.shape[1:] == (SIDE, SIDE) and looks.sizes.shape[1:] == (2,)
+    return looks if right else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from hybridface.data.check.groups import near_duplicate_ids
 from hybridface.data.check.looks import looks_file, open_looks
 from hybridface.data.source import Rows, Source
 from hybridface.errors import HybridFaceError
-from hybridface.files import write_arrays
+from hybridface.files import read_arrays, write_arrays
 
 FORMAT = 1  # to be raised when other pictures are found to be near
 
@@ -33,13 +32,9 @@ def with_near_duplicates(source: Source, rows: Rows, progress: Progress | None =
     """
     looks = looks_file(source, rows)
     kept = looks.with_name(f"{looks.stem}-near{FORMAT}.npz")
-    try:
-        with np.load(kept, allow_pickle=False) as content:
-            near: Ids = content["near"]
-        found = near.shape == (len(rows),) and near.dtype == np.int64
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        found = False
-    if not found:
+    found = read_arrays(kept, "near")
+    near: Ids | None = None if found is None else found["near"]
+    if near is None or near.shape != (len(rows),) or near.dtype != np.int64:
         near = near_duplicate_ids(open_looks(source, rows, progress))
         with suppress(HybridFaceError):  # on a full disk they are compared again next time
             write_arrays(kept, {"near": near})

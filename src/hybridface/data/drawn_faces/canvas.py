@@ -50,7 +50,7 @@ class Canvas:
 
     Attributes:
         x, y, z: Where on the face each sample is, (F, P) each.
-        side: -1 left and 1 right of the nose in the picture, as x has it; across is abs(x).
+        across: Distance from the middle of the face, abs(x), (F, P).
         red, green, blue: Colour so far, (F, P) each.
         gloss: How shiny the surface is, (F, P).
         sharp: (F, 1) samples a unit of length, for soft edges one sample wide.
@@ -66,7 +66,7 @@ class Canvas:
     sharp: Array
 
     def __post_init__(self) -> None:
-        """Split x into side and distance."""
+        """Take the distance from x."""
         self.across = np.abs(self.x)
 
     def cover(self, inside: Array) -> Array:

@@ -105,7 +105,8 @@ def open_source(text: str) -> Source:
     """
     spec = split_spec(text)
     chosen = _kind(spec)
-    options = dict(parse_qsl(spec.query, keep_blank_values=True))
+    query = spec.query.replace("+", "%2B")  # a plus is one, as in ?root=/data/CK+48
+    options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
         if name not in chosen.Options.model_fields:
             raise unknown(f"option of data kind '{spec.kind}'", name, chosen.Options.model_fields)

@@ -27,7 +27,6 @@ from hybridface.data.sources.tables import (
     numbered,
     open_table,
 )
-from hybridface.errors import DataError
 from hybridface.labels import GENDERS
 
 AGES = ((0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
@@ -85,16 +84,9 @@ class Adience(Source):
                 problems.append(Problem(absent[-1], what))
                 continue
             table = open_table(path)
-            places = [table.find((name,)) for name in _COLUMNS]
-            if None in places:
-                raise DataError(
-                    f"{path}: has the columns {', '.join(table.columns)[:200]}; expected tabs and "
-                    f"{', '.join(_COLUMNS)} among the columns"
-                )
+            places = table.need(_COLUMNS)
             for line, row in table.rows(problems):
-                user, image, face, age, gender = (
-                    row[place] for place in places if place is not None
-                )
+                user, image, face, age, gender = (row[place] for place in places)
                 if not (user and image and face) or BREAK.search(user + image + face):
                     tally.add(table.where(line), "no picture named; row left out")
                     continue

@@ -40,6 +40,7 @@ _PICTURES = (
 _PATH = "subDirectory_filePath"
 _LABELS = ("expression", "valence", "arousal")
 _BOX = ("face_x", "face_y", "face_width", "face_height")
+_COLUMNS = (_PATH, *_BOX, "facial_landmarks", *_LABELS)
 _SETS = {"train": "train_set", "val": "val_set"}
 
 
@@ -65,8 +66,9 @@ class AffectNet(Source):
     """Official training and validation sets; the latter is what the literature reports on.
 
     Both layouts are read: the original one of whole tables, whose boxes of the faces are cut out,
-    and the later one of face crops with ``.npy`` files. Pictures without an expression (8 none,
-    9 uncertain, 10 no face) are left out and counted. Valence and arousal lie from -1 to 1.
+    and the later one of face crops with ``.npy`` files. A table may lack the line that names its
+    columns, as copies of the original ``validation.csv`` do. Pictures without an expression (8
+    none, 9 uncertain, 10 no face) are left out and counted. Valence and arousal lie from -1 to 1.
     """
 
     kind = "affectnet"
@@ -93,11 +95,11 @@ class AffectNet(Source):
         if tables:
             absent = [name for split, name in _TABLES.items() if split not in tables]
             for split, path in tables.items():
-                self._read_table(split, open_table(path), faces, problems, tally)
+                self._read_table(split, open_table(path, _COLUMNS), faces, problems, tally)
         elif inside is not None:
             absent = [n for n in _SETS.values() if not is_folder(self.root / inside / n)]
             for split, name in _SETS.items():
-                self._read_set(split, key(inside, name), faces, tally)
+                self._read_set(split, key(inside, name), faces, problems, tally)
         else:
             raise self.refuse(describe_folder(self.root))
         if not faces.keys:
@@ -107,31 +109,26 @@ class AffectNet(Source):
     def _read_table(
         self, split: str, table: Table, faces: _Faces, problems: list[Problem], tally: Tally
     ) -> None:
-        places = [table.find((name,)) for name in (_PATH, *_LABELS)]
-        if None in places:
-            raise DataError(
-                f"{table.path}: has the columns {', '.join(table.columns)[:200]}; expected "
-                f"{', '.join((_PATH, *_LABELS))} among them, named by the first line"
-            )
-        at = [place for place in places if place is not None]
-        box = [table.find((name,)) for name in _BOX]
-        box_at = [place for place in box if place is not None]
+        picture, *labels = table.need((_PATH, *_LABELS))
+        box = [place for name in _BOX if (place := table.find((name,))) is not None]
         folder = next((place for place in _PICTURES if is_folder(self.root / place)), _PICTURES[0])
         for line, cells in table.rows(problems):
-            name = cells[at[0]]
+            name = cells[picture]
             if not name or BREAK.search(name):
                 tally.add(table.where(line), "no picture named; row left out")
                 continue
             faces.keys.append(key(folder, name))
             faces.splits.append(split)
-            faces.labels.append(_numbers([cells[place] for place in at[1:]]))
-            corner = _numbers([cells[place] for place in box_at])
+            faces.labels.append(_numbers([cells[place] for place in labels]))
+            corner = _numbers([cells[place] for place in box])
             if len(corner) < 4 or not np.isfinite(corner).all():
                 tally.add(faces.keys[-1], "no box of the face: the whole picture is used")
                 corner = np.full(4, np.nan)
             faces.boxes.append(corner + np.array([0, 0, *corner[:2]]))
 
-    def _read_set(self, split: str, folder: str, faces: _Faces, tally: Tally) -> None:
+    def _read_set(
+        self, split: str, folder: str, faces: _Faces, problems: list[Problem], tally: Tally
+    ) -> None:
         names = [
             name
             for name in names_in(self.root / folder / "images")
@@ -144,7 +141,11 @@ class AffectNet(Source):
             values, wrong = read_each(self.root, files, _parse, 1, memory=f"npy 1 {folder} {end}")
             columns.append(values[:, 0])
             for place, what in wrong.items():
-                tally.add(key(folder, "images", names[place]), f"its _{end}.npy {what}")
+                where, said = key(folder, "images", names[place]), f"its _{end}.npy {what}"
+                if end == "exp":  # the picture has no label: each such one is named
+                    problems.append(Problem(where, said))
+                else:
+                    tally.add(where, said)
         faces.keys += [key(folder, "images", name) for name in names]
         faces.splits += [split] * len(names)
         faces.labels += list(np.stack(columns, axis=1))

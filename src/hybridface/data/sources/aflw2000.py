@@ -25,9 +25,8 @@ from hybridface.data.sources.label_files import (
 )
 from hybridface.data.sources.tables import Tally, no_usable_row, numbered
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.rotations import ANGLES, difference
+from hybridface.rotations import ANGLES, FURTHEST, difference
 
-LIMIT = 99.0
 BLOCK = 50
 BETWEEN = "none"  # of a picture in no split
 _IMAGE = re.compile(r"image([0-9]{1,9})\.jpg", re.IGNORECASE)
@@ -125,7 +124,7 @@ class MatPoses(Source):
         angles = values[:, [1, 0, 2]] * (-1, 1, 1)
         split = self.splits(len(keys))
         kept = ~np.isin(np.arange(len(keys)), list(wrong)) & (split != BETWEEN)
-        beyond = kept & np.any(np.abs(angles) > LIMIT, axis=1)
+        beyond = kept & np.any(np.abs(angles) > FURTHEST, axis=1)
         if self.options.beyond_99 == "drop":
             kept &= ~beyond
             if beyond.any():
@@ -160,10 +159,12 @@ class Aflw2000(MatPoses):
 
     The margin and its default are those of Hopenet (Ruiz, Chong and Rehg 2018, arXiv:1710.00925)
     on this data set: the box of the points grows by twice the margin of its width at both sides
-    and of its height at the top, and by 0.6 of it at the bottom.
+    and of its height at the top, and by 0.6 of it at the bottom. Hopenet's own code takes the parts
+    at the right and the bottom of the box as grown by then, and so has a little more there.
 
     Nothing names the person. Neighbours in number can show one, so blocks of 50 numbers are the
-    groups that stay on one side of a cut; ``?split=`` cuts where it says, through a block too.
+    groups that stay on one side of a cut; ``?split=`` cuts where it says, through a block too. Some
+    nearly equal pictures lie far apart in number: ``data.keep_together`` keeps these together too.
     """
 
     kind = "aflw2000"

@@ -97,7 +97,10 @@ class _Layout:
         if self.split is None or split_name(cells[self.split]):
             return ""
         words = ", ".join(word for words in SPLIT_WORDS.values() for word in words)
-        return f"unknown split '{cells[self.split][:40]}', expected one of {words}"
+        return (
+            f"unknown split '{cells[self.split][:40]}', expected one of {words} (or say ?split= "
+            "for none)"
+        )
 
 
 class CsvTable(Source):

@@ -47,7 +47,7 @@ class DrawnOptions(SourceOptions):
 class Drawn(Source):
     """Faces of :mod:`hybridface.data.drawn_faces`, split by person six to one to three.
 
-    Fewer than the 40 faces of ten persons leave a split empty.
+    Fewer than 29 faces, which eight persons have, leave a split empty.
     """
 
     kind = "drawn"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from hybridface.data.fingerprint import digest_files
+from hybridface.data.kept import keep, recall
 from hybridface.data.source import (
     MISSING,
     Labels,
@@ -24,13 +22,12 @@ from hybridface.data.source import (
     is_file,
 )
 from hybridface.data.sources.tables import no_usable_row, open_table, split_name, whole_number
-from hybridface.files import cache_folder, write_arrays
+from hybridface.files import cache_folder, read_arrays
 
 FORMAT = 1
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SIDE = 48
 _GREYS = {str(value): value for value in range(256)}
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 
 class Fer2013(Source):
@@ -82,28 +79,30 @@ class Fer2013(Source):
 
     @cached_property
     def _rows(self) -> Rows:
-        kept = _recall(self._store)
+        kept = recall(self._store, FORMAT, "split", "ids")
         if kept is not None:
-            return kept
+            return Rows(
+                kept.said["keys"],
+                kept.arrays["split"],
+                {"expression": Labels(NAMES, kept.arrays["ids"])},
+                problems=kept.problems,
+                notes=kept.said["notes"],
+            )
         rows, pixels = self._parse()
-        _keep(self._store, rows, pixels)
+        arrays = {"split": rows.split, "ids": rows.labels["expression"].ids, "pixels": pixels}
+        keep(self._store, FORMAT, arrays, rows.problems, keys=rows.keys, notes=rows.notes)
         return rows
 
     @cached_property
     def _pixels(self) -> Pixels:
         """Return ``(N, 2304)`` grey values; read only where pictures are to be decoded."""
-        try:
-            pixels: Pixels = _load(self._store, "pixels")
-        except _DAMAGE:  # removed since the rows were read
-            pixels = self._parse()[1]
-        return pixels
+        found = read_arrays(self._store, "pixels")  # removed since the rows were read?
+        return self._parse()[1] if found is None else found["pixels"]
 
     def _parse(self) -> tuple[Rows, Pixels]:
         table = open_table(self._file)
-        emotion, pixels = table.find(("emotion",)), table.find(("pixels",))
+        emotion, pixels = table.need(("emotion", "pixels"))
         usage = table.find(("usage",))
-        if emotion is None or pixels is None:
-            raise self.refuse(f"columns {', '.join(table.columns)} in {table.path}")
         keys: list[str] = []
         splits: list[str] = []
         ids: list[int] = []
@@ -130,36 +129,6 @@ class Fer2013(Source):
         notes = [] if usage is not None else [f"{table.path.name} has no column Usage: no splits"]
         grey = np.frombuffer(content, dtype=np.uint8).reshape(-1, SIDE * SIDE)
         return Rows(keys, np.array(splits), labels, problems=problems, notes=notes), grey
-
-
-def _keep(store: Path, rows: Rows, pixels: Pixels) -> None:
-    """Write parsed rows and their pixels, all or nothing."""
-    said = {
-        "keys": rows.keys,
-        "problems": [[problem.where, problem.what] for problem in rows.problems],
-        "notes": rows.notes,
-    }
-    text = np.frombuffer(json.dumps(said).encode(), dtype=np.uint8)
-    ids = rows.labels["expression"].ids
-    write_arrays(store, {"said": text, "split": rows.split, "ids": ids, "pixels": pixels})
-
-
-def _recall(store: Path) -> Rows | None:
-    """Read parsed rows; None where they are not there or damaged."""
-    try:
-        said = json.loads(_load(store, "said").tobytes())
-        split, ids = _load(store, "split"), _load(store, "ids")
-        problems = [Problem(where, what) for where, what in said["problems"]]
-        keys, notes = said["keys"], said["notes"]
-    except _DAMAGE:
-        return None
-    return Rows(keys, split, {"expression": Labels(NAMES, ids)}, problems=problems, notes=notes)
-
-
-def _load(store: Path, name: str) -> Any:
-    """Read one array of a store, and nothing of the others."""
-    with np.load(store, allow_pickle=False) as content:
-        return content[name]
 
 
 def _greys(cell: str) -> bytes:

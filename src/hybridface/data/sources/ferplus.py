@@ -29,7 +29,6 @@ from hybridface.data.sources.tables import (
     split_name,
     whole_number,
 )
-from hybridface.errors import DataError
 
 VOTED = (*NAMES, "contempt")
 _COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
@@ -116,11 +115,7 @@ class FerPlus(Source):
         )
 
     def _faces(self, table: Table, inside: str, problems: list[Problem], tally: Tally) -> _Faces:
-        usage, image = table.find(("usage",)), table.find(("image name",))
-        places = [table.find((name,)) for name in (*_COLUMNS, *_NO_FACE)]
-        votes_at = [place for place in places if place is not None]
-        if usage is None or image is None or len(votes_at) != len(places):
-            raise self.refuse(f"columns {', '.join(table.columns)} in {table.path}")
+        usage, image, *votes = table.need(("Usage", "Image name", *_COLUMNS, *_NO_FACE))
         folders = {split: self._pictures(inside, name) for split, name in _FOLDERS.items()}
         faces = _Faces()
         for line, cells in table.rows(problems):
@@ -135,7 +130,7 @@ class FerPlus(Source):
                 faces.keys.append(folders[split][name])
                 faces.splits.append(split)
                 faces.lines.append(line)
-                faces.votes.append(_counts(cells[place] for place in votes_at))
+                faces.votes.append(_counts(cells[place] for place in votes))
         if not faces.keys:
             raise self.refuse(no_usable_row(table.path, problems + tally.problems()))
         return faces
@@ -156,12 +151,8 @@ def _counts(cells: Iterable[str]) -> list[int] | None:
 
 
 def _original(table: Table, faces: _Faces, problems: list[Problem]) -> tuple[Labels, str]:
-    image, emotion = table.find(("image name",)), table.find(("emotion",))
-    if image is None or emotion is None:
-        raise DataError(
-            f"{table.path}: has the columns {', '.join(table.columns)}; expected Image name and "
-            "emotion (or say ?labels=majority to use FER+ votes)"
-        )
+    hint = " (or say ?labels=majority to use FER+ votes)"
+    image, emotion = table.need(("Image name", "emotion"), hint)
     known: dict[str, int] = {}
     unknown: dict[str, str] = {}
     for line, cells in table.rows(problems):

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from hybridface.data.fingerprint import stamp
 from hybridface.data.source import Source, describe_folder, in_threads, is_file, is_folder
 from hybridface.errors import DataError, HybridFaceError
-from hybridface.files import cache_folder, write_arrays
+from hybridface.files import cache_folder, read_arrays, write_arrays
 
 Numbers = NDArray[np.float64]
 MANY = 4000  # files, from which on it is worth while to remember
@@ -161,11 +160,10 @@ def _stamps(root: Path, names: Sequence[str]) -> NDArray[np.uint64]:
 def _recall(record: Path, stamps: NDArray[np.uint64], width: int) -> Numbers:
     """Return what is remembered, ``(N, width)``; NaN for a file that is not."""
     values = np.full((len(stamps), width), np.nan)
-    try:
-        with np.load(record, allow_pickle=False) as known:
-            before, held = known["stamps"], known["values"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return values  # nothing remembered, or not readable: everything is read again
+    known = read_arrays(record, "stamps", "values")
+    if known is None:  # everything is read again
+        return values
+    before, held = known["stamps"], known["values"]
     if before.dtype != np.uint64 or held.shape != (len(before), width) or not len(before):
         return values
     order = np.argsort(before)

@@ -43,7 +43,7 @@ class NumberColumn:
                 number = float(cell)
             except ValueError:
                 number = math.nan
-            if not math.isfinite(number) or abs(number) > np.finfo(np.float32).max:
+            if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
                 number, wrong = math.nan, f"no number in column '{self.title}': '{cell[:40]}'"
         self.values.append(number)
         return wrong

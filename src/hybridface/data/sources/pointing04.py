@@ -22,9 +22,9 @@ from hybridface.data.sources.tables import Tally, no_usable_row, whole_number
 from hybridface.errors import DataError
 from hybridface.rotations import ANGLES
 
-_PERSON = re.compile(r"Person[0-9]{2}", re.IGNORECASE)
+_PERSON = re.compile(r"Person(ne)?[0-9]{2}", re.IGNORECASE)
 _NAME = re.compile(
-    r"person(?P<person>[0-9]{2})(?P<series>[0-9])(?P<number>[0-9]{2})"
+    r"person(ne)?(?P<person>[0-9]{2})(?P<series>[0-9])(?P<number>[0-9]{2})"
     r"(?P<tilt>[+-][0-9]{1,2})(?P<pan>[+-][0-9]{1,2})\.jpg",
     re.IGNORECASE,
 )
@@ -57,7 +57,7 @@ class Pointing04(Source):
     layout = (
         "PATH/PersonPP/personPPSNN+TT-PP.jpg (person, series, number, tilt and pan) with the same "
         "name's .txt beside it (name, 'Face', then x, y, width and height of the face, a line "
-        "each); or these below PATH/HeadPoseImageDatabase"
+        "each), or with personne for person; or these below PATH/HeadPoseImageDatabase"
     )
     Options = Pointing04Options
     options: Pointing04Options

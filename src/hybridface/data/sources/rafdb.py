@@ -6,18 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridface.data.source import (
-    MISSING,
-    Labels,
-    Problem,
-    Rows,
-    Source,
-    describe_folder,
-    is_file,
-)
+from hybridface.data.source import MISSING, Labels, Problem, Rows, Source, describe_folder
+from hybridface.data.sources.label_files import find_file, read_lines
 from hybridface.data.sources.tables import whole_number
 
 NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+_LIST = "list_patition_label.txt"
+_FOLDERS = ("", "rafdb", "basic", "RAF-DB/basic", "rafdb/basic")
 
 
 class RafDb(Source):
@@ -32,18 +27,16 @@ class RafDb(Source):
 
     def read(self) -> Rows:
         """Read the label list; see :meth:`hybridface.data.source.Source.read`."""
-        inside = self._inside()
-        label_file = self.root / inside / "EmoLabel" / "list_patition_label.txt"
-        try:
-            lines = label_file.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError as error:
-            raise self.refuse(describe_folder(self.root)) from error
+        label_file = find_file(self, f"EmoLabel/{_LIST}", _FOLDERS)
+        if label_file is None:
+            raise self.refuse(describe_folder(self.root))
+        pictures = label_file.parents[1].relative_to(self.root) / "Image" / "aligned"
         keys, splits, ids, problems = [], [], [], []
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
+        for number, line in enumerate(read_lines(label_file), start=1):
+            if not line:
                 continue
-            where = f"{label_file.name}:{number}"
-            name, _, label = line.strip().rpartition(" ")
+            where = f"{_LIST}:{number}"
+            name, _, label = line.rpartition(" ")
             stem = Path(name).stem
             split = stem.partition("_")[0]
             if split not in ("train", "test"):
@@ -51,7 +44,7 @@ class RafDb(Source):
                 continue
             value = whole_number(label) or 0
             known = 1 <= value <= len(NAMES)
-            keys.append(str(Path(inside, "Image", "aligned", f"{stem}_aligned.jpg")))
+            keys.append(str(pictures / f"{stem}_aligned.jpg"))
             if not known:
                 what = f"unknown label '{label[:20]}' in {where}, expected 1 to {len(NAMES)}"
                 problems.append(Problem(keys[-1], what))
@@ -61,10 +54,3 @@ class RafDb(Source):
             raise self.refuse(f"no usable line in {label_file}")
         labels = Labels(NAMES, np.array(ids, dtype=np.int64))
         return Rows(keys, np.array(splits), {"expression": labels}, problems=problems)
-
-    def _inside(self) -> str:
-        """Find where below the root the label list lies."""
-        for inside in ("", "rafdb", "basic", "RAF-DB/basic", "rafdb/basic"):
-            if is_file(self.root / inside / "EmoLabel" / "list_patition_label.txt"):
-                return inside
-        raise self.refuse(describe_folder(self.root))

@@ -143,6 +143,25 @@ class Table(ABC):
         found = (places[name.casefold()] for name in names if name.casefold() in places)
         return next(found, None)
 
+    def need(self, names: Sequence[str], otherwise: str = "") -> list[int]:
+        """Return the places of columns that must be there; case does not count.
+
+        Args:
+            names: What they are called.
+            otherwise: What else can be done, for the error.
+
+        Raises:
+            DataError: One is not there.
+        """
+        places = [self.find((name,)) for name in names]
+        found = [place for place in places if place is not None]
+        if len(found) < len(names):
+            raise DataError(
+                f"{self.path}: has the columns {', '.join(self.columns)[:200]}; expected "
+                f"{', '.join(names)} among them, named by the first line{otherwise}"
+            )
+        return found
+
     def where(self, line: int) -> str:
         """Name a line of the file, for a problem."""
         return f"{self.path.name}:{line}"
@@ -172,12 +191,14 @@ class CsvFile(Table):
 
     Attributes:
         delimiter: What stands between two cells.
+        named: Whether the first line names the columns, and is no row.
     """
 
     delimiter: str
+    named: bool = True
 
     def rows(self, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-        """Read the rows below the column names one by one; blank ones are left out.
+        """Read the rows one by one; blank ones are left out.
 
         Args:
             problems: Gets one problem for each row with a wrong number of cells, which is left
@@ -191,7 +212,7 @@ class CsvFile(Table):
         """
         doubtful = Tally()
         records = _records(self.path, self.delimiter)
-        end, _ = next(records, (1, []))
+        end, _ = next(records, (1, [])) if self.named else (0, [])
         for line, cells in records:
             start, end = end + 1, line
             if not any(cells):
@@ -209,8 +230,13 @@ class CsvFile(Table):
         problems.extend(doubtful.problems())
 
 
-def open_table(path: Path) -> CsvFile:
+def open_table(path: Path, usual: Sequence[str] = ()) -> CsvFile:
     """Read the column names of a CSV file; comma, semicolon and tab are told apart.
+
+    Args:
+        path: The file.
+        usual: The columns of a file that may lack a line of names: where the first line has as
+            many cells and one of them is a number, it is a row.
 
     Raises:
         DataError: The file cannot be read, is no text, or has no or ambiguous column names.
@@ -226,6 +252,9 @@ def open_table(path: Path) -> CsvFile:
             "not named .parquet?); expected CSV, so save it as 'CSV UTF-8'"
         )
     read = [(mark, _first_record(path, mark)) for mark in _DELIMITERS]
+    for delimiter, cells in read:
+        if len(cells) == len(usual) and any(map(_WHOLE_NUMBER.fullmatch, cells)):
+            return CsvFile(path, tuple(usual), delimiter, named=False)
     delimiter, names = max(read, key=lambda pair: len(pair[1]))
     check_columns(path, names, "the first line")
     return CsvFile(path, tuple(names), delimiter)

@@ -61,8 +61,8 @@ class Study:
     def run(self) -> list[Content]:
         """Run every cell that is not finished, and return all rows.
 
-        Tuning comes first, each group once those before it have chosen; then seeds, outermost. Rows
-        and page are written as each cell ends; a cell that fails is reported and the rest go on.
+        Tuning comes first, each group once those before it have chosen; then seeds, outermost.
+        Rows and page are written as each cell ends; one that fails is reported and the rest go on.
 
         Raises:
             UsageError: A recipe is wrong, of whatever arm; raised before anything is trained. Or

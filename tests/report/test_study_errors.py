@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,26 @@ def test_a_unit_keeps_its_capitals(build_study: StudyBuilder, tmp_path: Path) ->
     _, html = pages(errors_of(build_study(2, (0.2, 1.0)), "mm"), tmp_path)
     assert "Difference to supervised (mm)" in html
     assert "Mm" not in html
+
+
+def test_settings_of_several_networks_are_kept_apart(
+    build_study: StudyBuilder, tmp_path: Path
+) -> None:
+    """As the study of head pose: two amounts of labels, and ImageNet weights of another network."""
+    study = errors_of(build_study(3, (0.2, 1.0)), same_test_pictures=True)
+    other = {"init": "imagenet", "backbone": "tf_efficientnet_lite0", "size": 64}
+    more = [
+        {**row, **other, "cell": f"{row['cell']}-imagenet"}
+        for row in study.rows
+        if row["fraction"] == 1 and row["arm"] in ("supervised", "puzzle_own")
+    ]
+    details = {row["cell"]: study.details[row["cell"].removesuffix("-imagenet")] for row in more}
+    study = errors_of_rows(study, [*map(dict, study.rows), *more])
+    markdown, _ = pages(replace(study, details={**study.details, **details}), tmp_path)
+    found = re.findall(r"^> (rafdb, .*?): the headline arm (\w+),", markdown, flags=re.M)
+    assert [arm for _, arm in found] == ["puzzle_own"] * 3
+    assert found[2][0].endswith("init imagenet, backbone tf_efficientnet_lite0, size 64")
+    assert "corrected by Holm for the 7 claims of this page" in markdown
+    labels = markdown.partition("## Difference against labels\n")[2].partition("\n## ")[0]
+    assert labels.count("| puzzle_own |") == 2  # of one network
+    assert "Random weights against ImageNet's" not in markdown  # which are not of one network

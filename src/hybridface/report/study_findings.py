@@ -35,9 +35,10 @@ class Judged:
 
 def judge(study: StudyResult, setting: Setting) -> Judged:
     """Compare the headline arm of a setting with every supervised arm."""
-    headline = setting.headline
-    controls = [arm for arm in setting.arms if not arm.is_hybrid] if headline else []
-    every = (headline and claim(headline, arm, study.same_test_pictures) for arm in controls)
+    if setting.headline is None:
+        return Judged(setting, study.baseline, [])
+    controls = (arm for arm in setting.arms if not arm.is_hybrid)
+    every = [claim(setting.headline, arm, study.same_test_pictures) for arm in controls]
     return Judged(setting, study.baseline, [each for each in every if each is not None])
 
 

@@ -21,7 +21,6 @@ from hybridface.study.config import Cell, StudyConfig
 from hybridface.study.results import ResultStore, page_of
 from hybridface.study.rows import numbered, packed
 
-Content = dict[str, Any]
 SHARED = "its own classes"
 NOTE = (
     "The models of study {study}, which have seen nothing of {name}, on all of its pictures whose "

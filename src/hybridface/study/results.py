@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from hybridface.errors import DataError, UsageError
 from hybridface.files import write_atomically
-from hybridface.study.config import Cell, StudyConfig
+from hybridface.study.config import Cell, Content, StudyConfig
 from hybridface.study.rows import detail_of, row_of
 
 if TYPE_CHECKING:
     from hybridface.report.cells import StudyResult
-
-Content = dict[str, Any]
 
 
 class Taken(NamedTuple):

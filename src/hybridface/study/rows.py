@@ -14,10 +14,9 @@ from hybridface.data.sources import kinds_of
 from hybridface.evaluation.number_metrics import countable, parts_of_mae
 from hybridface.evaluation.predictions import Arrays, array_of, load_arrays, read_about
 from hybridface.evaluation.run_predictions import RUN_FILE, RunAbout
-from hybridface.study.config import Cell
+from hybridface.study.config import Cell, Content
 from hybridface.tasks import build_tasks
 
-Content = dict[str, Any]
 # Of a task of numbers, beside its mean absolute error.
 FURTHER = ("mae_yaw", "mae_pitch", "mae_roll", "geodesic", "bias", "coverage", "deviation")
 

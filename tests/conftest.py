@@ -88,6 +88,12 @@ def broken_run(drawn_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the export, which takes longer than these trainings."""
+    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
+
+
+@pytest.fixture
 def hybridface_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the package cache in a folder of the test's own, which is not there yet."""
     place = tmp_path / "hybridface-cache"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from hybridface.augment import augment
-from hybridface.config import BackboneConfig, Recipe
+from hybridface.config import BackboneConfig, Recipe, TrainingConfig
 from hybridface.data.batches import Batch
 from hybridface.data.source import MISSING
 from hybridface.draws import SharedGenerator
@@ -95,6 +97,9 @@ CASES = {
     "two copies": Case(HYBRID, {"copies": 2}),
     "mixed copies": Case(HYBRID, {"copies": 2, "mixup": 0.5}),
     "unlabelled": Case(HYBRID, {"mixup": 0.5}, unlabelled=4),
+    "mixed beside unlabelled": Case(
+        {"expression": {"dropout": 0.0}, "drloc": {}}, {"mixup": 0.5}, unlabelled=4
+    ),
     "cheaper": Case(CHEAPER),
     "cheaper copies": Case(CHEAPER, {"copies": 2}),
     "cheaper unlabelled": Case(CHEAPER, unlabelled=8),
@@ -215,9 +220,26 @@ def be_a_process(rank: int, folder: Path, recipes: Sequence[Recipe], ports: Sequ
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES),
         "LOCAL_WORLD_SIZE": str(PROCESSES),
     }  # fmt: skip
-    for recipe, port in zip(recipes, ports, strict=True):
+    os.environ["MASTER_PORT"] = str(ports[0])
+    wait_for_the_first(rank, folder)
+    for recipe, port in zip(recipes, ports[1:], strict=True):
         os.environ["MASTER_PORT"] = str(port)
         _train(rank, recipe)
+
+
+def wait_for_the_first(rank: int, folder: Path) -> None:
+    """Let the first do something that takes longer than any step may wait for another."""
+    from hybridface.training import processes
+
+    def slowly() -> int:
+        time.sleep(3)
+        return 42
+
+    patience = processes.LONGEST_STEP["gloo"]
+    processes.LONGEST_STEP["gloo"] = timedelta(seconds=1)
+    with processes.joined(TrainingConfig(devices=PROCESSES, device="cpu")) as joined:
+        torch.save(joined.first_does(slowly), folder / f"waited {rank}.pt")
+    processes.LONGEST_STEP["gloo"] = patience
 
 
 def _train(rank: int, recipe: Recipe) -> None:

@@ -34,7 +34,7 @@ PATIENCE = 120
 def write_served(place: Path) -> Path:
     """Write a model with random weights, its self-supervised heads included."""
     # Only here: a server is started and asked without torch, which takes seconds to import.
-    from hybridface.export import export_onnx
+    from hybridface.export.network import export_onnx
     from tiny_models import EXPRESSIONS
     from tiny_runs import labelled_batch, tiny_model
 

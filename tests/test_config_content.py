@@ -52,6 +52,14 @@ def test_null_drops_a_task() -> None:
         changed("tasks.expression=null")
 
 
+def test_tasks_of_a_first_stage_are_named_and_dropped_as_all_others() -> None:
+    content = LEAST | {"pretrain": {"epochs": 2, "tasks": {"puzzle": None, "rotation": None}}}
+    pretrain = build_recipe(override(content, ["pretrain.tasks.rotation=null"])).pretrain
+    assert pretrain is not None
+    assert pretrain.tasks == {"puzzle": {}}
+    assert build_recipe(content).pretrain != pretrain
+
+
 @pytest.mark.parametrize("text", ["training.epochs", "=3", "  =3"])
 def test_overrides_need_a_key_and_a_value(text: str) -> None:
     with pytest.raises(UsageError, match="write key=value"):

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def test_source_archive_holds_what_the_tests_need(built: Path) -> None:
         assert name in sizes
     assert not [name for name in sizes if re.match(r"(site|runs|dist|build|\.venv)/", name)]
     assert max(sizes.values()) < LARGEST
+
+
+def test_the_page_of_versions_has_every_library_with_its_bound() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    page = (ROOT / "docs" / "versions.md").read_text()
+    rows = dict(re.findall(r"^\| ([\w-]+)(?:, `\[\w+\]`)? \| ([\d.]+) \|", page, re.MULTILINE))
+    used = [each for name, of in extras.items() if name not in ("dev", "docs") for each in of]
+    for library in (*project["dependencies"], *used):
+        name, bound = library.split(">=")
+        assert re.search(rf"\b{name}\b", page), name
+        assert rows.get(name, bound) == bound, name
+    assert len(rows) > 15
 
 
 def test_citation_is_of_this_version() -> None:

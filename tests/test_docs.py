@@ -189,6 +189,17 @@ def test_only_drawn_faces_and_the_astronaut_are_pictures() -> None:
             assert not re.search(r"(train|test)_\d{5}(_aligned)?\.jpg|fer\d{7}\.png", text), path
 
 
+def test_the_limits_quote_the_card_of_the_model_that_ships() -> None:
+    page = " ".join((ROOT / "docs" / "responsible.md").read_text().split())
+    card = (ROOT / "src" / "hybridface" / "models" / "README.md").read_text()
+    by_group = card.split("### gender by ethnicity", 1)[1].split("\n### ", 1)[0]
+    quoted = re.findall(r"(Asian|white)[^(]*\((0\.\d+)\)", page)
+    assert len(quoted) == 2
+    for group, accuracy in quoted:
+        assert re.search(rf"^\| {group.lower()} \| \d+ \| {accuracy} ", by_group, re.MULTILINE)
+    assert "a quarter of the children under 10" in page and "| 0 to 9 | 64 | 0.750 " in card
+
+
 def test_figures_of_the_claims_stand_on_the_pages_that_they_name() -> None:
     checked = 0
     for line in (ROOT / "docs" / "claims.md").read_text().splitlines():

@@ -21,7 +21,7 @@ from disks import Mount, fill, small_disk
 from hybridface.data.cache import open_cache
 from hybridface.data.sources import open_source
 from hybridface.errors import HybridFaceError
-from hybridface.export import export_onnx
+from hybridface.export.network import export_onnx
 from hybridface.training.callbacks import RunKeeper
 from hybridface.training.module import HybridModule
 from hybridface.training.train import train

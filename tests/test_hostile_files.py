@@ -21,7 +21,7 @@ from hybridface.data.cache import open_cache
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, HybridFaceError
 from hybridface.network import imagenet
-from hybridface.network.imagenet import PACKAGED, PACKAGES, PackagedWeights, imagenet_network
+from hybridface.network.imagenet import PACKAGES, PackagedWeights, imagenet_network
 from hybridface.training.runs import load_model
 from hybridface.training.train import TrainedRun
 from tiny_runs import copy_run, write_recipe
@@ -211,10 +211,10 @@ def test_imagenet_weights_of_the_package(
     monkeypatch.setattr(PackagedWeights, "find", lambda _: path)
     if known:  # even then they are not unpickled
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        known_now = replace(PACKAGES[PACKAGED], sha256=digest)
-        monkeypatch.setitem(imagenet.PACKAGES, PACKAGED, known_now)
+        name = "tf_efficientnet_lite0"
+        monkeypatch.setitem(imagenet.PACKAGES, name, replace(PACKAGES[name], sha256=digest))
     with pytest.raises(RuntimeError if known else HybridFaceError):
-        imagenet_network(PACKAGED)
+        imagenet_network("tf_efficientnet_lite0")
 
 
 @pytest.mark.parametrize("kind", ["a pickle", "torch's", "torch's old"])

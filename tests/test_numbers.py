@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from hybridface import FaceModel, build_recipe
 from hybridface.augment import Geometry
@@ -27,6 +28,7 @@ from hybridface.tasks import resolve_tasks
 from hybridface.training.refusals import refuse_early, refuse_lost_labels
 from hybridface.training.runs import load_model
 from hybridface.training.train import train
+from joint_steps import Plain
 from tiny_runs import CONTENT, metrics_of
 
 Call = Callable[..., str]
@@ -121,6 +123,17 @@ def test_the_first_task_decides_what_selects() -> None:
         resolved({"pose": {}}, select="accuracy")
     with pytest.raises(UsageError, match=r"'expression'.* has no mae"):
         resolved({"expression": {}, "pose": {}}, select="mae")
+
+
+def test_a_task_of_the_users_own_says_what_selects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the run is gone on with, or handed to other processes, by its resolved recipe."""
+    monkeypatch.setattr(Plain, "selects", {"f1": True})
+    tasks: dict[str, object] = {"plain": {"type": "joint_steps:Plain"}}
+    recipe = resolved(tasks)
+    assert recipe.training.select == "f1"
+    assert resolve_tasks(build_recipe(yaml.safe_load(recipe.to_yaml())))[0] == recipe
+    with pytest.raises(UsageError, match=r"'plain'.* has no accuracy; take f1"):
+        resolved(tasks, select="accuracy")
 
 
 def test_classes_are_not_balanced_where_there_are_none() -> None:

@@ -203,14 +203,15 @@ def test_the_command_line_exits_with_2(override: str, mine: Path) -> None:
 
 
 def test_a_study_knows_them_by_name(mine: Path) -> None:
-    from hybridface.study import Study, StudyConfig
+    from hybridface.study import StudyConfig
+    from hybridface.study.cells import StudyCells
 
     def key(source: str = "own.faces:Faces:/a/data?label=mood", **task: Any) -> str:
         tasks = {"mine": {"type": "own.deals:Deal"} | task}
         recipe = {"data": {"source": source}, "tasks": tasks}
         content = study_content(mine / "results.json", recipe=recipe)
         content |= {"tuning": {}, "arms": {"a": {"method": "a"}}}
-        return Study(StudyConfig.model_validate(content), [], 1).cell("a", 0).key
+        return StudyCells(StudyConfig.model_validate(content)).arm("a", 0).key
 
     same = key()
     assert key(weight=1.0) == same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import hybridface
 from hybridface.cli import main
 from hybridface.config import TrainingConfig, load_recipe
 from hybridface.data.drawn_faces import EXPRESSIONS, draw_faces
@@ -76,6 +78,17 @@ def test_commands_page_names_every_option(
         shown = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
         section = page.split(f"## hybridface {words}\n", 1)[1].split("\n## ", 1)[0]
         assert set(re.findall(r"`(--[a-z-]+)`", section)) == shown - {"--help"}
+    assert "| `--port` | whole number, at least 0, at most 65535 | `8000` |" in page
+
+
+def test_python_page_has_every_name_of_the_package() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    named = set(re.findall(r"^::: (hybridface\.\S+)$", page, re.MULTILINE))
+    for place in named:
+        module, name = place.rsplit(".", 1)
+        assert getattr(importlib.import_module(module), name).__doc__, place
+    elsewhere = {"hybridface.config.Recipe"}  # has a page of its own
+    assert {f"{place}.{name}" for name, place in hybridface._PLACES.items()} <= named | elsewhere
 
 
 def test_recipes_page_names_every_recipe_and_right_changes() -> None:
@@ -102,7 +115,8 @@ def test_tutorial_runs_from_300_pictures_to_answers(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from hybridface.study import Study, load_study
+    from hybridface.study import load_study
+    from hybridface.study.cells import StudyCells
 
     monkeypatch.chdir(tmp_path)
     write_faces(Path("faces"), 300, seed=0)
@@ -123,8 +137,8 @@ def test_tutorial_runs_from_300_pictures_to_answers(
                 main()
             said.append(capsys.readouterr().out)
             assert not left.value.code, line
-    study = Study(load_study(Path("faces-study.yaml")))
-    assert len({study.cell(arm, seed).key for arm in study.config.arms for seed in range(5)}) == 10
+    cells = StudyCells(load_study(Path("faces-study.yaml")))
+    assert len({cells.arm(arm, seed).key for arm in cells.config.arms for seed in range(5)}) == 10
     assert "60 pictures" in said[1]
     assert len(said[-2].splitlines()) == 4
     assert len(said[-1].splitlines()) == 4

@@ -72,6 +72,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--quality", type=int, default=90)
     options = parser.parse_args()
+    if options.folder.exists():  # the data set itself, at worst
+        raise SystemExit(f"{options.folder}: is there already; name another folder")
     source = open_source(options.source)
     rows = source.read()
     places = {key: place for place, key in enumerate(rows.keys)}

@@ -162,8 +162,8 @@ def parameter_rows(function: Callable[..., Any]) -> Iterator[str]:
             names = [one for one in (info.default, *(info.param_decls or ())) if one is not ...]
             shown = ", ".join(names or [f"--{name.replace('_', '-')}"])
         value = "" if flag else describe_type(annotation).removesuffix(" or null")
-        if info.min is not None:
-            value += f", at least {info.min}"
+        for bound, words in ((info.min, "at least"), (info.max, "at most")):
+            value += "" if bound is None else f", {words} {bound}"
         default = parameter.default
         if default is inspect.Parameter.empty:
             said = "must be given"
@@ -191,7 +191,8 @@ def commands_page() -> str:
         "`python -m hybridface` is the same as `hybridface`.\n",
         "An error that you can act on is one message on standard error and no traceback. The exit "
         "code is 0 where all went well, 1 where something failed, 2 where what was asked for "
-        "cannot be done as asked, and 130 where it was stopped from the keyboard. "
+        "cannot be done as asked, 130 where it was stopped from the keyboard, and 143 where a "
+        "training was stopped by SIGTERM. "
         "`HYBRIDFACE_DEBUG=1` shows where an unexpected error came from; `HYBRIDFACE_CACHE` is the "
         "folder for decoded pictures (by default `~/.cache/hybridface`).\n",
         "`hybridface --version` prints the version. `hybridface --install-completion` lets the "

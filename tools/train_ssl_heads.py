@@ -1,10 +1,10 @@
 """Train the self-supervised heads of a finished run on, with all else frozen.
 
-``python tools/train_ssl_heads.py RUN OUT --minutes 12`` writes a run folder with the same backbone
-and supervised heads, so its figures are those of RUN, and with heads for the puzzle and the hole
-that fit them better: for showing what such heads do where co-training gave them little. The
-backbone is in the mode in which it is used, every picture counts for both tasks, and the pictures
-are those of the training split.
+``python tools/train_ssl_heads.py RUN OUT --minutes 12`` writes a run folder with the backbone and
+the supervised heads of RUN's last epoch, so its figures are those that ``result.json`` has as
+``_last``, and with heads for the puzzle and the hole that fit them better: for showing what such
+heads do where co-training gave them little. The backbone is in the mode in which it is used, every
+picture counts for both tasks, and the pictures are those of the training split.
 """
 
 import argparse
@@ -29,6 +29,8 @@ SAID_EVERY = 100
 
 def train_heads(run: Path, out: Path, minutes: float, rate: float) -> None:
     """Train the heads for some minutes and write a run folder with them."""
+    if out.exists():
+        raise SystemExit(f"{out}: is there already; name another folder")
     folder = RunFolder(run)
     recipe, tasks = resolve_tasks(load_recipe(folder.recipe))
     data = prepare_data(recipe.data, label_columns(tasks), recipe.seed)

@@ -165,8 +165,9 @@ class BackboneConfig(Section):
 
     Attributes:
         name: Any timm model.
-        init: ``random`` weights, or those of ``imagenet``: ``tf_efficientnet_lite0`` from the
-            package of the extra ``imagenet``, all others timm's own (needs a network or a cache).
+        init: ``random`` weights, or those of ``imagenet``: ``tf_efficientnet_lite0`` and
+            ``tf_efficientnet_lite1`` from the packages of the extra ``imagenet``, all others timm's
+            own (needs a network or a cache).
         zero_init_residual: Let every residual block of random weights start as the identity, by a
             zero scale in its last batch norm (Goyal et al. 2017, arXiv:1706.02677).
         drop_path: Stochastic depth rate.
@@ -217,11 +218,12 @@ class TrainingConfig(Section):
             each view by itself (``split``; inference uses those of the intact view); all views
             ``joined``; or joined and, before each evaluation, ``reestimated`` on intact training
             pictures.
-        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
+        precision: ``32-true``, ``bf16-mixed`` or, on a GPU, ``16-mixed``.
         compile: Compile the backbone with ``torch.compile``: a minute or two at the start, then
             faster steps.
         loss_balance: How the tasks' losses become one: their ``fixed`` weighted sum; the weights
-            learned by ``uncertainty``; or the weighted ``geometric`` mean.
+            learned by ``uncertainty``, but for ``age``, which learns its own; or the weighted
+            ``geometric`` mean, which ``age`` cannot be part of, as its loss may be below 0.
         aggregator: Join the gradients of the tasks' weighted losses on the backbone by an
             aggregator of TorchJD (extra ``torchjd``), such as ``AlignedMTL``, in place of their
             sum; one that keeps a state from step to step is refused.
@@ -229,9 +231,11 @@ class TrainingConfig(Section):
         sampling: ``natural``: every labelled row once an epoch. ``balanced``: every class of the
             first supervised task equally often, in an epoch of the same length.
         validate_every: Epochs between two looks at the validation split.
-        select: Validation metric of the first supervised task that chooses the best checkpoint;
-            the loss where ``nll``. Where that task has no accuracy, the default is its mean
-            absolute error, ``mae``; ``geodesic`` is the angle between poses.
+        select: Validation metric of the first supervised task that chooses the best checkpoint: of
+            classes ``accuracy``, ``mean_class_accuracy`` or the loss, ``nll``; of an age the mean
+            absolute error, ``mae``, or ``nll``; of poses ``mae`` or the angle between them,
+            ``geodesic``; a task of the user's own names its own. Where a task has no accuracy, the
+            default is the first that it has.
         measure_training_rows: Whether to look at the intact training rows too, in evaluation mode,
             each time the validation split is looked at: how far over-fitting goes.
         test: Whether to read the test split, once, at the end; off where settings are tried out.
@@ -262,7 +266,7 @@ class TrainingConfig(Section):
     aggregator: str | None = None
     sampling: Literal["natural", "balanced"] = "natural"
     validate_every: int = Field(1, ge=1)
-    select: Literal["accuracy", "mean_class_accuracy", "nll", "mae", "geodesic"] = "accuracy"
+    select: str = "accuracy"
     measure_training_rows: bool = False
     test: bool = True
     checkpoint_minutes: float = Field(1.0, ge=0)

@@ -98,7 +98,7 @@ def _sibling_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[st
 def override(content: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     """Lay overrides of the form ``key=value`` over a recipe's content.
 
-    ``tasks.NAME=null`` takes a task out.
+    ``tasks.NAME=null`` takes a task out, and so does ``pretrain.tasks.NAME=null``.
 
     Raises:
         UsageError: See :func:`parse_override`.
@@ -120,5 +120,9 @@ def drop_tasks(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _change_tasks(content: Mapping[str, Any], change: Any) -> dict[str, Any]:
-    tasks = content.get("tasks")
-    return {**content, **({"tasks": change(tasks.items())} if isinstance(tasks, Mapping) else {})}
+    changed = dict(content)
+    if isinstance(tasks := content.get("tasks"), Mapping):
+        changed["tasks"] = change(tasks.items())
+    if isinstance(first_stage := content.get("pretrain"), Mapping):
+        changed["pretrain"] = _change_tasks(first_stage, change)
+    return changed

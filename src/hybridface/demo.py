@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hybridface.training.train import TrainedRun, train
 DRAWN = "drawn:3000"
 NOTICE_DRAWN = "one seed, drawn faces: not evidence"
 NOTICE_OWN = "one seed: not evidence"
+OWN = "demo folder:/path/to/your/faces --out runs/mine"
 
 # Fixed before any result was seen; chosen to end within four minutes on two cores.
 SHARED: dict[str, Any] = {
@@ -85,19 +86,20 @@ def run_demo(
             epochs = recipe.training.epochs
             say(f"[{number}/{len(ARMS)}] training {name} on {source}, {epochs} epochs")
         runs[name] = train(recipe, resume=resume, progress=progress, show_progress=show_progress)
-    command = "hybridface demo folder:/path/to/your/faces --out runs/mine"
     page = write_comparison_report(
         {name: run.folder for name, run in runs.items()},
         out / "report.html",
         title="Supervised beside hybrid" + (" on drawn faces" if drawn else ""),
         notice=notice,
-        command=command,
+        command=f"hybridface {OWN}",
     )
     _print_table(runs)
     say(f"{notice}.")
     say(f"Report: {page}")
-    say("The same on your own faces, one folder a class:")
-    say(f"  {shlex.join(['.venv/bin/' + command.split(maxsplit=1)[0], *command.split()[1:]])}")
+    if drawn:
+        called = sys.argv[0] if Path(sys.argv[0]).name == "hybridface" else "hybridface"
+        say("The same on your own faces, one folder a class:")
+        say(f"  {called} {OWN}")
     return page
 
 

@@ -216,3 +216,12 @@ def test_tables_say_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
         "note: B: a note",
     ):
         assert text in out
+
+
+def test_what_one_model_alone_tells_is_named() -> None:
+    a, b = made(1), made(2)
+    more = replace(a, tasks={**a.tasks, "mood": a.tasks["expression"]})
+    assert compare_predictions(more, b)["notes"] == ["not compared, as A alone has it: mood"]
+    assert compare_predictions(a, replace(more, where="b"))["notes"] == [
+        "not compared, as B alone has it: mood"
+    ]

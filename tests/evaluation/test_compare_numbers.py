@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from hybridface.errors import DataError
+from hybridface.evaluation.compare import compare_predictions
 from hybridface.evaluation.compare_numbers import compare_numbers
+from hybridface.evaluation.compare_text import print_comparison
 from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.evaluation.predictions import Predictions, load_predictions, save_predictions
 
@@ -66,3 +68,20 @@ def test_persons_are_kept_in_a_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "bad.npz", **{**arrays, "age/groups": np.zeros(3, np.int64)})
     with pytest.raises(DataError, match="groups are no 120 whole numbers"):
         load_predictions(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize(("unit", "scale", "decimals"), [("years", 1.0, 2), ("m", 0.001, 5)])
+def test_small_errors_and_persons_are_printed(
+    unit: str, scale: float, decimals: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scaled(predictions: Predictions) -> Predictions:
+        ages = predictions.numbers["age"]
+        parts = {"targets": scale * ages.targets, "outputs": scale * ages.outputs, "unit": unit}
+        kept = {name: each.astype(np.float32) for name, each in parts.items() if name != "unit"}
+        return replace(predictions, numbers={"age": replace(ages, **{**parts, **kept})})
+
+    result = compare_predictions(scaled(predictions()), scaled(predictions(0.5)))
+    print_comparison(result)
+    printed = capsys.readouterr().out
+    assert "task age, 120 pictures of 6 persons" in printed
+    assert f"{result['tasks']['age']['a']['mae']['value']:.{decimals}f} " in printed

@@ -14,7 +14,7 @@ import torch
 from conftest import picture_pixels
 from hybridface import FaceModel, draws
 from hybridface.errors import HybridFaceError
-from hybridface.export import export_onnx
+from hybridface.export.network import export_onnx
 from hybridface.inference import dealing
 from hybridface.inference.dealing import InpaintDealer, PuzzleDealer, dealers_of
 from hybridface.tasks import puzzle

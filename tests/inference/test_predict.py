@@ -177,10 +177,24 @@ def test_wrong_use_is_refused(photos: Path, tmp_path: Path, model_file: Path) ->
 
 
 def test_a_file_that_cannot_be_written_is_said(photos: Path, model_file: Path) -> None:
-    from hybridface.errors import HybridFaceError
+    with pytest.raises(HybridFaceError, match=r"notes\.txt.faces\.csv: cannot be written"):
+        run_predict([photos], model_file, out=photos / "notes.txt" / "faces.csv")
 
-    with pytest.raises(HybridFaceError, match=r"faces\.csv"):
-        run_predict([photos], model_file, out=photos / "none" / "faces.csv")
+
+def test_the_folder_of_the_result_is_made(photos: Path, tmp_path: Path, model_file: Path) -> None:
+    out = tmp_path / "deeper" / "still" / "faces.csv"
+    assert run_predict([photos], model_file, out=out) == 0
+    assert len(out.read_text().splitlines()) == 4
+
+
+def test_a_result_stays_where_the_drawings_cannot_be_written(
+    photos: Path, tmp_path: Path, model_file: Path
+) -> None:
+    out = tmp_path / "faces.csv"
+    out.write_text("of yesterday")
+    with pytest.raises(HybridFaceError, match=r"notes\.txt: cannot be written"):
+        run_predict([photos], model_file, out=out, draw=photos / "notes.txt")
+    assert out.read_text() == "of yesterday"
 
 
 def test_annotated_pictures_differ_where_the_faces_are(
@@ -203,12 +217,16 @@ def test_drawing_never_replaces_what_is_there(photos: Path, model_file: Path) ->
     assert (photos / "c-2.jpg").is_file()
 
 
-def test_a_result_does_not_replace_an_input(photos: Path, model_file: Path) -> None:
-    picture = photos / "c.jpg"
-    before = picture.read_bytes()
-    with pytest.raises(UsageError, match="is one of the inputs"):
-        run_predict([photos], model_file, form="csv", out=picture)
-    assert picture.read_bytes() == before
+def test_a_result_does_not_replace_what_it_is_made_from(
+    photos: Path, tmp_path: Path, model_file: Path
+) -> None:
+    model = tmp_path / "mine.onnx"
+    model.write_bytes(model_file.read_bytes())
+    for place in (photos / "c.jpg", model):
+        before = place.read_bytes()
+        with pytest.raises(UsageError, match="is the model or one of the inputs"):
+            run_predict([photos], model, form="csv", out=place)
+        assert place.read_bytes() == before
 
 
 def test_a_name_too_long_is_named_where_the_result_is_there_already(

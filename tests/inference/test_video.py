@@ -128,9 +128,17 @@ def test_a_video_gives_a_row_a_face_a_frame(
     assert capsys.readouterr().out.count('"frame": ') == 2
 
 
-def test_a_camera_that_is_not_there_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("webcam:97", "no such camera"), ("broken.mp4", "not a video that can be read")],
+)
+def test_what_gives_no_frame_is_said_by_us_alone(
+    given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("broken.mp4").write_bytes(b"no video")
     model = write_model(tmp_path / "model.onnx", {"expression": EXPRESSIONS})
-    assert run_predict(["webcam:97"], model, form="jsonl") == 1
-    assert "webcam:97: no such camera" in capsys.readouterr().err
+    assert run_predict([given], model, form="jsonl") == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [f"warning: {given}: {said}", "0 faces in 0 pictures, 1 not read"]

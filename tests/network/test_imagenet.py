@@ -16,8 +16,9 @@ from hybridface.config import BackboneConfig
 from hybridface.errors import HybridFaceError
 from hybridface.network import imagenet
 from hybridface.network.backbones import Backbone
-from hybridface.network.imagenet import PACKAGED, PACKAGES, PackagedWeights, imagenet_network
+from hybridface.network.imagenet import PACKAGES, PackagedWeights, imagenet_network
 
+LITE0 = "tf_efficientnet_lite0"
 PICTURES = {
     "coffee": {967, 504},  # espresso, coffee mug
     "chelsea": {281, 282, 285},  # tabby, tiger cat, Egyptian cat
@@ -46,8 +47,8 @@ def test_real_pictures_are_recognised(network_name: str, name: str) -> None:
 @torch.no_grad()
 def test_a_grey_picture_is_seen_as_timm_sees_one_channel() -> None:
     """timm sums the first convolution over colours; we repeat the grey picture."""
-    coloured = imagenet_network(PACKAGED, num_classes=0).eval()
-    grey = timm.create_model(PACKAGED, num_classes=0, in_chans=1).eval()
+    coloured = imagenet_network(LITE0, num_classes=0).eval()
+    grey = timm.create_model(LITE0, num_classes=0, in_chans=1).eval()
     weights = dict(coloured.state_dict())
     weights["conv_stem.weight"] = weights["conv_stem.weight"].sum(1, keepdim=True)
     grey.load_state_dict(weights)
@@ -58,9 +59,9 @@ def test_a_grey_picture_is_seen_as_timm_sees_one_channel() -> None:
 
 
 def test_a_backbone_starts_from_them() -> None:
-    config = BackboneConfig(name=PACKAGED, init="imagenet")
+    config = BackboneConfig(name=LITE0, init="imagenet")
     backbone = Backbone(config, with_maps=False)
-    expected = imagenet_network(PACKAGED, num_classes=0).state_dict()
+    expected = imagenet_network(LITE0, num_classes=0).state_dict()
     found = backbone.network.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
@@ -74,7 +75,7 @@ def test_other_weights_than_the_known_ones_are_refused(
     torch.save({}, other)
     monkeypatch.setattr(PackagedWeights, "find", lambda _: other)
     with pytest.raises(HybridFaceError, match=r"weights\.pth: not the weights that are known"):
-        imagenet_network(PACKAGED)
+        imagenet_network(LITE0)
 
 
 def test_without_package_and_network_the_error_says_what_to_install(
@@ -83,9 +84,9 @@ def test_without_package_and_network_the_error_says_what_to_install(
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    nowhere = replace(PACKAGES[PACKAGED], package="efficientnet_lite0_that_is_not_there")
-    monkeypatch.setitem(imagenet.PACKAGES, PACKAGED, nowhere)
+    nowhere = replace(PACKAGES[LITE0], package="efficientnet_lite0_that_is_not_there")
+    monkeypatch.setitem(imagenet.PACKAGES, LITE0, nowhere)
     monkeypatch.setattr(timm, "create_model", unreachable)
-    for name in (PACKAGED, "resnet18"):
+    for name in (LITE0, "resnet18"):
         with pytest.raises(HybridFaceError, match=rf"{name}.*hybridface\[imagenet\]"):
             imagenet_network(name)

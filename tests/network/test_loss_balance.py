@@ -54,6 +54,21 @@ def test_geometric_leaves_out_a_task_that_counts_nothing() -> None:
     assert losses["expression"].grad == 0
 
 
+def test_uncertainty_learns_nothing_from_a_task_that_counts_nothing() -> None:
+    joint = balance("uncertainty", weight=1.0)
+    joint({"expression": torch.zeros(()), "puzzle": torch.tensor(0.5)}).backward()
+    assert joint.log_variances["expression"].grad == 0
+    assert joint.log_variances["puzzle"].grad == 0
+
+
+def test_uncertainty_takes_a_loss_that_may_be_below_zero_as_it_is() -> None:
+    """By a log-variance of its own it would fall without end."""
+    joint = LossBalance(build_tasks({"expression": {}, "age": {"weight": 0.5}}), "uncertainty")
+    assert list(joint.log_variances) == ["expression"]
+    losses = {"expression": torch.tensor(2.0), "age": torch.tensor(-3.0)}
+    assert joint(losses).item() == pytest.approx(0.5)
+
+
 def test_only_learned_weights_have_parameters() -> None:
     assert len(list(balance().parameters())) == len(list(balance("geometric").parameters())) == 0
     assert len(list(balance("uncertainty").parameters())) == 2

@@ -11,13 +11,15 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from hybridface.errors import UsageError
-from hybridface.network.imagenet import PACKAGED, imagenet_network
+from hybridface.network.imagenet import imagenet_network
 from hybridface.network.perceptual import PerceptualDistance
+
+LITE0 = "tf_efficientnet_lite0"
 
 
 @pytest.fixture(scope="module")
 def distance() -> PerceptualDistance:
-    return PerceptualDistance(PACKAGED, 112, (2, 0, 1))
+    return PerceptualDistance(LITE0, 112, (2, 0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def faces() -> Tensor:
 
 @torch.no_grad()
 def test_it_is_what_a_slow_sum_gives(distance: PerceptualDistance, faces: Tensor) -> None:
-    network = imagenet_network(PACKAGED, num_classes=0).eval()
+    network = imagenet_network(LITE0, num_classes=0).eval()
 
     def maps(images: Tensor) -> list[np.ndarray]:
         seen = F.interpolate(images, (112, 112), mode="bilinear") * 2 - 1
@@ -76,4 +78,4 @@ def test_it_tells_a_blur_from_more_light_where_pixels_say_the_opposite(
 
 def test_a_depth_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match=r"depths 0 to 4, so 7 is none"):
-        PerceptualDistance(PACKAGED, 112, (0, 7))
+        PerceptualDistance(LITE0, 112, (0, 7))

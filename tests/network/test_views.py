@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 
 from hybridface.data.batches import Batch
 from hybridface.errors import UsageError
-from hybridface.network.model import HybridModel, HybridStep, batch_norms
+from hybridface.network.model import HybridModel, HybridStep
+from hybridface.network.split_batch_norm import batch_norms
 from hybridface.network.views import (
     make_views,
     part_of_steps,
@@ -79,7 +80,7 @@ def test_only_the_part_goes_through_the_backbone_and_has_its_own_batch_norm() ->
     alone = copy.deepcopy(model).train()
     seen = passes_of(model)
     _, figures = take_step(model.train(), tasks)
-    assert seen == [(8, 32), (4, 32)]
+    assert seen == [(8 + 4, 32)]
     batch = labelled_batch(8)
     _, views = make_views(tasks, pictures(batch), batch, Generator().manual_seed(0))
     assert views["puzzle"].images is not None
@@ -138,7 +139,7 @@ def test_every_other_batch_counts_twice() -> None:
         total, figures = take_step(model.eval(), tasks, number=number)
         due = number % 2 == 0
         assert ("puzzle/loss" in figures) is due
-        assert seen == [(8, 32)] * (1 + due)
+        assert seen == [(8 * (1 + due), 32)]
         expected = figures["expression/loss"]
         if due:
             expected = expected + 2 * 0.5 * figures["puzzle/loss"]

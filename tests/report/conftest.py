@@ -199,6 +199,7 @@ def build_study() -> StudyBuilder:
                 "epochs": 20,
                 "seconds": 90.0,
                 "seed": 100,
+                "chosen": weight == 0.3,
             }
             for weight, accuracy in ((0.1, 0.641), (0.3, 0.652), (1.0, 0.633))
         ]

@@ -241,6 +241,15 @@ def test_a_claim_needs_both_checkpoints(
     assert claim(arms["puzzle_own"].over([0]), arms["supervised"].over([1])) is None
 
 
+def test_a_claim_of_two_directions_is_none(build_study: StudyBuilder) -> None:
+    arms = arms_of(build_study(3))
+    found = claim(arms["puzzle_own"], arms["supervised"])
+    assert found is not None
+    assert found.p_value == max(found.kept.difference.p_value, found.last.difference.p_value) < 0.5
+    turned = replace(found.last.difference, mean=-found.last.difference.mean)
+    assert Claim(found.kept, replace(found.last, difference=turned)).p_value == 1
+
+
 def test_shared_seeds_are_those_that_every_arm_has(build_study: StudyBuilder) -> None:
     study = build_study(3)
     rows = [row for row in study.rows if row["cell"] != "inpaint-0.2-2"]

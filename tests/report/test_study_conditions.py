@@ -47,7 +47,7 @@ def test_gain_beside_compute(build_study: StudyBuilder) -> None:
 def test_gain_over_the_number_of_labels(build_study: StudyBuilder, tmp_path: Path) -> None:
     study = build_study(3, (1.0, 0.05))
     study = build_study(3, (1.0, 0.05), rows=changed(study, _with_labels))
-    (section,) = condition_sections(settings(study))
+    (section,) = condition_sections(study, settings(study))
     assert section.title == "Gain against labels"
     gallery, table = section.parts
     assert [row[1:3] for row in table.rows[:2]] == [["5", "420"], ["100", "8,400"]]
@@ -68,7 +68,8 @@ def _with_labels(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_one_fraction_is_no_condition(build_study: StudyBuilder) -> None:
-    assert condition_sections(settings(build_study(2))) == []
+    study = build_study(2)
+    assert condition_sections(study, settings(study)) == []
 
 
 def test_error_over_augmentation_by_initialisation(
@@ -85,7 +86,7 @@ def test_error_over_augmentation_by_initialisation(
     ]
     found = settings(build_study(3, rows=rows))
     assert len(found) == 5  # what is compared has one initialisation and one augmentation
-    (section,) = condition_sections(found)
+    section, *by_weights = condition_sections(study, found)
     assert section.title == "Error against augmentation"
     table = section.parts[1]
     assert table.heads == ["Arm", "none", "weak", "strong"]
@@ -93,8 +94,23 @@ def test_error_over_augmentation_by_initialisation(
     written = f"{100 * errors.mean:.2f} ({100 * errors.low:.2f} to {100 * errors.high:.2f})"
     assert rows_of(table)["puzzle_own, random weights"] == [written] * 3
     assert rows_of(table)["puzzle_own, imagenet weights"][1] == "\u2013"
+    # Two levels have both initialisations; the rows of both are the same here.
+    assert [each.title.rpartition(" ")[2] for each in by_weights] == ["strong", "none"]
+    own = next(row for row in by_weights[0].parts[0].rows if row[0] == "puzzle_own, random weights")
+    gain = paired_difference(accuracies(study, "puzzle_own"), accuracies(study, "supervised"))
+    assert own[1] == "supervised, imagenet weights"
+    assert own[4] == f"{100 * gain.mean:+.2f}"
     markdown, _ = pages(build_study(3, rows=rows), tmp_path)
     assert "## Error against augmentation" in markdown
+    assert (
+        "## Random weights against ImageNet's: data rafdb, fraction 0.2, augment none" in markdown
+    )
+    fewer = [row for row in rows if row["cell"] != "supervised-0.2-2-none-random"]
+    section, *_ = condition_sections(study, settings(build_study(3, rows=fewer)))
+    table = section.parts[1]
+    two = np.mean([1 - each for each in accuracies(study, "puzzle_own")[:2]])
+    assert all(row.startswith(f"{100 * two:.2f} (") for row in table.rows[1][1:])
+    assert "over the seeds that every arm has, 0 and 1;" in table.caption
 
 
 def with_fit(study: StudyResult, arm: str, fits: list[list[tuple[float, float, float]]]) -> None:
@@ -117,7 +133,7 @@ def test_over_fitting_at_the_end_and_at_equal_training_accuracy(
     with_fit(study, "puzzle_own", [slow, slow])
     (setting,) = settings(study)
     table = fit_table(setting)
-    assert table is not None and "90.00%, which every arm reached" in table.caption
+    assert table is not None and "90.00%, which all reached" in table.caption
     rows = rows_of(table)
     # At 90 % the fast one is half way from 80 to 100 %, with 50 % in validation.
     assert rows["supervised"][:2] == ["100.00", "+50.00 (+50.00 to +50.00)"]

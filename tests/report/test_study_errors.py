@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ def errors_of(study: StudyResult, unit: str = "degrees", **changes: Any) -> Stud
     ]
     content = {**vars(study), "rows": changed(study, turn), "details": details, "tuning": tuning}
     return StudyResult(**{**content, **changes})
+
+
+def errors_of_rows(study: StudyResult, rows: list[dict[str, Any]]) -> StudyResult:
+    return StudyResult(**{**vars(study), "rows": rows})
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +176,7 @@ def test_years_are_years(build_study: StudyBuilder, tmp_path: Path) -> None:
 def test_settings_and_labels(build_study: StudyBuilder, tmp_path: Path) -> None:
     markdown, html = pages(errors_of(build_study(3, (0.2, 1.0))), tmp_path)
     assert "## Difference against labels" in markdown
-    assert "Degrees above the baseline" in html
+    assert "Difference to the baseline (degrees)" in html
     assert "Below zero is better." in markdown
 
 
@@ -186,7 +191,7 @@ def test_one_seed_has_no_intervals(build_study: StudyBuilder, tmp_path: Path) ->
     ("change", "message"),
     [
         ({"test_mae": -1.0}, "test_mae"),
-        ({"test_mae": 3.21}, "are off by .* but the recorded error is 3.2100"),
+        ({"test_mae": 3.21}, "are off by .* but the recorded error is 3.21"),
         ({"unit": "years"}, "different measures"),
     ],
 )
@@ -218,3 +223,71 @@ def test_small_errors_are_written_with_the_decimals_that_they_need(
     assert re.search(rf"\| {error:.{decimals}f} ± \d+\.\d{{{decimals}}} \|", markdown)
     (setting,) = settings(study)
     assert setting.measure.change(0.0123456) == f"{0.0123456:+.{decimals}f}"
+    assert f"| {-0.25:.{decimals + 1}f} |" in markdown or unit == "degrees"  # the bias
+
+
+def test_recorded_pictures_of_another_run_are_noticed_however_small_the_error(
+    build_study: StudyBuilder, tmp_path: Path
+) -> None:
+    study = errors_of(build_study(2), "m")
+    rows = [{**row, "test_mae": 1.01 * row["test_mae"]} for row in study.rows]
+    for scale in (1, 1e-4):
+        small = [{**row, "test_mae": scale * row["test_mae"]} for row in rows]
+        for detail in study.details.values():
+            detail["test_errors"][:] = [scale * error for error in detail["test_errors"]]
+        with pytest.raises(HybridFaceError, match="the recorded pictures are off by"):
+            pages(errors_of_rows(study, small), tmp_path)
+
+
+def test_what_the_headline_arm_is_chosen_by_is_said_and_shown(
+    build_study: StudyBuilder, tmp_path: Path
+) -> None:
+    study = errors_of(build_study(3))
+    markdown, _ = pages(study, tmp_path)
+    assert "the hybrid with the lowest mean validation error, chosen" in markdown
+    assert "Validation, angle between rotations" not in markdown
+    rows = [{**row, "select": "geodesic"} for row in study.rows]
+    markdown, _ = pages(errors_of_rows(study, rows), tmp_path)
+    assert "the hybrid with the lowest mean validation angle between rotations," in markdown
+    assert "| Validation, angle between rotations (degrees) |" in markdown
+    assert "| 30.00 ± 0.00 |" in markdown
+
+
+def test_what_the_intervals_are_over_is_said(build_study: StudyBuilder, tmp_path: Path) -> None:
+    groups = [picture // 6 for picture in range(PICTURES)]
+    for same, known in ((False, None), (True, groups)):
+        study = errors_of(build_study(2), same_test_pictures=same)
+        for detail in study.details.values():
+            detail["test_groups"] = known  # type: ignore[index]
+        markdown, _ = pages(study, tmp_path)
+        assert ("All seeds were tested on the same pictures" in markdown) == same
+        assert ("drawn by the groups that the data set names" in markdown) == same
+
+
+def test_a_unit_keeps_its_capitals(build_study: StudyBuilder, tmp_path: Path) -> None:
+    _, html = pages(errors_of(build_study(2, (0.2, 1.0)), "mm"), tmp_path)
+    assert "Difference to supervised (mm)" in html
+    assert "Mm" not in html
+
+
+def test_settings_of_several_networks_are_kept_apart(
+    build_study: StudyBuilder, tmp_path: Path
+) -> None:
+    """As the study of head pose: two amounts of labels, and ImageNet weights of another network."""
+    study = errors_of(build_study(3, (0.2, 1.0)), same_test_pictures=True)
+    other = {"init": "imagenet", "backbone": "tf_efficientnet_lite0", "size": 64}
+    more = [
+        {**row, **other, "cell": f"{row['cell']}-imagenet"}
+        for row in study.rows
+        if row["fraction"] == 1 and row["arm"] in ("supervised", "puzzle_own")
+    ]
+    details = {row["cell"]: study.details[row["cell"].removesuffix("-imagenet")] for row in more}
+    study = errors_of_rows(study, [*map(dict, study.rows), *more])
+    markdown, _ = pages(replace(study, details={**study.details, **details}), tmp_path)
+    found = re.findall(r"^> (rafdb, .*?): the headline arm (\w+),", markdown, flags=re.M)
+    assert [arm for _, arm in found] == ["puzzle_own"] * 3
+    assert found[2][0].endswith("init imagenet, backbone tf_efficientnet_lite0, size 64")
+    assert "corrected by Holm for the 7 claims of this page" in markdown
+    labels = markdown.partition("## Difference against labels\n")[2].partition("\n## ")[0]
+    assert labels.count("| puzzle_own |") == 2  # of one network
+    assert "Random weights against ImageNet's" not in markdown  # which are not of one network

@@ -181,4 +181,6 @@ def test_what_tuning_looked_at_is_told(
     for page in (markdown, html):
         assert said in page
         assert "can be test pictures of the seeds compared" in page
+    assert "| puzzle_own | ssl_weight=0.3, lr=0.001 | yes | 65.20 | 20 | 90 |" in markdown
+    assert "| puzzle_own | ssl_weight=0.1, lr=0.001 |  | 64.10 |" in markdown
     assert "Tuning chose" not in pages(build_study(3, tuning=[], details={}), tmp_path)[0]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import inspect
 import math
+import re
+from pathlib import Path
 
 import pytest
 
+from hybridface.cli.serving import serve
 from hybridface.errors import UsageError
 from hybridface.serving.limits import Gate, Limits, RefusedError
 
@@ -40,3 +44,21 @@ def test_a_full_gate_lets_nobody_in() -> None:
 def test_limits_that_would_refuse_everything_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="limit"):
         Limits(**changes)
+
+
+def test_the_command_and_the_page_have_the_limits_that_hold_without_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
+    written = dict(re.findall(r"^\| `--([a-z-]+)` \| (\d+) \|", page, re.MULTILINE))
+    given = inspect.signature(serve).parameters
+    command = {name: given[name.replace("-", "_")].default for name in written}
+    assert {name: float(number) for name, number in written.items()} == command
+    assert len(command) == 7
+    assert Limits() == Limits(
+        request_bytes=command["max-mb"] * 10**6,
+        pixels=command["max-megapixels"] * 10**6,
+        held_bytes=command["max-held-mb"] * 10**6,
+        pictures=command["max-pictures"],
+        faces=command["max-faces"],
+        waiting=command["max-waiting"],
+        seconds=command["timeout"],
+    )

@@ -107,7 +107,7 @@ def pose_stub(
 
 
 def _stub(study_file: StudyFile, run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> Stub:
-    monkeypatch.setattr("hybridface.study.runner.POLL_SECONDS", 0)
+    monkeypatch.setattr("hybridface.study.jobs.POLL_SECONDS", 0)
     monkeypatch.setattr("hybridface.report.study.write_study_page", lambda *_: None)
 
     def make(

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from hybridface import evaluate
+from hybridface.errors import UsageError
 from hybridface.study import Study
 from hybridface.study.config import StudyConfig
 from study.conftest import StubbedStudy
 from study.helpers import study_content
+from tiny_runs import CONTENT
 
 Stub = Callable[..., StubbedStudy]
 
@@ -126,3 +128,26 @@ def test_what_another_machine_measured_is_taken_over(
     assert [line.partition(": ")[2] for line in study.said] == [
         "4 new rows, 0 left out as no cells of this study"
     ]
+
+
+def test_rows_of_other_settings_are_refused_before_an_arm_trains(
+    tmp_path: Path, stub: Stub
+) -> None:
+    there = tmp_path / "results" / "tiny-other.json"
+    there.parent.mkdir()
+    there.write_text('[{"cell": "0123456789abcdef-all"}]\n')
+    study = stub(seeds=[0], also_on={"other": f"csv:{tmp_path / 'nowhere.csv'}"})
+    for act in (study.run, study.write):
+        with pytest.raises(UsageError, match=r"tiny-other\.json holds rows of other settings"):
+            act()
+    assert all(cell.is_trial for cell in study.started)
+    assert there.read_text() == '[{"cell": "0123456789abcdef-all"}]\n'
+
+
+def test_what_the_models_were_trained_on_is_no_other_data_set(tmp_path: Path, stub: Stub) -> None:
+    study = stub(seeds=[0], also_on={"same": CONTENT["data"]["source"]})
+    study.run()
+    said = [line for line in study.said if "on same: not measured" in line]
+    assert len(said) == 2
+    assert all(line.endswith("is what the model was trained on") for line in said)
+    assert not (tmp_path / "results" / "tiny-same.json").exists()

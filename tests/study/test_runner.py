@@ -7,8 +7,10 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pytest import MonkeyPatch
 from typer.testing import CliRunner
 
 from disks import Mount, fill, small_disk
@@ -18,6 +20,7 @@ from hybridface.files import write_atomically
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
 from hybridface.study import Cell, Study, load_study
+from hybridface.study.results import ResultStore
 from study.conftest import StubbedStudy
 from study.helpers import rate
 from tiny_runs import content_of
@@ -88,6 +91,33 @@ def test_later_groups_start_from_the_best_of_earlier_ones(stub: Stub) -> None:
     trials = [cell for cell in study.started if cell.arm == "tuning/puzzle"]
     assert [cell.recipe.tasks["puzzle"]["grid"] for cell in trials] == [2, 4]
     assert all(rate(cell) == 0.003 for cell in trials)
+
+
+def test_a_group_waits_for_those_before_it_alone(stub: Stub, monkeypatch: MonkeyPatch) -> None:
+    slow = {"trials": [{"training": {"clip": 1.0}}]}
+    grids = {"after": ["supervised"], "trials": [{"tasks": {"puzzle": {"grid": 2}}}]}
+    study = stub(tuning={"slow": slow, "puzzle": grids}, jobs=2)
+    start = study._start
+
+    class Slow:
+        returncode = 0
+        looks = 0
+
+        def poll(self) -> int | None:
+            self.looks += 1
+            waited_for = any(cell.arm == "tuning/puzzle" for cell in study.started)
+            return 0 if waited_for or self.looks > 50 else None
+
+    def start_slow(cell: Cell) -> Any:
+        started = start(cell)
+        return Slow() if cell.arm == "tuning/slow" else started
+
+    monkeypatch.setattr(study, "_start", start_slow)
+    study.run()
+    said = [line for line in study.said if line.startswith("tuning")]
+    assert next(i for i, line in enumerate(said) if line.startswith("tuning/puzzle")) < next(
+        i for i, line in enumerate(said) if line.startswith("tuning/slow") and "after" in line
+    )
 
 
 def test_finished_cells_are_not_run_again(stub: Stub) -> None:
@@ -256,6 +286,27 @@ def test_rows_may_go_elsewhere(
     for options in ([], ["--results", str(tmp_path / "other.json")]):
         assert CliRunner().invoke(app, ["study", str(study_file()), *options]).exit_code == 0
     assert asked == [tmp_path / "results" / "tiny.json", tmp_path / "other.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("rows.md", None, r"rows\.md: the rows of a study go into a file NAME\.json"),
+        ("folder.json", "folder", r"folder\.json: cannot be read \(Is a directory\)"),
+        ("result.json", '{"classes": ["a"]}', r"result\.json: .* holds no rows of a study"),
+        ("rows.json", '[{"seed": 0}]', r"rows\.json: .* holds no rows of a study"),
+    ],
+)
+def test_rows_that_are_none_are_refused(
+    name: str, content: str | None, said: str, tmp_path: Path
+) -> None:
+    place = tmp_path / name
+    if content == "folder":
+        place.mkdir()
+    elif content is not None:
+        place.write_text(content)
+    with pytest.raises(HybridFaceError, match=said):
+        ResultStore(place)
 
 
 def test_rows_of_another_machine_are_taken_over(

@@ -10,6 +10,7 @@ import pytest
 from hybridface.config import Recipe
 from hybridface.errors import UsageError
 from hybridface.study import Study, StudyConfig, load_study
+from hybridface.study.cells import StudyCells
 from hybridface.study.config import TRAINING_VERSION, Cell
 from hybridface.tasks import build_tasks, resolve_tasks
 from hybridface.training.refusals import refuse_early
@@ -21,7 +22,7 @@ Stub = Callable[..., StubbedStudy]
 
 def key(study: Mapping[str, Any], *overrides: str) -> str:
     config = StudyConfig.model_validate({**study, "tuning": {}, "arms": {"a": {"method": "a"}}})
-    return Study(config, overrides).cell("a", 0).key
+    return StudyCells(config, overrides).arm("a", 0).key
 
 
 def test_keys_are_of_what_decides_the_result(tmp_path: Path) -> None:
@@ -96,9 +97,8 @@ def test_folds_follow_the_seed(tmp_path: Path) -> None:
     study = study_content(tmp_path / "a.json", tuning=None, by_seed=["data.folds.test"])
     study |= {"tuning": {}, "arms": {"a": {"method": "a"}}}
     config = StudyConfig.model_validate(study)
-    folds = [
-        Study(config, ["data.folds.count=3"]).cell("a", seed).recipe.data.folds for seed in range(5)
-    ]
+    cells = StudyCells(config, ["data.folds.count=3"])
+    folds = [cells.arm("a", seed).recipe.data.folds for seed in range(5)]
     assert [fold.test for fold in folds if fold] == [0, 1, 2, 0, 1]
 
 
@@ -196,3 +196,11 @@ def test_arms_of_one_name_are_one_method_under_several_conditions(stub: Stub) ->
     assert [(row["arm"], row["fraction"]) for row in rows] == [
         ("supervised", 1.0), ("puzzle_own", 1.0), ("supervised", 0.5),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("training", [{"epoch": 3}, {"epochs": "many"}, None])
+def test_a_wrong_schedule_of_a_stretched_arm_is_named(tmp_path: Path, training: object) -> None:
+    arms = {"a": {"method": "a", "stretch": 2, "change": {"training": training}}}
+    content = {**study_content(tmp_path / "a.json"), "tuning": {}, "arms": arms}
+    with pytest.raises(UsageError, match="study tiny, arm a, training"):
+        StudyCells(StudyConfig.model_validate(content)).arms()

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from hybridface.data.batches import Batch
 from hybridface.data.source import Labels, NumericLabels
 from hybridface.errors import UsageError
-from hybridface.export import export_onnx
+from hybridface.export.network import export_onnx
 from hybridface.inference.metadata import COLUMNS
 from hybridface.inference.metadata import KINDS as KINDS_OF_OUTPUT
 from hybridface.network.model import HybridModel, HybridStep
@@ -30,8 +30,6 @@ SUPERVISED = [name for name, kind in task_types().items() if kind.supervised]
 CORRUPTING = [
     name for name, kind in task_types().items() if issubclass(kind.Config, SelfSupervisedConfig)
 ]
-PEACEFUL = [name for name, kind in task_types().items() if not kind.fights]
-FIGHTING = ["expression", *(name for name in KINDS if name not in PEACEFUL)]
 Built = tuple[HybridModel, Task, Batch]
 
 
@@ -221,22 +219,17 @@ def test_views_of_its_own_and_shared(kind: str, mode: Any, options: dict[str, st
 
 
 @pytest.fixture(scope="module")
-def every_model(tmp_path_factory: pytest.TempPathFactory) -> list[onnx.ModelProto]:
-    """Two models, as they are used, that together have a task of every kind."""
-    folder = tmp_path_factory.mktemp("exported")
-    models = []
-    for number, kinds in enumerate((PEACEFUL, FIGHTING)):
-        model, tasks = tiny_model({kind: {} for kind in kinds}, SIZE)
-        path = folder / f"model-{number}.onnx"
-        export_onnx(model, tasks, intact(labelled_batch(2, SIZE)), path, trained_on="test")
-        models.append(onnx.load(path))
-    return models
+def exported(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    """A model, as it is used, that has a task of every kind."""
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    model, tasks = tiny_model({kind: {} for kind in KINDS}, SIZE)
+    export_onnx(model, tasks, intact(labelled_batch(2, SIZE)), path, trained_on="test")
+    return onnx.load(path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_heads_survive_export_as_they_say(kind: str, every_model: list[onnx.ModelProto]) -> None:
+def test_heads_survive_export_as_they_say(kind: str, exported: onnx.ModelProto) -> None:
     kept = task_types()[kind].kept_at_inference
-    exported = every_model[kind not in PEACEFUL]
     assert (kind in [output.name for output in exported.graph.output]) == kept
     weights = [value.name for value in exported.graph.initializer]
     assert any(f"heads.{kind}." in name for name in weights) == kept
@@ -244,9 +237,8 @@ def test_heads_survive_export_as_they_say(kind: str, every_model: list[onnx.Mode
     assert (kind in json.loads(metadata)["tasks"]) == kept
 
 
-def test_nothing_else_is_exported(every_model: list[onnx.ModelProto]) -> None:
-    exported = every_model[0]
-    kinds = [kind for kind in PEACEFUL if task_types()[kind].kept_at_inference]
+def test_nothing_else_is_exported(exported: onnx.ModelProto) -> None:
+    kinds = [kind for kind in KINDS if task_types()[kind].kept_at_inference]
     model, tasks = tiny_model({kind: {} for kind in kinds})
     assert len(exported.graph.output) == len(tasks)
     counts = [torch.Size(value.dims).numel() for value in exported.graph.initializer]
@@ -310,10 +302,16 @@ def test_a_task_is_restored_from_what_it_says(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tasks_that_fight_are_refused_with_the_reason(kind: str) -> None:
+@pytest.mark.parametrize("options", [{"view": "shared"}, {"supervise": "both"}])
+def test_tasks_that_fight_are_refused_with_the_reason(kind: str, options: dict[str, str]) -> None:
     for other, why in task_types()[kind].fights.items():
-        with pytest.raises(UsageError, match=f"mine and yours fight each other: {why}"):
-            build_tasks({"mine": {"type": kind}, "yours": {"type": other}})
+        with pytest.raises(UsageError, match=f"mine and yours fight each other: {why}; give it a"):
+            build_tasks({"mine": {"type": kind, **options}, "yours": {"type": other}})
+        build_tasks({"mine": {"type": kind}, "yours": {"type": other}})  # which sees it intact
+
+
+def test_a_class_without_a_type_name_fights_nobody() -> None:
+    build_tasks({"rotation": {"view": "shared"}, "plain": {"type": "joint_steps:Plain"}})
 
 
 def test_unknown_tasks_are_refused_with_the_nearest_name() -> None:

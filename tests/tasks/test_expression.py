@@ -14,6 +14,7 @@ from hybridface.data.source import Labels
 from hybridface.errors import UsageError
 from hybridface.tasks import build_tasks
 from hybridface.tasks.expression import Expression
+from tiny_runs import labelled_batch
 
 SEEDS = st.integers(0, 2**32 - 1)
 NAMES = ("angry", "happy", "neutral", "sad")
@@ -87,6 +88,27 @@ def test_votes_are_the_target(
     expected = slow_loss(logits.numpy(), targets, np.array(weights))
     loss = task.loss(logits, (ids, torch.from_numpy(votes)))
     assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_half_precision_leaves_the_weights_of_classes_as_they_are() -> None:
+    task = expression([0] * 100 + [1] * 99 + [2] * 3 + [3], class_weights="balanced")
+    ids = torch.arange(4)
+    (mean,) = task.means(torch.zeros(4, 4).bfloat16(), (ids, None), labelled_batch(4))
+    torch.testing.assert_close(mean.weight, task.class_weights.sum())
+
+
+def test_votes_cost_what_labels_cost_in_half_precision_too() -> None:
+    logits = torch.tensor([[3.1, 0.2, -1.3, 0.7], [0.1, 2.3, 0.4, -2.2]]).bfloat16()
+    ids = torch.tensor([0, 3])
+    votes = torch.nn.functional.one_hot(ids, 4).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = [expression().loss(logits, (ids, soft)) for soft in (votes, None)]
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_no_label_to_weigh_classes_by_weighs_all_the_same() -> None:
+    task = expression([-1, -1], class_weights="balanced")
+    assert task.class_weights.tolist() == [1.0] * 4
 
 
 def test_votes_without_a_winner_still_teach() -> None:

@@ -165,12 +165,10 @@ def test_a_mean_gives_a_step_the_gradients_of_the_sum(
         torch.testing.assert_close(joined[name], gradient, rtol=1e-3, atol=1e-5)
 
 
-def test_an_aggregator_of_torchjd_trains_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("quick_end")
+def test_an_aggregator_of_torchjd_trains_and_goes_on(tmp_path: Path) -> None:
     from tiny_runs import BrokenOffError, break_at_step
 
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
     changes = {"tasks": TASKS, "training": {"epochs": 2, "aggregator": "AlignedMTL"}}
     whole = train(tiny_recipe(tmp_path / "whole", **changes))
     recipe = tiny_recipe(tmp_path / "broken", **changes)

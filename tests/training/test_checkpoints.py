@@ -21,12 +21,6 @@ pytestmark = pytest.mark.usefixtures("drawn_cache")
 Write = Callable[..., Path]
 
 
-@pytest.fixture
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the export, which takes longer than these trainings."""
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
-
-
 def refused(run: Path, place: Path, change: Callable[[Path], Any]) -> HybridFaceError:
     """Change the checkpoint of a copy, and return the error of going on with it."""
     recipe = copy_run(run, place)

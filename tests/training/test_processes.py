@@ -82,7 +82,7 @@ def two(work: Path) -> Path:
         recipe_for(work / "two reestimated", PROCESSES, **REESTIMATED),
         recipe_for(work / "two", PROCESSES),  # which is refused, by the first alone
     ]
-    ports = [free_port() for _ in recipes]
+    ports = [free_port() for _ in range(1 + len(recipes))]
     start_processes(
         joint_steps.be_a_process, (work, recipes, ports), nprocs=PROCESSES, start_method="spawn"
     )
@@ -123,6 +123,10 @@ def test_batch_norm_of_two_is_that_of_the_whole_batch(two: Path) -> None:
     torch.testing.assert_close(sum(part.pop("weight") for part in parts), expected.pop("weight"))
     for part in parts:
         torch.testing.assert_close(part, expected)
+
+
+def test_what_one_does_alone_may_take_longer_than_a_step(two: Path) -> None:
+    assert read(two, "waited") == [42, 42]
 
 
 @pytest.mark.parametrize("run", ["two", "two reestimated"])

@@ -46,12 +46,6 @@ CHANGES: dict[str, dict[str, Any]] = {
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
-@pytest.fixture
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the export, which takes longer than these trainings."""
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
-
-
 def break_before(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:
     """Break a training off when a method of the run's keeper is called for the nth time."""
     go = getattr(RunKeeper, method)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import hybridface
+from hostile import Bomb
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.training.runs import (
     RunFolder,
@@ -38,16 +39,6 @@ def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert same_weights(model, tmp_path / "a.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
     assert (tmp_path / "a.safetensors").stat().st_mode & 0o444 == 0o444
-
-
-class Bomb:
-    """Unpickled, it leaves a file behind."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.place,)
 
 
 @pytest.mark.parametrize("how", ["pickle", "torch"])
@@ -184,6 +175,9 @@ def test_differing_keys() -> None:
         "a.c": (2, 4), "d": (3, None), "e": ({"f": 1}, None), "g": (None, 3),
     }  # fmt: skip
     assert differing_keys(one, one) == {}
+    assert differing_keys({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "b": 1, "d": 3}}) == {
+        "the order of a": (["b", "c"], ["c", "b"]), "a.d": (None, 3),
+    }  # fmt: skip
 
 
 def test_the_environment_says_what_is_needed_to_do_it_again() -> None:

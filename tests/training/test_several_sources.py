@@ -80,13 +80,10 @@ def test_every_head_is_measured_on_every_source(sources: dict[str, Any], tmp_pat
 
 
 @pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.usefixtures("quick_end")
 def test_a_broken_run_goes_on_as_it_would_have(
-    views: int,
-    sources: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    views: int, sources: dict[str, Any], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
     changes: dict[str, Any] = {"augment": {"views": views}}
     whole = train(several(tmp_path / "whole", sources, **changes))
     recipe = several(tmp_path / "broken", sources, **changes)

@@ -16,13 +16,7 @@ from hybridface.errors import HybridFaceError, StoppedError
 from hybridface.training.module import HybridModule
 from tiny_runs import copy_run
 
-pytestmark = pytest.mark.usefixtures("drawn_cache")
-
-
-@pytest.fixture(autouse=True)
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the export, which takes longer than these trainings."""
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
+pytestmark = pytest.mark.usefixtures("drawn_cache", "quick_end")
 
 
 @pytest.fixture

@@ -38,12 +38,6 @@ FILES = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the export, which takes longer than these trainings."""
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
-
-
 def test_a_run_leaves_its_files_and_no_others(tiny_run: TrainedRun) -> None:
     assert {path.name for path in tiny_run.folder.iterdir()} - {LOCK} == FILES
     recipe = yaml.safe_load((tiny_run.folder / "config.yaml").read_text())

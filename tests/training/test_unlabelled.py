@@ -73,6 +73,17 @@ def test_other_pictures_pass_only_for_the_tasks_without_labels(
         assert figures["puzzle/loss"] != alone["puzzle/loss"]
 
 
+def test_mixup_leaves_other_pictures_to_the_tasks_that_see_them() -> None:
+    """``drloc`` sees the intact pictures of both kinds, and labels come from the labelled alone."""
+    options = {"expression": {"dropout": 0.0}, "drloc": {"pairs": 4}}
+    batch = labelled_batch()
+    mixed, seen = take(options, with_others(batch), mixup=0.5)
+    assert seen == 6 + 4
+    alone, _ = take(options, batch, mixup=0.5)
+    assert mixed["expression/loss"].isfinite()
+    assert mixed["drloc/loss"] != alone["drloc/loss"]
+
+
 def test_a_batch_reads_its_other_pictures(drawn_cache: Path) -> None:
     config = DataConfig(
         source="drawn:60?pixels=32", size=32, unlabelled=(OTHERS, "rest"), fraction=0.5
@@ -161,10 +172,8 @@ def test_what_cannot_go_together_is_refused(
         train(tiny_recipe(tmp_path / "run", **changes))
 
 
-def test_a_run_with_other_pictures(
-    drawn_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
+@pytest.mark.usefixtures("drawn_cache", "quick_end")
+def test_a_run_with_other_pictures(tmp_path: Path) -> None:
     recipe = tiny_recipe(
         tmp_path / "run",
         data={"unlabelled": OTHERS, "unlabelled_per_labelled": 0.5},

@@ -80,12 +80,6 @@ def no_process_is_left() -> Iterator[None]:
     assert not multiprocessing.active_children()
 
 
-@pytest.fixture
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the export, which takes longer than these trainings."""
-    monkeypatch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
-
-
 def uncached_recipe(run: Path, changes: dict[str, Any]) -> Recipe:
     return tiny_recipe(run, **merge(changes, UNCACHED))
 

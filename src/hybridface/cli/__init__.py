@@ -41,7 +41,7 @@ def options(
     """Face models trained with hybrid learning: supervised and self-supervised together."""
 
 
-data_app = typer.Typer(help="Data sets: which kinds there are.", no_args_is_help=True)
+data_app = typer.Typer(help="Data sets: their kinds, a sheet, a check.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 COMMANDS: tuple[Callable[..., None], ...] = (

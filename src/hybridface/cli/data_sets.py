@@ -10,6 +10,7 @@ import typer
 from hybridface.cli.options import (
     Json,
     Quiet,
+    check_page,
     decoding_progress,
 )
 from hybridface.extras import training_extra
@@ -22,7 +23,8 @@ def data_list() -> None:
     for name, kind in source_kinds().items():
         print(f"{name}\n    {kind.layout}")
         for option, field in kind.Options.model_fields.items():
-            print(f"    ?{option}={'...' if field.default in (None, ()) else field.default}")
+            default = "" if field.default in (None, ()) else str(field.default)
+            print(f"    ?{option}={default.lower() if field.annotation is bool else default}")
     print("one of your own: pkg.module:Class:PATH, a hybridface.data.source.Source")
 
 
@@ -44,7 +46,10 @@ def data_check(
     *,
     as_json: Json = False,
     out: Annotated[
-        Path | None, typer.Option(help="A page to write too, as in check.html; needs [train].")
+        Path | None,
+        typer.Option(
+            help="A page to write too, as in check.html; needs [train].", callback=check_page
+        ),
     ] = None,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="No pictures on the page, nor their names.")

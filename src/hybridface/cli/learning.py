@@ -142,13 +142,17 @@ def demo(
 
 def tasks() -> None:
     """List the tasks that a recipe can name, with their options."""
+    import json
+
+    from pydantic_core import to_jsonable_python
+
     with training_extra():
         from hybridface.tasks import task_types
     for name, kind in task_types().items():
         nature = "supervised" if kind.supervised else "self-supervised, dropped at inference"
         print(f"{name}: {kind.summary} ({nature})")
         for option, field in kind.Config.model_fields.items():
-            print(f"    {option}: {field.default!r}")
+            print(f"    {option}: {json.dumps(to_jsonable_python(field.default))}")
     print("one of your own: tasks.NAME.type=pkg.module:Class, a hybridface.tasks.base.Task")
 
 

@@ -12,6 +12,7 @@ from hybridface.cli.options import (
     Json,
     Label,
     Workers,
+    check_page,
     decoding_progress,
 )
 from hybridface.extras import training_extra
@@ -76,7 +77,10 @@ def compare(
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Path | None, typer.Option(help="Where to; default RUN/report.html.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .html file; default RUN/report.html.", callback=check_page),
+    ] = None,
     mistakes: Annotated[int, typer.Option(min=0, help="Worst mistakes to show.")] = 24,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="No pictures of the data set, nor their names.")

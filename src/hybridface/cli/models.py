@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,11 @@ from hybridface.cli.options import (
     NoDetect,
     Quiet,
     Threshold,
+    decoding_progress,
 )
 from hybridface.errors import UsageError
 from hybridface.extras import training_extra
+from hybridface.inference.shipped import find_model, is_shipped
 
 
 def predict(
@@ -61,23 +63,27 @@ def predict(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    model: Annotated[
+        Path, typer.Argument(help="A run folder; or an ONNX file, or one that ships, as default.")
+    ],
     out: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
     precision: Annotated[str, typer.Option(help="fp32, fp16, fp16-stored or int8.")] = "fp32",
     data: Annotated[
-        str | None,
-        typer.Option(help="KIND:PATH to calibrate and compare on; default the run's validation."),
+        list[str] | None,
+        typer.Option(
+            help="KIND:PATH to calibrate and compare on, several times; default a run's validation."
+        ),
     ] = None,
     *,
     keep_ssl_heads: Annotated[
-        bool, typer.Option("--keep-ssl-heads", help="Keep the self-supervised heads too.")
+        bool, typer.Option("--keep-ssl-heads", help="Keep a run's self-supervised heads too.")
     ] = False,
-    weights: Annotated[str, typer.Option(help="best or last.")] = "best",
+    weights: Annotated[str | None, typer.Option(help="A run's best (the default) or last.")] = None,
     licence: Annotated[
-        str | None, typer.Option(help="The model's terms, for the file's metadata.")
+        str | None, typer.Option(help="The terms of a run's model, for the file's metadata.")
     ] = None,
     trained_on: Annotated[
-        str | None, typer.Option(help="The training data in words; default its kind.")
+        str | None, typer.Option(help="A run's training data in words; default its kind.")
     ] = None,
     least_agreement: Annotated[
         float | None,
@@ -85,21 +91,41 @@ def export(
     ] = None,
     pictures: Annotated[int, typer.Option(min=8, help="How many pictures at most.")] = 512,
 ) -> None:
-    """Write a run as one ONNX file for use, compared with torch on real pictures."""
+    """Write a run as one ONNX file for use, or such a file in another precision.
+
+    What is written is compared with what it was made from on real pictures.
+    """
     with training_extra():
-        from hybridface.export_run import LICENCE, export_run
-    found, crop = export_run(
-        run, out, precision=precision, weights=weights, data=data,  # type: ignore[arg-type]
-        keep_ssl_heads=keep_ssl_heads, licence=licence or LICENCE, trained_on=trained_on,
-        least_agreement=least_agreement, count=pictures,
-    )  # fmt: skip
+        from hybridface.export.file import export_file
+        from hybridface.export.run import LICENCE, export_run
+    shared: dict[str, Any] = {
+        "precision": precision, "data": data or (), "least_agreement": least_agreement,
+        "count": pictures,
+    }  # fmt: skip
+    of_run = {
+        "--weights": weights, "--licence": licence, "--trained-on": trained_on,
+        "--keep-ssl-heads": keep_ssl_heads or None,
+    }  # fmt: skip
+    if model.is_file() or (is_shipped(model) and not model.exists()):
+        if given := [name for name, value in of_run.items() if value is not None]:
+            raise UsageError(
+                f"{model}: is a file, of which the precision alone can change; "
+                f"{given[0]} is for a run's folder"
+            )
+        found = export_file(find_model(model), out, **shared)
+    else:
+        found, crop = export_run(
+            model, out, weights=weights or "best", keep_ssl_heads=keep_ssl_heads,
+            licence=licence or LICENCE, trained_on=trained_on, progress=decoding_progress(),
+            **shared,
+        )  # fmt: skip
+        if crop is None:
+            print("crop: the default; it is measured on a run's own faces, where some are found")
+        else:
+            print(f"crop: {crop.scale:.2f} of the detector's box, measured on the pictures")
     for name, each in found.items():
         print(
-            f"{name}: largest difference from torch {each.largest:.2g}, "
+            f"{name}: largest difference {each.largest:.2g}, "
             f"agreement {each.agreement:.1%} of {each.count} pictures"
         )
-    if crop is None:
-        print("crop: the default; it is measured on the run's own pictures, where faces are found")
-    else:
-        print(f"crop: {crop.scale:.2f} of the detector's box, measured on the pictures")
     print(f"model: {out} ({out.stat().st_size / 1e6:.1f} MB, {precision})")

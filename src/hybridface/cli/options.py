@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from hybridface.errors import UsageError
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes, as in training.epochs=10 data.fraction=0.2")
@@ -45,3 +48,14 @@ def decoding_progress(what: str = "decoding pictures") -> Callable[[int, int], N
             print(f"\r{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
 
     return show
+
+
+def check_page(out: Path | None) -> Path | None:
+    """Refuse a place for a page that is none by its name, such as a model's or a recipe's.
+
+    Raises:
+        UsageError: The name does not end in ``.html``.
+    """
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--out: {out}: expected the name of a .html file for the page")
+    return out

@@ -235,10 +235,13 @@ def _scores(probabilities: np.ndarray[Any, np.dtype[np.float64]], pair: Paired) 
 
 
 def _notes(a: Predictions, b: Predictions) -> list[str]:
-    """Return the notes of both, each once, and what differs between the two in name only."""
+    """Return the notes of both, each once, what one alone tells, and what differs in name only."""
     notes = [note for note in a.notes if note in b.notes]
     for name, ours, theirs in (("A", a, b), ("B", b, a)):
         notes += [f"{name}: {note}" for note in ours.notes if note not in theirs.notes]
+        alone = [*(ours.tasks.keys() - theirs.tasks), *(ours.numbers.keys() - theirs.numbers)]
+        if alone:
+            notes.append(f"not compared, as {name} alone has it: {', '.join(sorted(alone))}")
     if (a.data, a.split) != (b.data, b.split):
         said: Sequence[str] = [f"split {each.split} of {each.data}" for each in (a, b)]
         notes.append(f"A was measured on {said[0]}, B on {said[1]}: the same pictures")

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from hybridface.evaluation.number_text import decimals_of
 from hybridface.evaluation.text import interval, number_table, percent, split_name, stdout_console
 
 _SHARES = {"accuracy": "accuracy", "mean_class_accuracy": "mean class accuracy"}
@@ -22,7 +23,8 @@ def print_comparison(result: dict[str, Any]) -> None:
     for line in lines:
         console.print(line, soft_wrap=True)
     for name, task in result["tasks"].items():
-        console.print(f"\ntask {name}, {task['count']} pictures", style="bold")
+        persons = f" of {task['persons']} persons" if task.get("persons") else ""
+        console.print(f"\ntask {name}, {task['count']} pictures{persons}", style="bold")
         console.print(_scores(task) if "mcnemar" in task else _errors(task))
         for line in _pairs(task) if "mcnemar" in task else ():
             console.print(line, soft_wrap=True)
@@ -51,10 +53,12 @@ def _scores(task: dict[str, Any]) -> Table:
 def _errors(task: dict[str, Any]) -> Table:
     table = number_table("", "A", "95% interval", "B", "95% interval", "B - A", "95% interval")
     cells = []
-    for side, form in (("a", ".2f"), ("b", ".2f"), ("difference", "+.2f")):
-        score = task[side]["mae"]
+    decimals = decimals_of([task[side]["mae"]["value"] for side in "ab"], task["unit"])
+    for side, sign in (("a", ""), ("b", ""), ("difference", "+")):
+        score, form = task[side]["mae"], f"{sign}.{decimals}f"
         cells += [format(score["value"], form), interval(score, form)]
-    table.add_row(f"mean absolute error ({task['unit']})", *cells)
+    unit = f" ({task['unit']})" if task["unit"] else ""
+    table.add_row(f"mean absolute error{unit}", *cells)
     return table
 
 

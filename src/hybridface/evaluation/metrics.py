@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.evaluation.calibration import reliability
+from hybridface.evaluation.picture_means import DRAWS, SEED, Floats
 
 if TYPE_CHECKING:
     from hybridface.evaluation.statistics import Interval
 
-DRAWS = 2000
-SEED = 20170806
 SMALLEST = float(np.finfo(np.float32).tiny)
 _BLOCK = 2_000_000
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 

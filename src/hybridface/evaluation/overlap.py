@@ -32,7 +32,7 @@ def overlap_notes(
     total = f"{len(measured)} measured pictures"
     split = rows.split[measured]
     for recipe in _sections_of_run(model_file):
-        if not _is_same(str(recipe.get("source", "")), source):
+        if not is_same_data(str(recipe.get("source", "")), source):
             continue
         folds = bool(recipe.get("folds"))
         used = len(measured) if folds else int((split != "test").sum())
@@ -70,8 +70,13 @@ def _given(section: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if value is not None}
 
 
-def _is_same(spec: str, source: Source) -> bool:
-    """Say whether a recipe's source is the same kind at the same place."""
+def is_same_data(spec: str, source: Source) -> bool:
+    """Say whether a recipe's source is the same kind at the same place as another one.
+
+    Args:
+        spec: ``KIND:PATH`` as the recipe has it.
+        source: The other one.
+    """
     if split_spec(spec).kind != source.kind:  # and no module that only the recipe names is run
         return False
     try:

@@ -24,7 +24,8 @@ class ModelTask:
         kind: What the output means: ``classification``, one probability a class; ``pose``, yaw,
             pitch and roll in degrees; ``regression``, a mean and a standard deviation.
         classes: Class names in the order of the output's columns; none but for a classification.
-        unit: What the numbers of a regression are counted in, such as ``years``.
+        unit: What the numbers of a pose or a regression are counted in, such as ``degrees``; empty
+            where they have no unit.
     """
 
     kind: str

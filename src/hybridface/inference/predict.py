@@ -15,6 +15,7 @@ from hybridface.inference.output import open_writer
 from hybridface.inference.photos import FaceReader, Photo
 from hybridface.inference.progress import progress
 from hybridface.inference.runtime import load
+from hybridface.inference.shipped import find_model
 
 
 def run_predict(
@@ -58,23 +59,25 @@ def run_predict(
         UsageError: No input, no model, or an option that cannot be.
         HybridFaceError: The model cannot be loaded or run, or the result cannot be written.
     """
-    found = _checked_inputs(inputs, out, every)
-    face_model = load(model)
+    file = find_model(model)
+    found = _checked_inputs(inputs, file, out, every)
+    face_model = load(file)
     finder = open_detector(detector, threshold, longest) if detect else None
     reader = FaceReader(face_model, finder, batch_size)
     moves = any(each.moves for each in found)
     tally = Tally()
+    names = [each.name for each in found]
     with ExitStack() as held:
-        names = [each.name for each in found]
-        writer = held.enter_context(open_writer(form, out, face_model.tasks, names, moves=moves))
-        done = held.enter_context(
-            progress("frames" if moves else "pictures", _count(found, every), quiet=quiet)
-        )
+        writer = open_writer(form, out, face_model.tasks, names, moves=moves)
         takers = [writer.write]
         if draw is not None:
             from hybridface.inference.draw import Painter
 
             takers.append(held.enter_context(Painter(draw, face_model.tasks)).paint)
+        held.enter_context(writer)
+        done = held.enter_context(
+            progress("frames" if moves else "pictures", _count(found, every), quiet=quiet)
+        )
         for photo in read_inputs(reader, found, every):
             for take in (*takers, tally.add):
                 take(photo)
@@ -83,15 +86,17 @@ def run_predict(
     return 0 if tally.read else 1
 
 
-def _checked_inputs(inputs: Sequence[str | Path], out: Path | None, every: int) -> list[Input]:
+def _checked_inputs(
+    inputs: Sequence[str | Path], model: Path, out: Path | None, every: int
+) -> list[Input]:
     """Find what is to be read, and refuse what cannot be before anything is loaded."""
     found = find_inputs(inputs)
     if not found:
         raise UsageError("no input: name pictures, folders, videos, or webcam")
     if out is not None and exists(out):
         files = (each.path for each in found if each.kind != "camera")
-        if any(_are_one(out, file) for file in files):
-            raise UsageError(f"--out: {out} is one of the inputs; name another file")
+        if any(_are_one(out, file) for file in (model, *files)):
+            raise UsageError(f"--out: {out} is the model or one of the inputs; name another file")
     if every < 1:
         raise UsageError(f"every: expected 1 or more, got {every}")
     return found
@@ -140,13 +145,12 @@ class Tally:
     """Counts what was read; names what failed on standard error at once."""
 
     def __init__(self) -> None:
-        self.read = self.faces = self.without = 0
-        self.failed: list[str] = []
+        self.read = self.faces = self.without = self.failed = 0
 
     def add(self, photo: Photo) -> None:
         """Count a picture or frame."""
         if photo.error is not None:
-            self.failed.append(photo.name)
+            self.failed += 1
             print(f"warning: {photo.name}: {photo.error}", file=sys.stderr)
             return
         self.read += 1
@@ -155,5 +159,5 @@ class Tally:
 
     def __str__(self) -> str:
         without = f", {self.without} without one" if self.without else ""
-        failed = f", {len(self.failed)} not read" if self.failed else ""
+        failed = f", {self.failed} not read" if self.failed else ""
         return f"{self.faces} faces in {self.read} pictures{without}{failed}"

@@ -24,8 +24,8 @@ def read_row(task: ModelTask, row: NDArray[np.float32]) -> Reading:
 
     Returns:
         ``label``, ``probability`` and ``probabilities`` by class for a classification; ``yaw``,
-        ``pitch`` and ``roll`` in degrees for a pose; ``mean``, ``deviation`` and ``unit`` for a
-        regression.
+        ``pitch`` and ``roll`` in degrees for a pose; ``mean`` and ``deviation`` for a regression;
+        and the ``unit`` of numbers that have one.
     """
     six_digits = [float(f"{number:.6g}") for number in row.tolist()]
     numbers = dict(zip(task.columns, six_digits, strict=True))

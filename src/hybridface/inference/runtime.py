@@ -58,6 +58,8 @@ class FaceModel:
         except ValueError as error:
             raise unfit(path, str(error)) from error
         self.self_supervised: dict[str, Any] = metadata.get("self_supervised", {})
+        if not isinstance(self.self_supervised, dict):
+            raise unfit(path, f"'self_supervised' is {self.self_supervised!r}, expected names")
         check_graph(session, self.size, self.tasks, path)
 
     @classmethod

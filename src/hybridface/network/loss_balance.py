@@ -19,9 +19,11 @@ class LossBalance(nn.Module):
 
     ``fixed`` is the weighted sum. ``uncertainty`` learns a log-variance s of each task and
     minimises the weighted sum of exp(-s) L + s / 2 (Kendall et al. 2018, arXiv:1705.07115);
-    tasks whose weight is 0 learn none. ``geometric`` is the weighted geometric mean (Chennupati et
-    al. 2019, arXiv:1904.08492); a task whose loss is 0 in a batch, such as one without a label
-    there, is left out of it.
+    tasks whose weight is 0 learn none, and a loss that may be below 0 is taken as it is: there the
+    minimum over s would lie at minus infinity, and the head learns how wide its answers are by
+    itself. ``geometric`` is the weighted geometric mean (Chennupati et al. 2019,
+    arXiv:1904.08492), of losses from 0 on. A task whose loss is 0 in a batch, such as one without
+    a label there, is left out of both.
 
     Args:
         tasks: The tasks.
@@ -32,10 +34,9 @@ class LossBalance(nn.Module):
         super().__init__()
         self.configs = {task.name: task.config for task in tasks}
         self.mode = mode
+        learned = [task.name for task in tasks if mode == "uncertainty" and not task.below_zero]
         self.log_variances = nn.ParameterDict(
-            {name: nn.Parameter(torch.zeros(())) for name in self.configs}
-            if mode == "uncertainty"
-            else {}
+            {name: nn.Parameter(torch.zeros(())) for name in learned}
         )
 
     def weight(self, name: str, progress: float) -> float:
@@ -76,7 +77,11 @@ class LossBalance(nn.Module):
             shares = torch.stack(counted)
             logs = values.clamp(min=SMALLEST_LOSS).log()
             return ((logs * shares).sum() / shares.sum().clamp(min=SMALLEST_LOSS)).exp()
-        if self.mode == "uncertainty":
-            variances = self.log_variances
-            losses = {n: (-variances[n]).exp() * x + variances[n] / 2 for n, x in losses.items()}
-        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        return torch.stack([weights[n] * self._certain(n, x) for n, x in losses.items()]).sum()
+
+    def _certain(self, name: str, loss: Tensor) -> Tensor:
+        """Return a loss as it enters the sum, by its log-variance where it has one."""
+        if name not in self.log_variances:
+            return loss
+        variance: Tensor = self.log_variances[name]
+        return (-variance).exp() * loss + variance / 2 * (loss > 0)

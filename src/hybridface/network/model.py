@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from hybridface import draws
 from hybridface.config import BackboneConfig, BatchNormMode
 from hybridface.data.batches import Batch
 from hybridface.network.backbones import Backbone
+from hybridface.network.collectives import gather_batch, gather_rows, share_means
 from hybridface.network.loss_balance import BalanceMode, LossBalance
-from hybridface.network.processes import gather_batch, gather_rows, share_means
 from hybridface.network.shared_batch_norm import shared_statistics
+from hybridface.network.split_batch_norm import (
+    batch_norms,
+    frozen_running_statistics,
+    split_statistics,
+)
 from hybridface.network.views import (
     intact_is_seen,
     intact_is_supervised,
@@ -139,18 +143,18 @@ class HybridStep(nn.Module):
         progress: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         labelled = len(images) if batch.labelled is None else batch.labelled
+        taught_of = batch.rows(slice(0, labelled))
         with torch.autocast(images.device.type, enabled=False):
             images, dealt = make_views(due, images, batch, generator, self.copies)
             if not shared_is_dealt(self.tasks):
                 images = images[:labelled]
-            images, mix = self._mix(images, batch, generator)
+            images, mix = self._mix(images, taught_of, generator)
         own = {name: view.images for name, view in dealt.items() if view.images is not None}
         intact = intact_is_seen(self.tasks)
         seen = self._features([*([images] if intact else []), *own.values()])
         place = {name: number + intact for number, name in enumerate(own)}
         taught = [0] if intact and intact_is_supervised(self.tasks) else []
         taught += [place[name] for name in supervised_on_corrupted(self.tasks) if name in place]
-        taught_of = batch.rows(slice(0, labelled))
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
         for task in due:
@@ -171,8 +175,9 @@ class HybridStep(nn.Module):
                 change = self._loss(task, outputs[0], other, mix.batch)
                 change = change - self._loss(task, outputs[0], target, of)
                 loss = loss + (1 - mix.share) * change / len(views)
-            for name, value in task.measure(outputs[0].detach(), target).items():
-                figures[f"{task.name}/{name}"] = value
+            with torch.no_grad():
+                measured = task.measure(outputs[0], target)
+            figures |= {f"{task.name}/{name}": value for name, value in measured.items()}
             figures[f"{task.name}/loss"] = loss.detach()
             losses[task.name] = loss
         total = self.balance(losses, progress)
@@ -189,34 +194,36 @@ class HybridStep(nn.Module):
         return sum_of_means(share_means(task.means(output, target, batch)))
 
     def _mix(self, images: Tensor, batch: Batch, generator: Generator) -> tuple[Tensor, Mix | None]:
-        """Mix each intact picture with another one of the batch, where the recipe says so."""
+        """Mix each picture of ``batch``, the first of ``images``, with another one of these."""
         if not self.mixup or not intact_is_supervised(self.tasks):
             return images, None
         random = np.random.default_rng(draws.shared_seed(generator))
         share = float(random.beta(self.mixup, self.mixup))
         share = max(share, 1 - share)
-        other = draws.partners(len(images), generator)
-        shown, labels = images, batch.rows(slice(0, len(images)))
+        count = len(batch.images)
+        other = draws.partners(count, generator)
+        own = shown = images[:count]
         if isinstance(generator, draws.SharedGenerator):
-            shown, labels = gather_rows(images, generator), gather_batch(labels, generator)
-        return share * images + (1 - share) * shown[other], Mix(share, labels.rows(other))
+            shown, batch = gather_rows(own, generator), gather_batch(batch, generator)
+        mixed = torch.cat([share * own + (1 - share) * shown[other], images[count:]])
+        return mixed, Mix(share, batch.rows(other))
 
     def _features(self, views: Sequence[Tensor]) -> list[Features]:
-        """Return the features of each view, from one pass or, for split batch norm, one each."""
-        if self.batch_norm == "split":
-            parts = [part for view in views for part in view.chunk(self.copies)]
-            features = [self.model.features(parts[0])]
-            with frozen_running_statistics(self.model.backbone):
-                features += [self.model.features(part) for part in parts[1:]]
-            if len({view.shape[-1] for view in views}) > 1:  # maps of two sizes do not join
-                starts = range(0, len(features), self.copies)
-                return [Features.join(features[at : at + self.copies]) for at in starts]
-            joined = Features.join(features)
-        else:
-            stack = torch.cat(list(views)).contiguous(memory_format=torch.channels_last)
-            joined = self.model.features(stack)
-        bounds = list(itertools.accumulate((len(view) for view in views), initial=0))
-        return [joined.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
+        """Return the features of each view, from one pass for all views of a size."""
+        found: list[Features] = []
+        backbone = self.model.backbone
+        for _, group in itertools.groupby(views, lambda view: view.shape[-1]):
+            stacked = list(group)
+            rows = torch.cat(stacked).contiguous(memory_format=torch.channels_last)
+            parts = [rows]
+            if self.batch_norm == "split":
+                parts = [part for view in stacked for part in view.chunk(self.copies)]
+            frozen = frozen_running_statistics(backbone) if found else nullcontext()
+            with frozen, split_statistics(backbone, [len(part) for part in parts]):
+                joined = self.model.features(rows)
+            bounds = itertools.accumulate((len(view) for view in stacked), initial=0)
+            found += [joined.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
+        return found
 
 
 @dataclass(frozen=True)
@@ -230,11 +237,6 @@ class Mix:
 
     share: float
     batch: Batch
-
-
-def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """Return every batch norm in a module."""
-    return [inner for inner in module.modules() if isinstance(inner, _BatchNorm)]
 
 
 @torch.no_grad()
@@ -258,17 +260,3 @@ def reestimate_batch_norm(model: HybridModel, batches: Iterable[Tensor]) -> None
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
-
-
-@contextmanager
-def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch norm use a batch's own statistics without moving its running ones."""
-    norms = batch_norms(module)
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

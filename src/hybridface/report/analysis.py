@@ -82,9 +82,14 @@ class Claim:
 
     @property
     def p_value(self) -> float:
-        """The larger p value of the two checkpoints, as the claim is about both; NaN if unknown."""
+        """The larger p value of the two checkpoints, as the claim is about both; NaN if unknown.
+
+        1 where they differ in direction, as then neither direction holds at both.
+        """
         both = [each.difference for each in (self.kept, self.last)]
         known = all(difference.deviation != 0 for difference in both)
+        if known and both[0].mean * both[1].mean < 0:
+            return 1.0
         return float(np.max([difference.p_value for difference in both])) if known else math.nan
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from hybridface.errors import HybridFaceError
-from hybridface.report.measures import Measure, decimals_of
+from hybridface.evaluation.number_text import decimals_of
+from hybridface.report.measures import Measure
 from hybridface.report.study_rows import Cell, read_cell
 
 EQUAL_EPOCHS = "supervised"
-CONTROLS = (EQUAL_EPOCHS, "supervised_stretched", "supervised_two_views")
+# Methods that train the supervised task alone, in the end where they have two stages.
+CONTROLS = (EQUAL_EPOCHS, "supervised_stretched", "supervised_two_views", "pretrain_finetune")
 ALWAYS_APART = ("data", "fraction")
 MAYBE_APART = ("augment", "init", "backbone", "size")
 
@@ -35,8 +37,8 @@ class StudyResult:
             training, views included. Accuracies are fractions of 1, of the checkpoint that did
             best on the validation set, except for ``test_accuracy_last``, which is of the last
             epoch. A task of numbers has in their place val_mae, test_mae, test_mae_last, unit,
-            select (what the best epoch and the headline arm are chosen by) and, for poses,
-            val_geodesic and test_geodesic.
+            select (what the best epoch is chosen by and, where that is geodesic, the headline arm)
+            and, for poses, val_geodesic and test_geodesic.
         details: For each cell: curve (epoch, training loss, validation accuracy), val_loss and
             training_rows (accuracy and loss of the intact training rows) at the points of the
             curve, test_correct and test_correct_last (hex of ``numpy.packbits``), test_count,
@@ -46,8 +48,9 @@ class StudyResult:
             training_rows, test_errors and test_errors_last (the part of each counted test picture
             in the mean absolute error) in place of test_correct and test_correct_last, and
             figures (others of the test pictures) in place of confusion, classes, ece and nll.
-        tuning: One mapping for each trial: arm, settings, epochs, seconds, seed and what it is
-            chosen by, val_accuracy, val_mae or val_geodesic.
+        tuning: One mapping for each trial: arm (the tuning group), settings, chosen (whether they
+            were taken), epochs, seconds, seed and what is chosen by, val_accuracy, val_mae or
+            val_geodesic.
         headline: Name of the arm to put first; empty to choose by :func:`choose_headline`.
         baseline: Name of the supervised arm that everything is compared with.
         command: How to run the study again.
@@ -82,7 +85,7 @@ class Arm:
 
     @property
     def is_hybrid(self) -> bool:
-        """Whether it trains with anything beside the supervised task."""
+        """Whether it trains the supervised task together with another."""
         return self.method not in CONTROLS
 
     def values(self, name: str) -> list[float]:
@@ -162,7 +165,8 @@ def settings(study: StudyResult) -> list[Setting]:
     """
     apart = [*ALWAYS_APART, *(key for key in MAYBE_APART if _varies_within_arm(study.rows, key))]
     groups: dict[tuple[str, ...], list[Cell]] = {}
-    decimals = decimals_of(study.rows)
+    unit = next((str(row["unit"]) for row in study.rows if "unit" in row), "")
+    decimals = decimals_of([row.get("test_mae") for row in study.rows], unit)
     for row in study.rows:
         key = tuple(str(row.get(name)) for name in apart)
         groups.setdefault(key, []).append(read_cell(row, study.details, decimals))

@@ -112,19 +112,25 @@ class Problem(_Record):
     what: str
 
 
-class ClassCounts(_Record):
-    """How many pictures each class of a label column has, by split, in the order of ``names``."""
+class _BySplit(_Record):
+    """Figures of what has names, by split; every key beside the fields is a split."""
 
     names: list[str]
-    splits: dict[str, list[int]]
 
     @model_validator(mode="before")
     @classmethod
     def _gather_splits(cls, content: Any) -> Any:
-        if not isinstance(content, dict) or not isinstance(content.get("names"), list):
-            raise ValueError("expected names and a list of counts for each split")
-        splits = {split: counts for split, counts in content.items() if split != "names"}
-        return {"names": content["names"], "splits": splits}
+        if not isinstance(content, dict):
+            raise ValueError("expected names, and figures for each split")
+        said = {name: content[name] for name in cls.model_fields if name in content}
+        splits = {name: figures for name, figures in content.items() if name not in said}
+        return {**said, "splits": splits}
+
+
+class ClassCounts(_BySplit):
+    """How many pictures each class of a label column has, by split, in the order of ``names``."""
+
+    splits: dict[str, list[int]]
 
     @model_validator(mode="after")
     def _fits(self) -> ClassCounts:
@@ -133,20 +139,11 @@ class ClassCounts(_Record):
         return self
 
 
-class NumberCounts(_Record):
+class NumberCounts(_BySplit):
     """How the numbers of a label column lie, by split: a list of one value a number each."""
 
-    names: list[str]
     unit: str = ""
     splits: dict[str, dict[str, list[float | None]]]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_splits(cls, content: Any) -> Any:
-        if not isinstance(content, dict) or not isinstance(content.get("names"), list):
-            raise ValueError("expected names, a unit, and figures for each split")
-        splits = {name: each for name, each in content.items() if name not in ("names", "unit")}
-        return {"names": content["names"], "unit": content.get("unit", ""), "splits": splits}
 
 
 class UnlabelledSummary(_Record):

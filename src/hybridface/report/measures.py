@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hybridface.evaluation.statistics import Interval
 from hybridface.report.text import MISSING, number
 
 VERDICTS = ("higher", "lower", "not told apart")
-USUAL_UNITS = ("degrees", "years")  # whose errors are read to a hundredth, however small
 SMALL_CHANGE = 0.01  # of an error, within which its curve is flat
 
 
@@ -26,6 +23,7 @@ class Measure:
         short: The same in short, as in ``points``.
         scale: Factor from rows to what is written.
         higher_is_better: Whether more is better.
+        chosen_by: The validation figure that the headline arm is chosen by, as ``name``.
         further: What else the table of the arms shows of the test pictures; empty for nothing.
         decimals: How many it is written with.
     """
@@ -36,6 +34,7 @@ class Measure:
     short: str
     scale: float
     higher_is_better: bool
+    chosen_by: str
     further: str = ""
     decimals: int = 2
 
@@ -52,6 +51,12 @@ class Measure:
     def head(self, what: str) -> str:
         """Return a column head with the unit, as in ``Validation (%)``."""
         return f"{what} ({self.unit})"
+
+    def over(self, other: str) -> str:
+        """Name the axis of differences to another arm, as in ``Points above NAME``."""
+        if self.higher_is_better:
+            return f"{self.short.capitalize()} above {other}"
+        return self.head(f"Difference to {other}")  # a unit keeps its capitals
 
     def value(self, value: float | None) -> str:
         """Write a value without its unit; a dash for None and NaN."""
@@ -93,22 +98,13 @@ class Measure:
 
 
 ACCURACY = Measure(
-    "accuracy", "%", "percentage points", "points", 100, True, "Mean class accuracy (%)"
+    "accuracy", "%", "percentage points", "points", 100, True, "accuracy", "Mean class accuracy (%)"
 )
 
 
-def error_measure(unit: str, further: str = "", decimals: int = 2) -> Measure:
+def error_measure(
+    unit: str, chosen_by: str = "error", further: str = "", decimals: int = 2
+) -> Measure:
     """Return the mean absolute error of numbers that are counted in a unit."""
     unit = unit or "no unit"
-    return Measure("error", unit, unit, unit, 1, False, further, decimals)
-
-
-def decimals_of(rows: Sequence[Mapping[str, Any]]) -> int:
-    """Return with how many decimals the errors of some rows are written.
-
-    Errors below 1 have three digits that say something, the least of them too; degrees and years
-    have two decimals, as everything else.
-    """
-    errors = [row.get("test_mae") for row in rows if row.get("unit") not in USUAL_UNITS]
-    known = [error for error in errors if isinstance(error, float) and 0 < error < math.inf]
-    return max(2, 2 - math.floor(math.log10(min(known)))) if known else 2
+    return Measure("error", unit, unit, unit, 1, False, chosen_by, further, decimals)

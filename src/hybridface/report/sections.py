@@ -68,8 +68,9 @@ def score_table(columns: Mapping[str, Metrics | None]) -> Table:
         for metrics in present.values()
     ]
     return Table(
-        "Scores with their 95% interval over pictures. The interval says how far the figure may "
-        "be off because the set is small; it says nothing of another training run.",
+        "Scores with their 95% interval over pictures or, for figures of numbers, over persons "
+        "where these are known. The interval says how far the figure may be off because the set is "
+        "small; it says nothing of another training run.",
         ["Measure", *present],
         [*rows, ["Pictures", *counts]],
     )

@@ -27,7 +27,7 @@ from hybridface.report.study_figures import (
     curve_figures,
     difference_figures,
 )
-from hybridface.report.study_findings import findings, notice, tiles
+from hybridface.report.study_findings import findings, judge, notice, tiles
 from hybridface.report.study_fit import fit_table, gain_table, task_table
 from hybridface.report.study_further import calibration_table, figure_table
 from hybridface.report.study_rules import rules
@@ -64,22 +64,24 @@ def _page(study: StudyResult) -> Page:
     found = settings(study)
     if not found:
         raise HybridFaceError(f"study {study.name}: no cell has finished, there is nothing to show")
+    measure, judged = found[0].measure, [judge(study, setting) for setting in found]
     parts = [section for setting in found for section in _setting_sections(study, setting, found)]
-    parts += condition_sections(found)
+    parts += condition_sections(study, found)
     tail: list[Section] = []
     if study.tuning:
-        tail.append(Section("Tuning", tuning_parts(study)))
-    tail.append(Section("Every cell", [machine_table(study.rows), cell_table(study.rows)]))
+        tail.append(Section("Tuning", tuning_parts(study, measure)))
+    cells = cell_table(study.rows, 1 + measure.decimals)
+    tail.append(Section("Every cell", [machine_table(study.rows), cells]))
     if study.command:
         tail.append(Section("Run it again", [Listing("Command:", study.command)]))
-    described = [Paragraph(text) for text in (*study.description, *rules(found[0].measure))]
+    described = [Paragraph(text) for text in (*study.description, *rules(study, found[0]))]
     return Page(
         title=study.title,
         lead=_lead(study),
-        notices=[said for said in [notice(study, found)] if said],
-        tiles=tiles(study, found),
+        notices=[said for said in [notice(judged)] if said],
+        tiles=tiles(judged),
         sections=[
-            Section("What came out", findings(study, found)),
+            Section("What came out", findings(judged)),
             Section("What was compared, and how", described),
             *parts,
             *tail,

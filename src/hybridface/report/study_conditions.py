@@ -1,27 +1,31 @@
-"""What a study found over its settings: gain against labels, error against augmentation."""
+"""What a study found over its settings: by labels, by augmentation, by initial weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hybridface.evaluation.statistics import Interval, t_interval
 from hybridface.report.analysis import compare
-from hybridface.report.cells import Arm, Setting
+from hybridface.report.cells import Arm, Setting, StudyResult
 from hybridface.report.document import Figure, Gallery, Section, Table
 from hybridface.report.interval_lines import Points, interval_lines
 from hybridface.report.measures import Measure
+from hybridface.report.study_tables import comparison_table, seeds_note
 from hybridface.report.text import MISSING, percent
 
 LEVELS = ("none", "weak", "strong")
+RANDOM, IMAGENET = "random", "imagenet"
 Group = tuple[str, list[Setting]]
 
 
-def condition_sections(found: Sequence[Setting]) -> list[Section]:
+def condition_sections(study: StudyResult, found: Sequence[Setting]) -> list[Section]:
     """Return the sections over several settings; none where there is but one."""
     sections = [labels_section(group) for group in _groups(found, "fraction")]
     sections += [augmentation_section(group) for group in _groups(found, "augment")]
+    sections += [weights_section(study, group) for group in _groups(found, "init")]
     return [section for section in sections if section is not None]
 
 
@@ -49,7 +53,7 @@ def labels_section(group: Group) -> Section | None:
         if all(each[0] > 0 for each in points)
     ]
     svg = interval_lines(
-        drawn, "Labelled training pictures", f"{measure.short.capitalize()} above the baseline",
+        drawn, "Labelled training pictures", measure.over("the baseline"),
         f"{_gain(measure)} test {measure.name} over the number of labels, {title}", reference=0,
         scale=measure.scale,
     )  # fmt: skip
@@ -81,11 +85,12 @@ def augmentation_section(group: Group) -> Section | None:
     measure = settings[0].measure
     unit = "percent" if measure.higher_is_better else measure.unit
     lines: dict[str, dict[str, Arm]] = {}
-    for setting in settings:
-        for arm in setting.arms:
-            init = setting.apart.get("init")
-            name = arm.name if init is None else f"{arm.name}, {init} weights"
-            lines.setdefault(name, {})[setting.apart["augment"]] = arm
+    every = [(setting.apart, arm) for setting in settings for arm in setting.arms]
+    together = Setting(title, [arm for _, arm in every], None, None)
+    for (apart, _), arm in zip(every, together.shared, strict=True):
+        init = apart.get("init")
+        name = arm.name if init is None else f"{arm.name}, {init} weights"
+        lines.setdefault(name, {})[apart["augment"]] = arm
     known = {level for arms in lines.values() for level in arms}
     levels = [level for level in LEVELS if level in known] + sorted(known - {*LEVELS})
     errors = {
@@ -106,8 +111,7 @@ def augmentation_section(group: Group) -> Section | None:
     )
     caption = (
         f"Test error at the validation checkpoint, in {unit}, with its 95% interval over seeds. "
-        "Lower is better. Each is over all the seeds that it has, which may differ while a study "
-        "runs."
+        f"Lower is better.{seeds_note(together)}"
     )
     table = Table(
         caption,
@@ -120,6 +124,24 @@ def augmentation_section(group: Group) -> Section | None:
     return Section(
         _title("Error against augmentation", title), [Gallery([Figure(svg, caption)]), table]
     )
+
+
+def weights_section(study: StudyResult, group: Group) -> Section | None:
+    """Compare every arm from random weights with ImageNet fine-tuning, seed by seed."""
+    title, settings = group
+    by_init = {setting.apart["init"]: setting for setting in settings}
+    random, imagenet = by_init.get(RANDOM), by_init.get(IMAGENET)
+    if random is None or imagenet is None or imagenet.baseline is None:
+        return None
+    control = replace(imagenet.baseline, name=f"{imagenet.baseline.name}, {IMAGENET} weights")
+    arms = [replace(arm, name=f"{arm.name}, {RANDOM} weights") for arm in random.arms]
+    tables = []
+    for late, checkpoint in ((False, "validation checkpoint"), (True, "last epoch")):
+        every = (compare(arm, control, late, study.same_test_pictures) for arm in arms)
+        comparisons = [each for each in every if each is not None]
+        if comparisons:
+            tables.append(comparison_table(comparisons, None, checkpoint))
+    return Section(_title("Random weights against ImageNet's", title), tables) if tables else None
 
 
 def _error(arm: Arm) -> Interval:

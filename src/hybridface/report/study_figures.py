@@ -54,8 +54,9 @@ def difference_figures(setting: Setting, comparisons: Sequence[Comparison]) -> l
             for each in found
         ]
         alt = f"difference of test {measure.name} to {control.name}, {setting.title}"
-        label = f"{measure.short.capitalize()} above {control.name}"
-        svg = figures.dot_intervals(rows, label, alt, scale=measure.scale, reference=0)
+        svg = figures.dot_intervals(
+            rows, measure.over(control.name), alt, scale=measure.scale, reference=0
+        )
         caption = (
             f"Against {control.name} ({_relations(found)}): paired difference of test "
             f"{measure.name} in {measure.differences}, with its 95% interval over seeds. "
@@ -97,7 +98,7 @@ def compute_figure(setting: Setting) -> Figure | None:
     svg = figures.gain_versus_compute(
         gains,
         f"{'Pictures' if views else 'Training time'} (times those of {baseline.name})",
-        f"{measure.short.capitalize()} above {baseline.name}",
+        measure.over(baseline.name),
         f"{what} test {measure.name} over {cost}, {setting.title}",
         measure.scale,
     )

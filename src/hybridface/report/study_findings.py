@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hybridface.report.analysis import FEWEST_SEEDS, Claim, Comparison, claim
 from hybridface.report.cells import Arm, Setting, StudyResult, choose_headline
@@ -11,14 +12,43 @@ from hybridface.report.study_tables import headline_table
 from hybridface.report.text import counted, joined, percent
 
 
-def notice(study: StudyResult, found: Sequence[Setting]) -> str:
+@dataclass(frozen=True)
+class Judged:
+    """A setting with what is claimed of its headline arm.
+
+    Attributes:
+        setting: The setting.
+        baseline: The name of the baseline.
+        claims: One against each supervised arm that shares a seed with the headline arm.
+    """
+
+    setting: Setting
+    baseline: str
+    claims: Sequence[Claim]
+
+    @property
+    def main(self) -> Claim | None:
+        """The claim against the baseline; None where there is none yet."""
+        baseline = self.setting.baseline
+        return next((each for each in self.claims if each.kept.control is baseline), None)
+
+
+def judge(study: StudyResult, setting: Setting) -> Judged:
+    """Compare the headline arm of a setting with every supervised arm."""
+    if setting.headline is None:
+        return Judged(setting, study.baseline, [])
+    controls = (arm for arm in setting.arms if not arm.is_hybrid)
+    every = [claim(setting.headline, arm, study.same_test_pictures) for arm in controls]
+    return Judged(setting, study.baseline, [each for each in every if each is not None])
+
+
+def notice(judged: Sequence[Judged]) -> str:
     """Say which settings have too few seeds to judge by; empty where none has."""
     few = []
-    for setting in found:
-        main = _main(study, setting)
-        count = main.kept.difference.count if main else 0
+    for each in judged:
+        count = each.main.kept.difference.count if each.main else 0
         if count < FEWEST_SEEDS:
-            few.append(f"{counted(count, 'seed')} in {setting.title}")
+            few.append(f"{counted(count, 'seed')} in {each.setting.title}")
     if not few:
         return ""
     return (
@@ -27,13 +57,12 @@ def notice(study: StudyResult, found: Sequence[Setting]) -> str:
     )
 
 
-def tiles(study: StudyResult, found: Sequence[Setting]) -> list[Tile]:
+def tiles(judged: Sequence[Judged]) -> list[Tile]:
     """Show the headline arm against every supervised arm, or by setting where there are several."""
-    if len(found) == 1:
-        shown = [(found[0], each) for each in _claims(study, found[0])]
+    if len(judged) == 1:
+        shown = [(judged[0].setting, each) for each in judged[0].claims]
     else:
-        every = ((setting, _main(study, setting)) for setting in found)
-        shown = [(setting, main) for setting, main in every if main is not None]
+        shown = [(each.setting, each.main) for each in judged if each.main is not None]
     return [
         Tile(
             f"{each.kept.treated.name} against {each.kept.control.name} ({each.kept.relation})",
@@ -45,38 +74,23 @@ def tiles(study: StudyResult, found: Sequence[Setting]) -> list[Tile]:
     ]
 
 
-def findings(study: StudyResult, found: Sequence[Setting]) -> list[Part]:
+def findings(judged: Sequence[Judged]) -> list[Part]:
     """Say for each setting what the headline arm did, and lay it out."""
-    parts: list[Part] = [_finding(study, setting) for setting in found]
-    every = {setting.title: _claims(study, setting) for setting in found}
+    parts: list[Part] = [_finding(each) for each in judged]
+    every = {each.setting.title: each.claims for each in judged}
     return [*parts, headline_table(every)] if any(every.values()) else parts
 
 
-def _claims(study: StudyResult, setting: Setting) -> list[Claim]:
-    """Compare the headline arm with every supervised arm that shares a seed with it."""
-    if setting.headline is None:
-        return []
-    controls = [arm for arm in setting.arms if not arm.is_hybrid]
-    every = (claim(setting.headline, arm, study.same_test_pictures) for arm in controls)
-    return [each for each in every if each is not None]
-
-
-def _main(study: StudyResult, setting: Setting) -> Claim | None:
-    """Return the claim against the baseline."""
-    claims = _claims(study, setting)
-    return next((each for each in claims if each.kept.control is setting.baseline), None)
-
-
-def _finding(study: StudyResult, setting: Setting) -> Callout:
-    headline, main = setting.headline, _main(study, setting)
+def _finding(judged: Judged) -> Callout:
+    setting, main, claims = judged.setting, judged.main, judged.claims
+    headline = setting.headline
     if headline is None:
         return Callout(f"{setting.title}: no hybrid arm has finished yet.", "warning")
     if main is None:
-        text = f"{headline.name} has no seed in common with {study.baseline} yet."
+        text = f"{headline.name} has no seed in common with {judged.baseline} yet."
         return Callout(f"{setting.title}: {text}", "warning")
     chosen = headline is choose_headline(setting.arms)
     how = "chosen on validation" if chosen else "named by the study"
-    claims = _claims(study, setting)
     few = any(each.kept.difference.count < FEWEST_SEEDS for each in claims)
     shared = headline.over(main.kept.control.cells.keys())
     counts = [counted(each.kept.difference.count, "shared seed") for each in claims]

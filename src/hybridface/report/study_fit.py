@@ -85,13 +85,13 @@ def fit_table(setting: Setting) -> Table | None:
     if all(value == MISSING for row in rows for value in row[1:]):
         return None
     name = measure.name
-    reached = "" if level is None else f", {measure.shown(sign * level)}, which every arm reached"
+    reached = "" if level is None else f", {measure.shown(sign * level)}, which all reached"
     worse = "below" if measure.higher_is_better else "above"
     return Table(
         f"Over-fitting: {name} on the intact training pictures in evaluation mode, how many "
         f"{measure.differences} validation is {worse} it at the last epoch and at equal training "
         f"{name}{reached}, and how far the validation loss rose from its minimum to the last "
-        f"epoch. Means over seeds, with 95% intervals.{seeds_note(setting)}",
+        f"epoch. Means over the seeds that recorded it, with 95% intervals.{seeds_note(setting)}",
         [
             "Arm",
             measure.head(f"Training {name}, last epoch"),

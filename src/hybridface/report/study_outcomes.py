@@ -51,10 +51,10 @@ def _outcomes(cell: Cell, last_epoch: bool) -> NDArray[np.bool_] | NDArray[np.fl
         return None
     recorded = cell.test_last if last_epoch else cell.test
     mean = float(np.mean(errors)) if errors else math.nan
-    if not abs(mean - recorded) <= 1e-3 * (1 + recorded):
+    if not abs(mean - recorded) <= 2e-3 * recorded:
         raise HybridFaceError(
-            f"study cell '{cell.cell}': the recorded pictures are off by {mean:.4f} in the mean, "
-            f"but the recorded error is {recorded:.4f}"
+            f"study cell '{cell.cell}': the recorded pictures are off by {mean:.4g} in the mean, "
+            f"but the recorded error is {recorded:.4g}"
         )
     return np.array(errors)
 

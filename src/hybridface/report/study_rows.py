@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hybridface.errors import HybridFaceError
 from hybridface.report.measures import ACCURACY, Measure, error_measure
 
-GEODESIC = "Angle between rotations (degrees)"
+GEODESIC = "angle between rotations"
 
 
 class Detail(BaseModel):
@@ -104,13 +104,19 @@ class ErrorCell(Cell):
     @property
     def measure(self) -> Measure:
         """The mean absolute error; of poses that have all angles, the angle between them too."""
-        further = GEODESIC if self.further is not None else ""
-        return error_measure(self.unit, further, self.decimals)
+        further = f"{GEODESIC.capitalize()} (degrees)" if self.further is not None else ""
+        by = "error" if self._geodesic is None else GEODESIC
+        return error_measure(self.unit, by, further, self.decimals)
 
     @property
     def chosen_by(self) -> float:
         """The validation figure by which the headline arm is chosen."""
-        return self.val if self.select == "mae" or self.val_geodesic is None else self.val_geodesic
+        return self.val if self._geodesic is None else self._geodesic
+
+    @property
+    def _geodesic(self) -> float | None:
+        """The angle between rotations on validation, where it is what is chosen by."""
+        return self.val_geodesic if self.select == "geodesic" else None
 
 
 def read_cell(

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hybridface.report.cells import Arm, Setting, StudyResult
 from hybridface.report.document import Paragraph, Part, Table
-from hybridface.report.measures import decimals_of
+from hybridface.report.measures import Measure
 from hybridface.report.text import MISSING, joined, number
 
 Recipe = Mapping[str, Any]
-# What the trials of a task of numbers are chosen by: its head, its scale, and which way is better.
-ERRORS = {
-    "val_geodesic": ("Validation, angle between rotations (degrees)", 1, -1),
-    "val_mae": ("Validation error", 1, -1),
-}
 
 
 def recipe_table(setting: Setting) -> Table | None:
@@ -41,8 +35,13 @@ def recipe_table(setting: Setting) -> Table | None:
     )
 
 
-def tuning_parts(study: StudyResult) -> list[Part]:
-    """Say what tuning looked at, and lay out every trial."""
+def tuning_parts(study: StudyResult, measure: Measure) -> list[Part]:
+    """Say what tuning looked at, and lay out every trial.
+
+    Args:
+        study: The study.
+        measure: What its arms are compared by.
+    """
     seeds = sorted({str(trial["seed"]) for trial in study.tuning if "seed" in trial})
     compared = {str(row["seed"]) for row in study.rows}
     said = "Tuning chose by validation pictures alone; of which seed was not recorded."
@@ -54,41 +53,32 @@ def tuning_parts(study: StudyResult) -> list[Part]:
         " Whether any of its pictures can be test pictures of the seeds compared is for the study "
         "to say under what was compared, and how; where it says nothing, take it that they can."
     )
-    return [Paragraph(said), _tuning_table(study)]
+    return [Paragraph(said), _tuning_table(study.tuning, measure)]
 
 
-def _tuning_table(study: StudyResult) -> Table:
-    """Lay out every tuning trial; the best of each arm is stressed."""
-    by = next((name for name in ERRORS if name in study.tuning[0]), "val_accuracy")
-    head, scale, sign = ERRORS.get(by, ("Validation accuracy (%)", 100, 1))
-    if by == "val_mae":
-        head = f"{head} ({next((row['unit'] for row in study.rows if row.get('unit')), 'no unit')})"
-    decimals = decimals_of(study.rows) if by == "val_mae" else 2
-    best: dict[str, float] = {}
-    for trial in study.tuning:
-        arm, figure = str(trial["arm"]), sign * float(trial[by])
-        best[arm] = max(figure, best.get(arm, -math.inf))
+def _tuning_table(trials: Sequence[Mapping[str, Any]], measure: Measure) -> Table:
+    """Lay out every tuning trial."""
+    head, write = measure.head(f"Validation {measure.name}"), measure.value
+    by = "val_mae" if "val_mae" in trials[0] else "val_accuracy"
+    if "val_geodesic" in trials[0]:
+        by, head, write = "val_geodesic", "Validation, angle between rotations (degrees)", number
     rows = [
         [
             str(trial["arm"]),
             ", ".join(f"{key}={value}" for key, value in trial["settings"].items()),
-            number(scale * float(trial[by]), decimals),
+            "yes" if trial.get("chosen") else "",
+            write(float(trial[by])),
             MISSING if trial.get("epochs") is None else str(trial["epochs"]),
             number(trial.get("seconds"), 0),
         ]
-        for trial in study.tuning
+        for trial in trials
     ]
-    strong = {
-        place
-        for place, trial in enumerate(study.tuning)
-        if sign * float(trial[by]) == best[str(trial["arm"])]
-    }
     return Table(
-        "Every tuning trial, on validation pictures only. The best of each arm is stressed.",
-        ["Arm", "Settings", head, "Epochs", "Seconds"],
+        "Every tuning trial, on validation pictures only, and which of each group was taken.",
+        ["Group", "Settings", "Taken", head, "Epochs", "Seconds"],
         rows,
-        text_columns=2,
-        strong=frozenset(strong),
+        text_columns=3,
+        strong=frozenset(place for place, row in enumerate(rows) if row[2]),
     )
 
 

@@ -11,7 +11,7 @@ from hybridface.evaluation.statistics import t_interval
 from hybridface.report.analysis import Claim, Comparison, relative_compute
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
-from hybridface.report.measures import Measure, decimals_of
+from hybridface.report.measures import Measure
 from hybridface.report.text import (
     MISSING,
     is_fraction,
@@ -28,9 +28,11 @@ def arm_table(setting: Setting) -> Table:
     """Lay out mean and deviation over the shared seeds of every arm, and its compute."""
     arms, views, measure = setting.shared, setting.counts_pictures, setting.measure
     further = [measure.further] if measure.further else []
+    # What the headline arm is chosen by, where that is no other column.
+    chosen = [] if measure.chosen_by == measure.name else ["chosen_by"]
 
     def row(arm: Arm) -> list[str]:
-        metrics = ("test", "test_last", *["further" for _ in further], "val")
+        metrics = ("test", "test_last", *["further" for _ in further], "val", *chosen)
         seconds, pictures = relative_compute(arm, arms[0], views)
         return [
             arm.name,
@@ -55,7 +57,8 @@ def arm_table(setting: Setting) -> Table:
         f"{measure.unit}."
     )
     return Table(
-        f"{what} The validation checkpoint is the epoch that did best on the validation set. "
+        f"{what} The validation checkpoint is the epoch that did best on the validation set"
+        f"{'; further test figures are of it' if further else ''}. "
         f"Compute is relative to {arms[0].name}; {counted}{seeds_note(setting)}",
         [
             "Arm",
@@ -65,6 +68,7 @@ def arm_table(setting: Setting) -> Table:
             measure.head("Test, last epoch"),
             *further,
             measure.head("Validation"),
+            *(f"Validation, {measure.chosen_by} (degrees)" for _ in chosen),
             measure.head("95% interval of test over seeds"),
             "Seconds (relative)",
             "Relative pictures",
@@ -206,15 +210,17 @@ def comparison_table(
     )
 
 
-def cell_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Lay out every finished cell with all that was recorded of it."""
-    decimals = 1 + decimals_of(rows)
+def cell_table(rows: Sequence[Mapping[str, Any]], decimals: int) -> Table:
+    """Lay out every finished cell with all that was recorded of it.
+
+    Args:
+        rows: A row for each.
+        decimals: How many errors are written with.
+    """
     keys = list(dict.fromkeys(key for row in rows for key in row))
     words = [key for key in keys if all(isinstance(row.get(key), str | None) for row in rows)]
     ordered = [*words, *(key for key in keys if key not in words)]
-    heads = [
-        f"{key} (%)" if is_fraction(key) or key == "test_accuracy_last" else key for key in ordered
-    ]
+    heads = [f"{key} (%)" if is_fraction(key) else key for key in ordered]
     return Table(
         f"All {len(rows):,} finished cells",
         heads,
@@ -245,7 +251,7 @@ def _p_value(value: float) -> str:
 
 
 def _entry(key: str, value: object, decimals: int) -> str:
-    if isinstance(value, int | float) and (is_fraction(key) or key == "test_accuracy_last"):
+    if isinstance(value, int | float) and is_fraction(key):
         return percent(value)
     if key in ERRORS and isinstance(value, int | float):
         return number(value, decimals)

@@ -21,7 +21,8 @@ def task_table(result: Result) -> Table | None:
         return None
     return Table(
         "Every task on every data set that has labels for it, with 95% intervals over pictures or, "
-        "where persons are known, over persons. The weights were chosen by the first task.",
+        "for figures of numbers, over persons where these are known. The weights were chosen by "
+        "the first task.",
         ["Task", "Data set", "Measure", *(head for head, _ in SPLITS), "Test pictures"],
         rows,
         text_columns=3,

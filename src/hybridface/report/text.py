@@ -48,7 +48,7 @@ UNITS = {
 
 def is_fraction(measure: str) -> bool:
     """Say whether a measure is a fraction of 1, to be written in percent."""
-    return measure in FRACTIONS or measure.endswith("accuracy")
+    return measure in FRACTIONS or measure.removesuffix("_last").endswith("accuracy")
 
 
 def measure_name(measure: str) -> str:
@@ -78,14 +78,9 @@ def percent(value: float | None, digits: int = 2) -> str:
     return MISSING if value is None else number(100 * value, digits)
 
 
-def points(value: float | None) -> str:
-    """Write a difference of fractions in percentage points, signed; a dash for None and NaN."""
-    return MISSING if value is None or math.isnan(value) else f"{100 * value:+.2f}"
-
-
-def measured(measure: str, value: float | None) -> str:
-    """Write a value of a measure: a fraction in percent, anything else with three decimals."""
-    return percent(value) if is_fraction(measure) else number(value, 3)
+def measured(measure: str, value: float | None, digits: int = 3) -> str:
+    """Write a value of a measure: a fraction in percent, anything else with so many decimals."""
+    return percent(value) if is_fraction(measure) else number(value, digits)
 
 
 def percent_range(interval: Interval) -> str:
@@ -93,18 +88,6 @@ def percent_range(interval: Interval) -> str:
     if math.isnan(interval.low):
         return MISSING
     return f"{percent(interval.low)} to {percent(interval.high)}"
-
-
-def points_range(low: float, high: float) -> str:
-    """Write bounds of a difference in percentage points; a dash where there are none."""
-    return MISSING if math.isnan(low) else f"{points(low)} to {points(high)}"
-
-
-def mean_deviation(mean: float | None, deviation: float | None) -> str:
-    """Write a mean and a standard deviation of fractions in percent; the mean alone for one."""
-    if deviation is None or math.isnan(deviation):
-        return percent(mean)
-    return f"{percent(mean)} ± {percent(deviation)}"
 
 
 def duration(seconds: float | None) -> str:

@@ -17,7 +17,8 @@ class FaceAnswer(BaseModel):
     """A face: beside these, an entry a task of the model, by its name.
 
     A classification has ``label``, ``probability`` and ``probabilities`` by class; a pose ``yaw``,
-    ``pitch`` and ``roll`` in degrees; a regression ``mean``, ``deviation`` and ``unit``.
+    ``pitch`` and ``roll`` in degrees; a regression ``mean`` and ``deviation``; numbers that have a
+    ``unit`` say it.
     """
 
     model_config = ConfigDict(extra="allow")

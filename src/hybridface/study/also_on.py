@@ -31,6 +31,15 @@ class AlsoOn:
         self._each = [Elsewhere(config, name, spec) for name, spec in config.also_on.items()]
         self._failed: set[tuple[str, str]] = set()
 
+    def refuse_other_rows(self, cells: Sequence[Cell]) -> None:
+        """Refuse files that hold rows of others than these cells, which writing would lose.
+
+        Raises:
+            UsageError: They do.
+        """
+        for each in self._each:
+            each.refuse_other_rows(cells)
+
     def measure(self, cell: Cell, row: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:
         """Measure a finished cell wherever it is not measured yet, and write what is new.
 

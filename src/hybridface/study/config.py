@@ -25,6 +25,7 @@ NOT_IN_KEY: Any = {
     "training": {"threads", "device", "checkpoint_minutes", "measure_training_rows"},
     "data": {"cache_limit_gib", "workers"},
 }
+TUNING = "tuning/"
 # Raised whenever a change of the code, or of a default, makes the same recipe train another model.
 TRAINING_VERSION = 2
 # Defaults that changed since then: what they were, so that finished cells keep their keys.
@@ -129,6 +130,11 @@ class Cell:
     seed: int
     recipe: Recipe
     settings: Content
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is a trial of tuning, and of no arm."""
+        return self.arm.startswith(TUNING)
 
     @cached_property
     def _first(self) -> Task:

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.data.sources import open_source
+from hybridface.errors import UsageError
 from hybridface.evaluation.evaluate import ALL, measure
+from hybridface.evaluation.overlap import is_same_data
 from hybridface.evaluation.predictions import TaskPredictions
 from hybridface.study.config import Cell, StudyConfig
 from hybridface.study.results import ResultStore, page_of
-from hybridface.study.rows import numbered
+from hybridface.study.rows import numbered, packed
 
-Content = dict[str, Any]
 SHARED = "its own classes"
 NOTE = (
     "The models of study {study}, which have seen nothing of {name}, on all of its pictures whose "
@@ -65,10 +66,14 @@ class Elsewhere:
             row: Its row in the study.
 
         Raises:
-            HybridFaceError: The data set cannot be read, or has no class of the model's.
+            HybridFaceError: The data set cannot be read, has no class of the model's, or is what
+                the model was trained on.
         """
         if self.has(cell):
             return
+        source = open_source(self.spec)
+        if any(is_same_data(spec, source) for spec in cell.recipe.data.specs.values()):
+            raise UsageError(f"{self.spec} is what the model was trained on")
         task = _first_task(run)
         kept = _predict(run / "model.onnx", self.spec, task)
         last = _predict_last(run, self.spec, task)
@@ -85,11 +90,15 @@ class Elsewhere:
                 "cell": key,
             }
             self.store.details[key] = {
-                "test_correct": _packed(found[0] == kept.targets),
-                "test_correct_last": _packed(found[1] == last.targets),
+                "test_correct": packed(found[0] == kept.targets),
+                "test_correct_last": packed(found[1] == last.targets),
                 "test_count": len(kept.targets),
                 **({} if persons is None else {"test_groups": persons}),
             }
+
+    def refuse_other_rows(self, cells: Sequence[Cell]) -> None:
+        """Refuse a file that holds rows of others than these cells; see :class:`ResultStore`."""
+        self.store.refuse_other_rows(set(self.keys(cells)))
 
     def write(self, cells: Sequence[Cell]) -> None:
         """Write rows, details and page of the cells that were measured there."""
@@ -100,7 +109,7 @@ class Elsewhere:
             for key in self.keys([cell])
             if key in self.store.rows
         ]
-        if rows and self.store.holds_only({row["cell"] for row in rows}):
+        if rows:
             title = f"{self.config.title}: on {self.name}"
             note = NOTE.format(study=self.config.name, name=self.name, shared=SHARED)
             page = replace(
@@ -141,7 +150,7 @@ def _predict_last(run: Path, spec: str, task: str) -> TaskPredictions:
     """Return the same of the weights of the last epoch, which no file for use holds."""
     import torch
 
-    from hybridface.export import export_onnx
+    from hybridface.export.network import export_onnx
     from hybridface.training.runs import load_model
 
     model, tasks = load_model(run, "last")
@@ -165,7 +174,3 @@ def _answered(kept: TaskPredictions, *, shared: bool) -> NDArray[np.int64]:
 def _mean_class_accuracy(answered: NDArray[np.int64], targets: NDArray[np.int64]) -> float:
     each = [np.mean(answered[targets == number] == number) for number in np.unique(targets)]
     return float(np.mean(each))
-
-
-def _packed(correct: NDArray[np.bool_]) -> str:
-    return np.packbits(correct).tobytes().hex()

@@ -1,4 +1,4 @@
-"""What trains a cell: a process of this machine, or a task of a Ray cluster."""
+"""What trains cells, many at once: processes of this machine, or tasks of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,9 @@ from typing import Any, Protocol
 import yaml
 
 from hybridface.files import write_atomically
+from hybridface.study.config import Cell
+
+POLL_SECONDS = 0.5
 
 
 class Job(Protocol):
@@ -45,6 +49,58 @@ def start_process(content: dict[str, Any], folder: Path) -> subprocess.Popen[byt
     command = [sys.executable, "-m", "hybridface", "train", str(recipe), "--resume", "--quiet"]
     with folder.with_suffix(".log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+
+def train_cells(
+    cells: Sequence[Cell],
+    start: Callable[[Cell], Job],
+    room: Callable[[], int],
+    stop: threading.Event,
+    *,
+    look: Callable[[Sequence[Cell], int], None],
+    ended: Callable[[Cell, float], Sequence[Cell]],
+) -> None:
+    """Train cells in their order, as many at once as there is room for.
+
+    Args:
+        cells: The cells; those of one recipe are one cell, and train once.
+        start: Starts one.
+        room: Says how many may train at once.
+        stop: Set where all are to end.
+        look: Called again and again with the cells that train, and how many wait.
+        ended: Called with each cell that has ended, and how many seconds after its start; returns
+            the cells that had to wait for it.
+
+    Raises:
+        SystemExit: ``stop`` was set; every cell has saved what it had.
+    """
+    waiting: dict[str, Cell] = {}
+    seen: set[str] = set()
+    running: list[tuple[Cell, Job, float]] = []
+
+    def wait(more: Sequence[Cell]) -> None:
+        waiting.update({cell.key: cell for cell in more if cell.key not in seen})
+        seen.update(waiting)
+
+    wait(cells)
+    try:
+        while waiting or running:
+            most = room()
+            while waiting and len(running) < most:
+                cell = waiting.pop(next(iter(waiting)))
+                running.append((cell, start(cell), time.monotonic()))
+            look([cell for cell, *_ in running], len(waiting))
+            if stop.wait(POLL_SECONDS):
+                raise SystemExit(128 + signal.SIGTERM)
+            for entry in [entry for entry in running if entry[1].poll() is not None]:
+                running.remove(entry)
+                cell, _, started = entry
+                wait(ended(cell, time.monotonic() - started))
+    finally:
+        for _, job, _ in running:
+            job.terminate()
+        for _, job, _ in running:
+            job.wait()
 
 
 @contextmanager

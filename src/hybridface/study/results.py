@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from hybridface.errors import DataError, UsageError
 from hybridface.files import write_atomically
-from hybridface.study.config import Cell, StudyConfig
+from hybridface.study.config import Cell, Content, StudyConfig
 from hybridface.study.rows import detail_of, row_of
 
 if TYPE_CHECKING:
     from hybridface.report.cells import StudyResult
-
-Content = dict[str, Any]
 
 
 class Taken(NamedTuple):
@@ -41,22 +39,27 @@ class ResultStore:
     is committed, and a finished cell is known on another machine too.
 
     Args:
-        results: Where the rows go.
+        results: Where the rows go; its name ends in ``.json``.
 
     Raises:
-        DataError: A results file is damaged.
+        UsageError: It has another name, or is no file.
+        DataError: A results file is damaged, or holds something else.
     """
 
     def __init__(self, results: Path) -> None:
+        if results.suffix != ".json":
+            raise UsageError(f"{results}: the rows of a study go into a file NAME.json")
         self.results = results
         self.details_file = results.with_suffix(".details.json")
-        self.rows: dict[str, Content] = {}
-        self.details: dict[str, Content] = {}
-        for row in _load(results, []):
-            self.rows[row["cell"]] = row
-        extra = _load(self.details_file, {})
-        self.details = extra.get("details", {})
-        self.rows |= {row["cell"]: row for row in extra.get("trials", [])}
+        rows, extra = _load(results, []), _load(self.details_file, {})
+        try:
+            self.rows = {row["cell"]: row for row in [*rows, *extra.get("trials", [])]}
+            self.details: dict[str, Content] = extra.get("details", {})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{results}: this, or the details beside it, holds no rows of a study; name the "
+                "rows that a study wrote, NAME.json"
+            ) from error
         self.stored = set(self.rows)
 
     @classmethod
@@ -99,6 +102,18 @@ class ResultStore:
     def holds_only(self, cells: Set[str]) -> bool:
         """Say whether writing just these cells loses none that the files held at the start."""
         return self.stored <= cells
+
+    def refuse_other_rows(self, cells: Set[str]) -> None:
+        """Refuse files that hold others than these cells, which writing would lose.
+
+        Raises:
+            UsageError: They do.
+        """
+        if not self.holds_only(cells):
+            raise UsageError(
+                f"{self.results} holds rows of other settings; name another file by --results, or "
+                "take the settings back that they were made with"
+            )
 
     def take(self, cell: Cell, run: Path) -> None:
         """Take over a finished run."""
@@ -161,6 +176,8 @@ def _load(path: Path, empty: Any) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return empty
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise DataError(f"{path}: damaged results ({error}); restore or remove the file") from error
 

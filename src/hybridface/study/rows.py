@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridface.data.sources import kinds_of
 from hybridface.evaluation.number_metrics import countable, parts_of_mae
 from hybridface.evaluation.predictions import Arrays, array_of, load_arrays, read_about
 from hybridface.evaluation.run_predictions import RUN_FILE, RunAbout
-from hybridface.study.config import Cell
+from hybridface.study.config import Cell, Content
 from hybridface.tasks import build_tasks
 
-Content = dict[str, Any]
 # Of a task of numbers, beside its mean absolute error.
 FURTHER = ("mae_yaw", "mae_pitch", "mae_roll", "geodesic", "bias", "coverage", "deviation")
 
@@ -132,8 +132,7 @@ def _class_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Conte
     detail: Content = {}
     for suffix in ("", "_last"):
         probabilities = array_of(arrays, f"test_probabilities{suffix}", path)
-        correct = probabilities[known].argmax(1) == labels[known]
-        detail[f"test_correct{suffix}"] = np.packbits(correct).tobytes().hex()
+        detail[f"test_correct{suffix}"] = packed(probabilities[known].argmax(1) == labels[known])
     if "test_groups" in arrays:
         detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[known])
     return detail | {
@@ -157,6 +156,11 @@ def _number_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Cont
         detail["test_groups"] = numbered(array_of(arrays, "test_groups", path)[counted])
     figures = {name: _value(test, name) for name in FURTHER if name in test}
     return detail | {"test_count": int(counted.sum()), "figures": figures}
+
+
+def packed(correct: NDArray[np.bool_]) -> str:
+    """Return which pictures were right, as a study keeps it."""
+    return np.packbits(correct).tobytes().hex()
 
 
 def numbered(persons: Any) -> list[int]:

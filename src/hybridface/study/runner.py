@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from hybridface.config import TrainingConfig, build_recipe
-from hybridface.config_content import drop_tasks, merge, override, parse_override
+from hybridface.config_content import merge
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
 from hybridface.study.also_on import AlsoOn
+from hybridface.study.cells import StudyCells
 from hybridface.study.config import Cell, Content, StudyConfig
-from hybridface.study.held_out import refuse_repeated_folds, same_test_pictures, value_of_seed
-from hybridface.study.jobs import Job, noticing_sigterm, start_process
+from hybridface.study.held_out import refuse_repeated_folds, same_test_pictures
+from hybridface.study.jobs import Job, noticing_sigterm, start_process, train_cells
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
 from hybridface.study.results import ResultStore, Taken, page_of
-from hybridface.tasks import resolve_tasks
-
-TUNING = "tuning/"
-POLL_SECONDS = 0.5
 
 TRIAL_KEYS = ("epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
 
@@ -39,6 +33,9 @@ class Study:
         show: Called again and again with the cells that train, how far each is, and how many
             wait.
         cluster: Where cells train, as many at once as it has room for; on this machine where null.
+
+    Attributes:
+        guessed: Tuning groups whose best trial was not known when cells were last planned.
     """
 
     def __init__(
@@ -53,11 +50,10 @@ class Study:
     ) -> None:
         self.cluster = cluster
         self.config, self.jobs, self.say, self.show = config, jobs, say, show
-        self.shared: Content = override(config.recipe, overrides)
+        self.cells = StudyCells(config, overrides)
         self.folder = cache_folder() / "studies" / config.name
         self.store = ResultStore(config.results)
         self.also_on = AlsoOn(config, self.folder_of)
-        self.best: dict[str, Content] = {}
         self.failed: list[str] = []
         self.guessed: list[str] = []
         self.stop = threading.Event()
@@ -65,14 +61,16 @@ class Study:
     def run(self) -> list[Content]:
         """Run every cell that is not finished, and return all rows.
 
-        Tuning comes first, group by group; then seeds, outermost. Rows and page are written as
-        each cell ends; a cell that fails is reported and the rest go on.
+        Tuning comes first, each group once those before it have chosen; then seeds, outermost.
+        Rows and page are written as each cell ends; one that fails is reported and the rest go on.
 
         Raises:
-            UsageError: A recipe is wrong, of whatever arm; raised before anything is trained.
+            UsageError: A recipe is wrong, of whatever arm; raised before anything is trained. Or
+                the results hold rows of other settings; raised before an arm is trained.
             HybridFaceError: Cells failed; raised after the others ran.
         """
-        self._check()
+        self._refuse_other_figures(self.planned_cells())
+        self.cells.forget(self.config.tuning)
         with noticing_sigterm() as self.stop:
             self._run()
         if self.failed:
@@ -80,19 +78,38 @@ class Study:
         return self.rows()
 
     def _run(self) -> None:
-        waiting = dict(self.config.tuning)
-        while waiting:
-            ready = [name for name, group in waiting.items() if not {*group.after} & {*waiting}]
-            trials = {name: self.trials(name) for name in ready}
-            self._train([cell for cells in trials.values() for cell in cells])
-            for name in ready:
-                self.best[name] = self._best_settings(name, trials[name])
-                del waiting[name]
-            self._write()
+        self._tune()
+        self._refuse_other_rows()
         # One queue, so that no process waits for the last cell of a seed.
-        self._train(self._arm_cells())
+        self._train(self.cells.arms())
         self._write()
         self._measure_rest()
+
+    def _tune(self) -> None:
+        """Run the trials of every group, each as soon as the groups before it have chosen."""
+        waiting = dict(self.config.tuning)
+        tried: dict[str, list[Cell]] = {}
+
+        def ready() -> list[Cell]:
+            """Choose in the groups whose trials have ended; return the trials that can start."""
+            found: list[Cell] = []
+            while True:
+                for name, cells in tried.items():
+                    if name not in self.cells.chosen and all(map(self.finished, cells)):
+                        self.cells.choose(name, self._best_settings(name, cells))
+                new = [name for name in waiting if {*waiting[name].after} <= {*self.cells.chosen}]
+                if not new:
+                    return found
+                for name in new:
+                    del waiting[name]
+                    tried[name] = self.cells.trials(name)
+                    found += [cell for cell in tried[name] if not self.finished(cell)]
+
+        self._train(ready(), ready)
+        for name, cells in tried.items():
+            if name not in self.cells.chosen:
+                self._best_settings(name, cells)  # says which trials did not end
+        self._write()
 
     def take(self, results: Path) -> Taken:
         """Take over finished cells that were trained elsewhere, and say how many.
@@ -113,8 +130,7 @@ class Study:
         taken = self.store.keep_known(other, {cell.key for cell in cells}, before)
         if taken.left_out == len(other.rows):
             raise UsageError(f"{results}: none of its rows is a cell of study {self.config.name}")
-        arms = [cell for cell in cells if not cell.arm.startswith(TUNING)]
-        for file, found in self.also_on.take(results, arms).items():
+        for file, found in self.also_on.take(results, self.cells.arms()).items():
             self.say(f"{results.with_name(file)}: {found}")
         return taken
 
@@ -122,27 +138,21 @@ class Study:
         """Write rows and pages of the finished cells, train none; return how many rows there are.
 
         What is finished and not measured yet on the other data sets is measured there.
+
+        Raises:
+            UsageError: The results hold rows of other settings.
         """
         self.planned_cells()
-        for name in self.guessed:
-            del self.best[name]
+        self.cells.forget(self.guessed)
         self._write()
         if self.guessed:
             return 0
         self._measure_rest()
         return len(self.rows())
 
-    def _check(self) -> None:
-        """Refuse recipes that are wrong; the first trial of a group stands for its best."""
-        cells: list[Cell] = []
-        for name, group in self.config.tuning.items():
-            cells += self.trials(name)
-            self.best[name] = {"change": merge(group.base, group.trials[0])}
-        arms = self._arm_cells()
-        self.best = {}
-        refuse_repeated_folds(self.config, arms)
-        cells += arms[: len(self.config.arms)]
-        first = arms[0]
+    def _refuse_other_figures(self, cells: Sequence[Cell]) -> None:
+        """Refuse cells that are not all measured by one figure, so that they do not compare."""
+        first = next(cell for cell in cells if not cell.is_trial)
         for cell in cells:
             if cell.numeric != first.numeric or (cell.numeric and cell.measured != first.measured):
                 raise UsageError(
@@ -152,35 +162,10 @@ class Study:
                     "same first supervised task and training.select"
                 )
 
-    def trials(self, group: str) -> list[Cell]:
-        """Return the cells of a tuning group; its earlier groups must have been run."""
-        tuning = self.config.tuning[group]
-        base = self._tuned(tuning.after)
-        base = merge(base, tuning.base)
-        seed = self.config.tuning_seed
-        return [
-            self._build(
-                f"{TUNING}{group}",
-                group,
-                seed,
-                merge(merge(base, settings), tuning.trials_only),
-                settings,
-            )
-            for settings in tuning.trials
-        ]
-
-    def cell(self, arm: str, seed: int) -> Cell:
-        """Return one cell; the tuning groups of its arm must have been run."""
-        config = self.config.arms[arm]
-        change = merge(self._tuned(config.tuned), config.change)
-        if config.stretch != 1:
-            training = merge(self.shared, change).get("training", {})
-            defaults = TrainingConfig.model_validate(training)
-            stretched = max(1, round(defaults.epochs * config.stretch))
-            every = max(1, round(defaults.validate_every * config.stretch))
-            lengthened = {"training": {"epochs": stretched, "validate_every": every}}
-            change = merge(change, lengthened)
-        return self._build(arm, config.method, seed, change, {})
+    def _refuse_other_rows(self) -> None:
+        """Refuse results that hold rows of other settings, which writing would lose."""
+        self.store.refuse_other_rows({row["cell"] for row in (*self.rows(), *self.tuning_rows())})
+        self.also_on.refuse_other_rows(self.cells.arms())
 
     def planned_cells(self) -> list[Cell]:
         """Return every cell, trials first, whether or not it is finished.
@@ -191,29 +176,25 @@ class Study:
         Raises:
             UsageError: A recipe is wrong, or seeds repeat a test fold.
         """
-        cells: list[Cell] = []
+        planned: list[Cell] = []
         self.guessed = []
         for name, group in self.config.tuning.items():
-            trials = self.trials(name)
-            cells += trials
+            trials = self.cells.trials(name)
+            planned += trials
             if all(self.finished(cell) for cell in trials):
-                self.best[name] = self._best_settings(name, trials)
+                self.cells.choose(name, self._best_settings(name, trials))
             else:
                 self.guessed.append(name)
-                self.best[name] = {"change": merge(group.base, group.trials[0])}
-        arms = self._arm_cells()
-        refuse_repeated_folds(self.config, arms)
-        return cells + arms
-
-    def _arm_cells(self) -> list[Cell]:
-        return [self.cell(arm, seed) for seed in self.config.seeds for arm in self.config.arms]
+                self.cells.choose(name, group.trials[0])
+        refuse_repeated_folds(self.config, self.cells.arms())
+        return planned + self.cells.arms()
 
     def rows(self) -> list[Content]:
         """Return the rows of the finished cells, seeds outermost."""
         return [
             self.store.rows[cell.key]
             | {"arm": self.config.row_name(cell.arm), "method": cell.method}
-            for cell in self._arm_cells()
+            for cell in self.cells.arms()
             if self.finished(cell)
         ]
 
@@ -221,36 +202,16 @@ class Study:
         """Return what was tried in tuning, and the validation figure that it is chosen by."""
         rows = []
         for group, tuning in self.config.tuning.items():
-            if not set(tuning.after) <= set(self.best):
+            if not set(tuning.after) <= set(self.cells.chosen):
                 continue  # its trials start from settings that are not known yet
-            best = self.best.get(group, {}).get("settings")
-            for cell in self.trials(group):
+            best = self.cells.chosen.get(group)
+            for cell in self.cells.trials(group):
                 if self.finished(cell):
                     row = self.store.rows[cell.key]
                     kept = {name: row[name] for name in (cell.chosen_by, *TRIAL_KEYS)}
                     chosen = cell.settings == best
                     rows.append({"arm": group, "settings": cell.settings, "chosen": chosen} | kept)
         return rows
-
-    def _tuned(self, groups: Sequence[str]) -> Content:
-        change: Content = {}
-        for group in groups:
-            change = merge(change, self.best[group]["change"])
-        return change
-
-    def _build(self, arm: str, method: str, seed: int, change: Content, settings: Content) -> Cell:
-        content = drop_tasks(merge(self.shared, change))
-        for key in ("seed", *self.config.by_seed):
-            value = value_of_seed(content, key, seed)
-            content = merge(content, parse_override(f"{key}={value}"))
-        content.pop("run", None)
-        if arm.startswith(TUNING):  # a trial is judged on validation alone
-            content = merge(content, {"training": {"test": False}})
-        where = f"study {self.config.name}, arm {arm}"
-        recipe, tasks = resolve_tasks(build_recipe(content, where))
-        if not any(task.supervised for task in tasks):
-            raise UsageError(f"{where}: none of its tasks is supervised, so nothing is compared")
-        return Cell(arm, method, seed, recipe, settings)
 
     def folder_of(self, cell: Cell) -> Path:
         """Return where a cell trains."""
@@ -279,46 +240,38 @@ class Study:
             )
         sign = -1 if cells[0].numeric else 1
         best = max(cells, key=lambda cell: sign * float(self.store.rows[cell.key][cell.chosen_by]))
-        tuning = self.config.tuning[group]
-        return {"settings": best.settings, "change": merge(tuning.base, best.settings)}
+        return best.settings
 
-    def _train(self, cells: Sequence[Cell]) -> None:
-        """Train the unfinished of some cells, ``jobs`` at once, each in a process of its own."""
-        # Cells of one recipe are one cell, and must not write to its folder at once.
-        waiting = list({cell.key: cell for cell in cells if not self.finished(cell)}.values())
-        running: list[tuple[Cell, Job, float]] = []
-        try:
-            while waiting or running:
-                most = self.jobs if self.cluster is None else self.cluster.capacity()
-                while waiting and len(running) < most:
-                    cell = waiting.pop(0)
-                    running.append((cell, self._start(cell), time.monotonic()))
-                    self.say(f"{cell.arm} seed {cell.seed}: started ({cell.key})")
-                self._show(running, len(waiting))
-                if self.stop.wait(POLL_SECONDS):
-                    raise SystemExit(128 + signal.SIGTERM)
-                for entry in [entry for entry in running if entry[1].poll() is not None]:
-                    running.remove(entry)
-                    cell, process, started = entry
-                    self._ended(cell, time.monotonic() - started)
-        finally:
-            for _, process, _ in running:
-                process.terminate()
-            for _, process, _ in running:  # each saves first
-                process.wait()
+    def _train(self, cells: Sequence[Cell], more: Callable[[], Sequence[Cell]] = list) -> None:
+        """Train the unfinished of some cells, ``jobs`` at once.
 
-    def _show(self, running: Sequence[tuple[Cell, Any, float]], waiting: int) -> None:
-        if self.show is None:
-            return
-        cells = [cell for cell, *_ in running]
-        progress = [cell_progress(self.folder_of(cell), cell.recipe) for cell in cells]
-        self.show(list(zip(cells, progress, strict=True)), waiting)
+        Args:
+            cells: The cells.
+            more: Returns those that had to wait for a cell which has ended.
+        """
+        room = (lambda: self.jobs) if self.cluster is None else self.cluster.capacity
+
+        def ended(cell: Cell, seconds: float) -> Sequence[Cell]:
+            self._ended(cell, seconds)
+            return more()
+
+        unfinished = [cell for cell in cells if not self.finished(cell)]
+        train_cells(unfinished, self._begin, room, self.stop, look=self._show, ended=ended)
+
+    def _begin(self, cell: Cell) -> Job:
+        self.say(f"{cell.arm} seed {cell.seed}: started ({cell.key})")
+        return self._start(cell)
 
     def _start(self, cell: Cell) -> Job:
         folder = self.folder_of(cell)
         content = merge(cell.recipe.model_dump(mode="json"), {"run": str(folder)})
         start = start_process if self.cluster is None else self.cluster.start
         return start(content, folder)
+
+    def _show(self, running: Sequence[Cell], waiting: int) -> None:
+        if self.show is not None:
+            progress = (cell_progress(self.folder_of(cell), cell.recipe) for cell in running)
+            self.show(list(zip(running, progress, strict=True)), waiting)
 
     def _ended(self, cell: Cell, seconds: float) -> None:
         name = f"{cell.arm} seed {cell.seed}"
@@ -336,9 +289,9 @@ class Study:
 
     def _measure_elsewhere(self, cell: Cell) -> None:
         """Measure a finished arm on the study's other data sets; a failure is only reported."""
-        if cell.arm.startswith(TUNING):
+        if cell.is_trial:
             return
-        for why in self.also_on.measure(cell, self.store.rows[cell.key], self._arm_cells()):
+        for why in self.also_on.measure(cell, self.store.rows[cell.key], self.cells.arms()):
             self.say(f"{cell.arm} seed {cell.seed} {why}")
 
     def _measure_rest(self) -> None:
@@ -350,17 +303,15 @@ class Study:
 
         if self.config.also_on:
             rows = {row["cell"]: row for row in self.rows()}
-            self.also_on.measure_rest(self._arm_cells(), rows, self.say, between)
+            self.also_on.measure_rest(self.cells.arms(), rows, self.say, between)
 
     def _write(self) -> None:
         """Write rows, details and page."""
-        whole = set(self.best) == set(self.config.tuning)
-        rows, tuning = self.rows() if whole else [], self.tuning_rows()
-        if self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
-            same = whole and same_test_pictures(self._arm_cells())
-            self.store.write(page_of(self.config, rows, self.store.details, tuning, same))
-        elif whole:
-            raise UsageError(
-                f"{self.config.results} holds rows of other settings; name another file by "
-                "--results, or take the settings back that they were made with"
-            )
+        tuned, tuning = self.cells.tuned, self.tuning_rows()
+        if tuned:
+            self._refuse_other_rows()
+        elif not self.store.holds_only({row["cell"] for row in tuning}):
+            return  # rows of arms, whose settings are not known yet
+        rows = self.rows() if tuned else []
+        same = tuned and same_test_pictures(self.cells.arms())
+        self.store.write(page_of(self.config, rows, self.store.details, tuning, same))

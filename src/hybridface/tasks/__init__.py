@@ -84,7 +84,7 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]], where: str = "tasks") 
     Raises:
         UsageError: A task or option is unknown, a name cannot be one, a class of the user's own
             cannot be loaded or is no task, more than one task takes the shared view, or one task
-            destroys what another has to tell.
+            destroys what another has to tell from its picture.
     """
     types = task_types()
     tasks: list[Task] = []
@@ -120,12 +120,16 @@ def label_columns(tasks: Sequence[Task]) -> list[str]:
 
 def _refuse_fights(tasks: Sequence[Task]) -> None:
     for task in tasks:
+        corrupts = isinstance(task.config, SelfSupervisedConfig)
+        if corrupts and task.config.supervise == "intact":
+            continue
         for other in tasks:
-            why = next((w for kind, w in task.fights.items() if kind == other.type_name), None)
+            why = task.fights.get(getattr(other, "type_name", ""))
             if why is not None:
+                own = "give it a view: own and supervise: intact, or " if corrupts else ""
                 raise UsageError(
                     f"tasks {task.name} and {other.name} fight each other: {why}; "
-                    f"take one of them out, as by tasks.{task.name}=null"
+                    f"{own}take one of them out, as by tasks.{task.name}=null"
                 )
 
 

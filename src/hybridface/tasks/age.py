@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from hybridface.data.batches import Batch
-from hybridface.data.source import Labels, NumericLabels
+from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
 from hybridface.tasks.base import FeatureShape, Task, TaskConfig, View, masked_mean
 from hybridface.tasks.expression import ClassifierHead
@@ -52,27 +52,13 @@ class Age(Task):
     supervised = True
     kept_at_inference = True
     numeric = True
+    below_zero = True
     selects = {"mae": False, "nll": False}
     Config = AgeConfig
 
     def __init__(self, name: str, config: Any) -> None:
         super().__init__(name, config)
         self.centre, self.spread, self.unit = 0.0, 1.0, "years"
-
-    @property
-    def label(self) -> str:
-        """Return the label column that the task learns from."""
-        label: str = self.config.label
-        return label
-
-    def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
-        """Refuse classes; see :meth:`Task.adopt`."""
-        if labels is not None:
-            raise UsageError(
-                f"task {self.name}: label column '{self.label}' holds the classes "
-                f"{', '.join(labels.names)}; expected one number a picture, or take type: "
-                "expression for it"
-            )
 
     def adopt_numbers(self, labels: NumericLabels, numbers: Tensor, size: int) -> None:
         """Take over unit, mean and deviation of the training rows."""
@@ -98,7 +84,7 @@ class Age(Task):
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Return the numbers as the target; the picture is the one all supervised heads see."""
-        return View(None, batch.numeric[self.label])
+        return View(None, self.truth(batch))
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the mean negative log-likelihood over the pictures with a number, in nats."""

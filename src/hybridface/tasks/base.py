@@ -135,10 +135,12 @@ class Task(ABC):
         kept_at_inference: Whether its head survives export.
         reads_maps: Whether its head reads intermediate feature maps.
         numeric: Whether its labels are numbers; else they are classes.
+        below_zero: Whether its loss may be below 0, as that of a density whose width is learned.
         selects: Figures of :meth:`figures` by which a run may choose its best weights, the
             default first, and whether the higher one is better.
-        fights: Tasks that a recipe cannot have beside this one, by their type, and why: for one
-            that destroys in the picture what the label of another says.
+        fights: Supervised tasks that cannot learn from this one's picture, by their type, and why:
+            for one that destroys in the picture what the label of another says. A recipe with
+            both is refused, unless the picture is a view that this task alone sees.
     """
 
     type_name: ClassVar[str]
@@ -147,6 +149,7 @@ class Task(ABC):
     kept_at_inference: ClassVar[bool] = False
     reads_maps: ClassVar[bool] = False
     numeric: ClassVar[bool] = False
+    below_zero: ClassVar[bool] = False
     selects: ClassVar[Mapping[str, bool]] = {
         "accuracy": True,
         "mean_class_accuracy": True,
@@ -161,8 +164,9 @@ class Task(ABC):
 
     @property
     def label(self) -> str | None:
-        """Return the label column that the task learns from, if any."""
-        return None
+        """Return the label column that the task learns from, if any; here its option ``label``."""
+        column: str | None = getattr(self.config, "label", None) if self.supervised else None
+        return column
 
     def view_side(self, size: int) -> int:
         """Return the side of the pictures that the task sees, where the data's is ``size``."""
@@ -170,7 +174,7 @@ class Task(ABC):
         smaller = config.view_size if isinstance(config, SelfSupervisedConfig) else None
         return size if smaller is None else smaller
 
-    def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:  # noqa: B027
+    def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
         """Meet the data before the head is built; refuse what does not fit.
 
         Args:
@@ -181,6 +185,11 @@ class Task(ABC):
         Raises:
             UsageError: The task cannot work on such data.
         """
+        if self.numeric and labels is not None:
+            raise UsageError(
+                f"task {self.name}: label column '{self.label}' holds the classes "
+                f"{', '.join(labels.names)}, no numbers; take a task of type expression for it"
+            )
 
     def adopt_numbers(self, labels: NumericLabels, numbers: Tensor, size: int) -> None:
         """Meet data whose label column holds numbers, in place of :meth:`adopt`.
@@ -223,6 +232,10 @@ class Task(ABC):
         column = self.label or ""
         return batch.numeric[column] if self.numeric else batch.labels[column]
 
+    def known(self, truth: Tensor) -> Tensor:
+        """Return which pictures have a label, ``(B,)`` bool, by what :meth:`truth` returns."""
+        return truth.isfinite().any(1) if self.numeric else truth != MISSING
+
     @abstractmethod
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the head: a module from :class:`Features` to this task's output."""
@@ -261,11 +274,8 @@ class Task(ABC):
             target: What it is compared with.
             batch: The pictures that the target was made from.
         """
-        labels, numbers = (of.get(self.label or "") for of in (batch.labels, batch.numeric))
-        if numbers is not None:
-            count = numbers.isfinite().any(1).sum()
-        else:
-            count = torch.tensor(len(batch.images)) if labels is None else (labels != MISSING).sum()
+        everyone = self.label is None
+        count = torch.tensor(len(batch.images)) if everyone else self.known(self.truth(batch)).sum()
         return [Mean(self.loss(output, target), count)]
 
     @torch.no_grad()
@@ -278,7 +288,7 @@ class Task(ABC):
         """Return the validation figures of a supervised task, here those of a classification.
 
         Args:
-            output: What the head says of a whole split.
+            output: What the head says of a whole split, in which some pictures have a label.
             truth: What :meth:`truth` returns for it.
         """
         return classification_figures(output, truth)

@@ -72,12 +72,6 @@ class Expression(Task):
         self.classes: tuple[str, ...] = ()
         self.class_weights = torch.ones(0)
 
-    @property
-    def label(self) -> str:
-        """Return the label column that the task learns from."""
-        label: str = self.config.label
-        return label
-
     def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
         """Take over the class names and weigh the classes; see :meth:`Task.adopt`."""
         if labels is None or len(labels.names) < 2:
@@ -86,8 +80,8 @@ class Expression(Task):
             )
         self.classes = labels.names
         self.class_weights = torch.ones(len(self.classes))
-        if train_ids is not None and self.config.class_weights != "none":
-            known = train_ids[train_ids != MISSING]
+        known = None if train_ids is None else train_ids[train_ids != MISSING]
+        if known is not None and len(known) and self.config.class_weights != "none":
             counts = torch.bincount(known, minlength=len(self.classes)).clamp(min=1).float()
             power = {"root": 0.5, "balanced": 1.0}[self.config.class_weights]
             weights = (len(known) / (len(self.classes) * counts)) ** power
@@ -99,7 +93,7 @@ class Expression(Task):
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Return the labels as the target; the picture is the one all supervised heads see."""
-        return View(None, (batch.labels[self.label], batch.soft.get(self.label)))
+        return View(None, (self.truth(batch), batch.soft.get(self.label or "")))
 
     def loss(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> Tensor:
         """Return the weighted cross-entropy, averaged over the labelled pictures."""
@@ -117,7 +111,7 @@ class Expression(Task):
     ) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of each picture, ``(B,)``, and what it weighs."""
         ids, soft = target
-        weights = self.class_weights.to(output.device, output.dtype)
+        weights = self.class_weights.to(output.device)
         safe = ids.clamp(min=0)
         smoothing = self.config.label_smoothing
         if soft is None:
@@ -126,7 +120,8 @@ class Expression(Task):
         shares = _shares(ids, soft)
         voted = shares.sum(1, keepdim=True)
         smooth = (1 - smoothing) * shares + smoothing * voted / shares.shape[1]
-        return -(smooth * F.log_softmax(output, 1)).sum(1), (shares * weights).sum(1)
+        logs = F.log_softmax(output, 1, dtype=shares.dtype)  # whatever the output is
+        return -(smooth * logs).sum(1), (shares * weights).sum(1)
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> dict[str, Tensor]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -23,15 +21,6 @@ class Features:
     pooled: Tensor
     final: Tensor
     maps: tuple[Tensor, ...] = ()
-
-    @staticmethod
-    def join(parts: Sequence[Features]) -> Features:
-        """Return the features of several batches as those of one."""
-        return Features(
-            torch.cat([part.pooled for part in parts]),
-            torch.cat([part.final for part in parts]),
-            tuple(torch.cat(maps) for maps in zip(*(part.maps for part in parts), strict=True)),
-        )
 
     def rows(self, start: int, stop: int) -> Features:
         """Return the features of some of the pictures."""

@@ -37,13 +37,14 @@ class PerceptualConfig(Section):
     """How a frozen network compares the filled picture with the true one.
 
     Attributes:
-        network: A timm network with ImageNet weights; those of ``tf_efficientnet_lite0`` come with
-            the extra ``imagenet``, all others need a network connection or timm's cache.
+        network: A timm network with ImageNet weights; those of ``tf_efficientnet_lite0`` and
+            ``tf_efficientnet_lite1`` come with the extra ``imagenet``, all others need a network
+            connection or timm's cache.
         size: Smallest side in pixels at which it sees the pictures; smaller ones are enlarged.
         depths: Which of its maps count, 0 for the finest.
         every: Of a step's pictures every how manieth is compared, from the first on; of several
-            processes, each starts with the first of its own. It sees
-            many times the pixels that the backbone sees, so it costs more than all the rest.
+            processes, each starts with the first of its own. The network sees many times the
+            pixels that the backbone sees, so it costs more than all the rest.
     """
 
     network: str = "tf_efficientnet_lite0"

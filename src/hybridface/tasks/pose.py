@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from hybridface import rotations
 from hybridface.augment import Geometry
 from hybridface.data.batches import Batch
-from hybridface.data.source import Labels, NumericLabels
+from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
 from hybridface.tasks import turns
 from hybridface.tasks.base import FeatureShape, Task, TaskConfig, View, masked_mean
@@ -55,20 +55,6 @@ class Pose(Task):
     selects = {"mae": False, "geodesic": False}
     Config = PoseConfig
 
-    @property
-    def label(self) -> str:
-        """Return the label column that the task learns from."""
-        label: str = self.config.label
-        return label
-
-    def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
-        """Refuse classes; see :meth:`Task.adopt`."""
-        if labels is not None:
-            raise UsageError(
-                f"task {self.name}: label column '{self.label}' holds classes; expected numbers: "
-                f"{', '.join(rotations.ANGLES)}"
-            )
-
     def adopt_numbers(self, labels: NumericLabels, numbers: Tensor, size: int) -> None:
         """Refuse numbers that are no poses; see :meth:`Task.adopt_numbers`."""
         if labels.names != rotations.ANGLES:
@@ -90,7 +76,7 @@ class Pose(Task):
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Return the poses as the target; the picture is the one all supervised heads see."""
-        return View(None, batch.numeric[self.label])
+        return View(None, self.truth(batch))
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the mean angle over the pictures with a pose, in radians."""
@@ -113,12 +99,15 @@ class Pose(Task):
         """Return mean absolute errors and the mean angle between rotations, in degrees.
 
         ``mae`` is the mean over the angles that any picture has, each of its mean over pictures.
-        As everywhere in the literature, pictures with an angle beyond 99 degrees do not count.
+        As everywhere in the literature, pictures with an angle beyond 99 degrees do not count;
+        where none counts, there are no figures.
         """
         inside = ~(truth.abs() > rotations.FURTHEST).any(1)
         found, truth = self.decode(output[inside]), truth[inside]
         counted = truth.isfinite()
         there = counted.any(0)
+        if not there.any():
+            return {}
         # Only missing labels are left out: an answer that is no number has to show.
         means = torch.where(counted, _away(found, truth), 0.0).sum(0) / counted.sum(0)
         figures = {

@@ -76,7 +76,7 @@ class RunKeeper(Callback):
             "place": self._place,
             "figures": pl_module.train_figures,
             "batches": pl_module.train_batches,
-            "counts": pl_module.train_counts,
+            "counts": {name: int(count) for name, count in pl_module.train_counts.items()},
         }
 
     def on_load_checkpoint(
@@ -114,9 +114,11 @@ class RunKeeper(Callback):
         if self._epoch is not None:  # Lightning does not start such an epoch a second time
             pl_module.on_train_epoch_start()
             figures, pl_module.train_batches = self._epoch["figures"], self._epoch["batches"]
-            pl_module.train_figures = {n: v.to(pl_module.device) for n, v in figures.items()}
-            counted = dict.fromkeys(figures, pl_module.train_batches)  # as checkpoints once did
-            pl_module.train_counts = self._epoch.get("counts", counted)
+            before = dict.fromkeys(figures, pl_module.train_batches)  # as checkpoints once did
+            counts = self._epoch.get("counts", before)
+            device = pl_module.device
+            pl_module.train_figures = {n: v.to(device) for n, v in figures.items()}
+            pl_module.train_counts = {n: torch.tensor(c, device=device) for n, c in counts.items()}
             self._epoch = None
         if trainer.is_global_zero:
             self._write_lines()
@@ -176,11 +178,8 @@ class RunKeeper(Callback):
         select = self.recipe.training.select
         value = module.validation[select]
         higher = module.supervised[0].selects[select]
-        better = (
-            self.best is None
-            or (value > self.best["value"] if higher else value < self.best["value"])
-        )  # fmt: skip
-        if better:
+        best = math.nan if self.best is None else self.best["value"]
+        if math.isnan(best) or (value > best if higher else value < best):
             self.best = {"epoch": epoch, "value": value}
             save_weights(module.evaluated_model(), self.folder.best)
 

@@ -18,7 +18,7 @@ from hybridface.data.splits import Index
 from hybridface.evaluation.metrics import classification_metrics
 from hybridface.evaluation.number_metrics import countable, number_metrics
 from hybridface.evaluation.run_predictions import RunAbout
-from hybridface.export import export_onnx
+from hybridface.export.network import export_onnx
 from hybridface.files import write_arrays
 from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -82,7 +82,7 @@ class HybridModule(pl.LightningModule):
         self.supervised = [task for task in tasks if task.supervised]
         self.train_figures: dict[str, Tensor] = {}
         self.last_figures: dict[str, Tensor] = {}
-        self.train_counts: dict[str, int] = {}  # of how many batches each figure is the sum
+        self.train_counts: dict[str, Tensor] = {}  # of how many batches each figure is the sum
         self.train_batches = 0
         self.validation: dict[str, float] = {}
         self.training_rows: dict[str, float] = {}
@@ -127,11 +127,19 @@ class HybridModule(pl.LightningModule):
         progress = self.global_step / max(1, self.total_steps - 1)
         loss, figures = self.step(images, batch, generator, progress, number)
         self.last_figures = figures
-        for name, value in figures.items():
-            self.train_figures[name] = self.train_figures.get(name, 0) + value
-            self.train_counts[name] = self.train_counts.get(name, 0) + 1
-        self.train_batches += 1
+        self._add_up(figures, batch)
         return loss
+
+    def _add_up(self, figures: Mapping[str, Tensor], batch: Batch) -> None:
+        """Add the figures of a batch; a task's, where some picture there has its label."""
+        there = {task.name: task.known(task.truth(batch)).any() for task in self.supervised}
+        always = torch.tensor(True, device=self.device)
+        for name, value in figures.items():
+            counted = there.get(name.partition("/")[0], always)
+            added = torch.where(counted, value, 0)
+            self.train_figures[name] = self.train_figures.get(name, 0) + added
+            self.train_counts[name] = self.train_counts.get(name, 0) + counted
+        self.train_batches += 1
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Take the gradients of the joint loss or, with an aggregator, of each task's."""
@@ -178,16 +186,17 @@ class HybridModule(pl.LightningModule):
 
     def training_averages(self) -> dict[str, float]:
         """Return every training figure averaged over the epoch so far, and over the processes."""
-        names = list(self.train_figures)
-        if not names:
+        if not self.train_figures:
             return {}
-        values = torch.stack([self.train_figures[name].float() for name in names])
-        values = values / values.new_tensor([self.train_counts[name] for name in names])
+        sums, counts = (
+            torch.stack([each.float() for each in part.values()])
+            for part in (self.train_figures, self.train_counts)
+        )
+        both = torch.stack([sums, counts])
         if self.recipe.training.processes > 1:
-            dist.all_reduce(values)
-            values = values / self.recipe.training.processes
-        averages: list[float] = values.tolist()
-        return dict(zip(names, averages, strict=True))
+            dist.all_reduce(both)
+        averages = zip(self.train_figures, *both.tolist(), strict=True)
+        return {name: value / count for name, value, count in averages if count}
 
     def on_validation_epoch_start(self) -> None:
         """Choose the model to look at."""
@@ -210,6 +219,8 @@ class HybridModule(pl.LightningModule):
             outputs = self._of_all(self._outputs[task.name])
             said = torch.cat([output for output, _ in outputs])
             labels = torch.cat([label for _, label in outputs])
+            if not task.known(labels).any():
+                continue  # never of the first task, see refuse_unselectable
             prefix = "" if number == 0 else f"{task.name}/"
             for name, value in task.figures(said, labels).items():
                 figures[prefix + name] = value

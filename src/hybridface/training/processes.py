@@ -21,8 +21,11 @@ from torch import distributed as dist
 from hybridface.config import Recipe, TrainingConfig
 from hybridface.errors import HybridFaceError, UsageError
 
-# How long one may wait for another; decoding a large data set for the first time takes its time.
+# How long one may wait for another that does something alone, as decoding a large data set.
 LONGEST_WAIT = timedelta(hours=6)
+# How long one may wait within a training. gloo notices by itself that a process is gone, NCCL does
+# not; the longest that one does alone there is to look at the training rows, on a GPU.
+LONGEST_STEP = {"gloo": LONGEST_WAIT, "nccl": timedelta(minutes=30)}
 Result = TypeVar("Result")
 
 
@@ -35,12 +38,14 @@ class Processes:
         on_machine: Number of this process among those of its machine.
         count: How many there are.
         environment: What started them; null where there is one.
+        group: In which they wait for what one does alone; null where there is one.
     """
 
     rank: int = 0
     on_machine: int = 0
     count: int = 1
     environment: ClusterEnvironment | None = None
+    group: dist.ProcessGroup | None = None
 
     @property
     def first(self) -> bool:
@@ -79,7 +84,7 @@ class Processes:
             every = [(result, error)]
         else:
             every = [(None, None)] * self.count
-            dist.all_gather_object(every, (result, _shareable(error)))
+            dist.all_gather_object(every, (result, _shareable(error)), self.group)
         errors = [each for _, each in every if each is not None]
         if errors:
             raise error or errors[0]
@@ -105,19 +110,25 @@ def joined(training: TrainingConfig) -> Iterator[Processes]:
         return
     environment = surroundings()
     assert environment is not None
-    if training.device != "cpu" and torch.cuda.is_available():
+    backend = "nccl" if on_gpu(training) else "gloo"
+    if backend == "nccl":
         torch.cuda.set_device(environment.local_rank())
-        backend = "nccl"
-    else:
-        backend = "gloo"
     os.environ["MASTER_ADDR"] = environment.main_address
     os.environ["MASTER_PORT"] = str(environment.main_port)
     rank, count = environment.global_rank(), environment.world_size()
-    dist.init_process_group(backend, rank=rank, world_size=count, timeout=LONGEST_WAIT)
+    patience = LONGEST_STEP[backend]
+    dist.init_process_group(backend, rank=rank, world_size=count, timeout=patience)
     try:
-        yield Processes(rank, environment.local_rank(), count, environment)
+        group = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        assert not isinstance(group, int)  # which those have that are not in it
+        yield Processes(rank, environment.local_rank(), count, environment, group)
     finally:
         dist.destroy_process_group()
+
+
+def on_gpu(training: TrainingConfig) -> bool:
+    """Say whether a training runs on a GPU here."""
+    return training.device != "cpu" and torch.cuda.is_available()
 
 
 def surroundings() -> ClusterEnvironment | None:
@@ -187,8 +198,7 @@ def refuse_unequal_shares(recipe: Recipe) -> None:
                 f"{name}: {count} pictures cannot be shared equally by {training.processes} "
                 "processes (training.devices x training.nodes); take a multiple of that"
             )
-    on_gpus = training.device != "cpu" and torch.cuda.is_available()
-    if on_gpus and training.devices > torch.cuda.device_count():
+    if on_gpu(training) and training.devices > torch.cuda.device_count():
         raise UsageError(
             f"training.devices is {training.devices}, but PyTorch sees "
             f"{torch.cuda.device_count()} CUDA devices here"

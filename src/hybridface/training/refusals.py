@@ -20,7 +20,7 @@ from hybridface.tasks import build_tasks, takes_shared_view
 from hybridface.tasks.base import SelfSupervisedConfig, Task
 from hybridface.training.aggregation import find_aggregator
 from hybridface.training.pretraining import first_stage
-from hybridface.training.processes import refuse_unequal_shares
+from hybridface.training.processes import on_gpu, refuse_unequal_shares
 
 
 def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
@@ -77,9 +77,19 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "training.sampling: balanced and the weights of data.sources both say how often a row "
             "comes; leave one of them out"
         )
+    below = [task.name for task in tasks if task.below_zero]
+    if below and recipe.training.loss_balance == "geometric":
+        raise UsageError(
+            f"training.loss_balance: geometric needs losses from 0 on, and that of {below[0]} may "
+            "be below; take fixed or uncertainty"
+        )
     _refuse_aggregator(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
+    if recipe.training.precision == "16-mixed" and not on_gpu(recipe.training):
+        raise UsageError(
+            "training.precision: 16-mixed needs a CUDA device; take bf16-mixed or 32-true"
+        )
     check_backbone(recipe.backbone)
     refuse_unequal_shares(recipe)
     _refuse_cheaper_views(recipe, tasks)

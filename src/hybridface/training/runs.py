@@ -160,8 +160,14 @@ class RunFolder:
 def differing_keys(
     one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
 ) -> dict[str, tuple[Any, Any]]:
-    """Return both values for each dotted key in which two nested mappings differ."""
+    """Return both values for each dotted key in which two nested mappings differ, and each order.
+
+    The order of tasks decides what is drawn, what selects, and which weight is which.
+    """
     keys: dict[str, tuple[Any, Any]] = {}
+    orders = [k for k in one if k in other], [k for k in other if k in one]
+    if orders[0] != orders[1]:
+        keys[f"the order of {prefix.removesuffix('.') or 'keys'}"] = orders
     for key in [*one, *(key for key in other if key not in one)]:
         a, b = one.get(key), other.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):

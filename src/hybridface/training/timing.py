@@ -14,6 +14,7 @@ from hybridface.data.prepare import PreparedData
 from hybridface.network.views import part_of_steps
 from hybridface.tasks.base import Task
 from hybridface.training.build import build_module, training_order
+from hybridface.training.processes import on_gpu
 
 WARM_UP, TIMED = 2, 4
 
@@ -22,13 +23,17 @@ def seconds_a_batch(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -
     """Return how long a training batch takes, with a step of the optimizer each.
 
     It is the least of a few. What a task costs that takes part in some of the batches only counts
-    by that part. The run is not touched, and nothing is kept of what is trained.
+    by that part. Of several processes it is the share of one, without what they wait for each
+    other. The run is not touched, and nothing is kept of what is trained.
 
     Args:
         recipe: The recipe.
         tasks: Its tasks.
         data: Its data.
     """
+    share = recipe.training.batch_size // recipe.training.processes
+    alone = {"batch_size": share, "devices": 1, "nodes": 1}
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=alone)})
     always = [task for task in tasks if part_of_steps(task) == 1]
     least = _timed(recipe, always, data)
     some = [task for task in tasks if task not in always]
@@ -41,7 +46,7 @@ def seconds_a_batch(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -
 def _timed(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> float:
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
-    use_cuda = recipe.training.device != "cpu" and torch.cuda.is_available()
+    use_cuda = on_gpu(recipe.training)
     device = torch.device("cuda" if use_cuda else "cpu")
     module, _ = build_module(recipe, tasks, data)
     module.to(device).train()

@@ -36,12 +36,14 @@ class Writer(ABC):
         self.out, self.tasks, self.names, self.moves = out, tasks, names, moves
 
     def __enter__(self) -> Self:
-        """Open the file and write what stands at its start.
+        """Open the file, in a folder that is made if need be, and write what stands at its start.
 
         Raises:
             HybridFaceError: It cannot be written.
         """
         try:
+            if self.out is not None:
+                self.out.parent.mkdir(parents=True, exist_ok=True)
             self.start()
         except OSError as error:
             raise self._refused(error) from error

@@ -10,7 +10,7 @@ import torch
 
 from hybridface import FaceModel
 from hybridface.errors import HybridFaceError
-from hybridface.export import ExportedModel, export_onnx
+from hybridface.export.network import ExportedModel, export_onnx
 from hybridface.training.runs import load_model
 from hybridface.training.train import TrainedRun
 from tiny_runs import BACKBONE, SIZE, labelled_batch, tiny_model

@@ -7,20 +7,23 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 import hybridface
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.export import ExportedModel
-from hybridface.export_run import Comparison, compare_with_torch, export_run, load_pictures
+from hybridface.export.comparison import Comparison, compare
+from hybridface.export.network import ExportedModel
+from hybridface.export.pictures import pictures_of_data, pictures_of_run
+from hybridface.export.precision import convert
+from hybridface.export.run import export_run, torch_outputs
 from hybridface.inference.runtime import FaceModel
-from hybridface.precision import convert
-from hybridface.training.runs import load_model
+from hybridface.training.runs import architecture, load_model, save_weights
 from hybridface.training.train import TrainedRun
 from tiny_models import write_model
-from tiny_runs import SIZE, labelled_batch
+from tiny_runs import SIZE, copy_run, labelled_batch, tiny_model, tiny_recipe
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
-DATA = "drawn:24?pixels=32&seed=1"
+DATA = ["drawn:24?pixels=32&seed=1"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-stored", "int8"])
@@ -33,7 +36,7 @@ def test_every_precision_runs_and_is_compared(
     )  # type: ignore[arg-type]
     assert found["expression"].count == (12 if precision == "int8" else 24)
     model, exact = hybridface.load(out), FaceModel.load(tiny_run.folder)
-    pictures = load_pictures(tiny_run.folder, DATA, SIZE, 24)
+    pictures = pictures_of_data(DATA, SIZE, 24)
     near = model.predict(pictures)["expression"]
     wanted = exact.predict(pictures)["expression"]
     bound = {"fp32": 1e-5, "fp16": 0.01, "fp16-stored": 0.01, "int8": 0.3}[precision]
@@ -44,6 +47,34 @@ def test_every_precision_runs_and_is_compared(
     assert (onnx.TensorProto.FLOAT16 in kinds) == precision.startswith("fp16")
     assert (onnx.TensorProto.INT8 in kinds) == (precision == "int8")
     assert [path.name for path in out.parent.iterdir()] == ["out.onnx"]
+
+
+def test_eight_bits_begin_at_the_fifth_convolution_and_no_clip_parts_them(tmp_path: Path) -> None:
+    blocks = [nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU6()) for _ in range(7)]
+    network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    model, out = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    program = torch.onnx.export(
+        network.eval(), (torch.zeros(2, 3, 8, 8),), input_names=["images"],
+        dynamic_shapes={"input": {0: torch.export.Dim("batch")}}, dynamo=True, verbose=False,
+    )  # fmt: skip
+    assert program is not None
+    onnx.save(program.model_proto, model)
+    pictures = np.random.default_rng(0).random((16, 3, 8, 8), dtype=np.float32)
+    convert(model, out, "int8", pictures)
+    nodes = onnx.load(out).graph.node
+    made_by = {output: node.op_type for node in nodes for output in node.output}
+    read = [made_by.get(node.input[0]) for node in nodes if node.op_type == "Conv"]
+    assert [each == "DequantizeLinear" for each in read] == [False] * 4 + [True] * 3
+    clips = [node for node in nodes if node.op_type in ("Clip", "Relu")]
+    assert len(clips) == 4
+    weights = {
+        each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(out).graph.initializer
+    }
+    eight = [values for values in weights.values() if values.dtype == np.int8 and values.size > 8]
+    assert len(eight) == 3
+    assert all(np.abs(values.astype(int)).max() <= 64 for values in eight)
+    heads = [made_by[node.input[0]] for node in nodes if node.op_type == "Gemm"]
+    assert heads and "DequantizeLinear" not in heads
 
 
 def test_stored_halves_are_half_as_large_and_run_in_float32(tmp_path: Path) -> None:
@@ -106,9 +137,11 @@ def test_a_file_that_disagrees_is_refused_and_not_written(
     tiny_run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poor = {"expression": Comparison(0.4, 0.85, 100)}
-    monkeypatch.setattr("hybridface.export_run.compare_with_torch", lambda *_: poor)
+    monkeypatch.setattr("hybridface.export.run.compare", lambda *_: poor)
     out = tmp_path / "out.onnx"
-    with pytest.raises(HybridFaceError, match=r"agrees with torch on only 85\.0% of 100 pictures"):
+    with pytest.raises(
+        HybridFaceError, match=r"agrees with its model on only 85\.0% of 100 pictures"
+    ):
         export_run(tiny_run.folder, out, precision="int8", data=DATA, count=8)
     assert list(tmp_path.iterdir()) == []
     export_run(tiny_run.folder, out, precision="int8", data=DATA, count=8, least_agreement=0.8)
@@ -118,21 +151,25 @@ def test_a_file_that_disagrees_is_refused_and_not_written(
 def test_differences_are_seen(tiny_run: TrainedRun) -> None:
     """Torch after a change of its weights no longer agrees with the file."""
     model, tasks = load_model(tiny_run.folder)
-    pictures = load_pictures(tiny_run.folder, DATA, SIZE, 24)
+    pictures = pictures_of_data(DATA, SIZE, 24)
     file = FaceModel.load(tiny_run.folder)
-    same = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
+    same = compare(file, torch_outputs(ExportedModel(model, tasks), pictures), pictures)[
+        "expression"
+    ]
     assert same.agreement == 1
     assert same.largest < 1e-4
     with torch.no_grad():
         for value in model.heads["expression"].parameters():
             value.neg_()
-    other = compare_with_torch(file, ExportedModel(model, tasks), pictures)["expression"]
+    other = compare(file, torch_outputs(ExportedModel(model, tasks), pictures), pictures)[
+        "expression"
+    ]
     assert other.agreement < 0.7
     assert other.largest > 0.01
 
 
 def test_a_run_brings_its_own_validation_pictures(tiny_run: TrainedRun) -> None:
-    pictures = load_pictures(tiny_run.folder, None, SIZE, 8)
+    pictures = pictures_of_run(tiny_run.folder, 8)
     assert pictures.shape == (8, SIZE, SIZE, 3)
     assert len(np.unique(pictures.reshape(8, -1), axis=0)) == 8
 
@@ -143,19 +180,38 @@ def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
         ({"precision": "fp8"}, "did you mean 'fp16'|known are"),
         ({"weights": "first"}, "unknown weights 'first'"),
         ({"count": 3}, "expected 8 or more"),
-        ({"data": "drwn:9"}, "did you mean 'drawn'"),
+        ({"data": ["drwn:9"]}, "did you mean 'drawn'"),
     ):
         with pytest.raises(UsageError, match=said):
             export_run(tiny_run.folder, out, **({"data": DATA} | options))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="5 pictures that can be used"):
-        export_run(tiny_run.folder, out, data="drawn:5?pixels=32")
-    own = tiny_run.folder / "model.onnx"
-    before = own.read_bytes()
-    with pytest.raises(UsageError, match="the run's own model"):
-        export_run(tiny_run.folder, own, data=DATA)
-    assert own.read_bytes() == before
-    with pytest.raises(DataError, match=r"is .* a run"):
-        export_run(tmp_path, out)
+        export_run(tiny_run.folder, out, data=["drawn:5?pixels=32"])
+    for name in ("model.onnx", "best.safetensors", "config.yaml"):
+        own = tiny_run.folder / name
+        before = own.read_bytes()
+        with pytest.raises(UsageError, match="the run's own file"):
+            export_run(tiny_run.folder, own, data=DATA)
+        assert own.read_bytes() == before
+    with pytest.raises(UsageError, match="a folder; name the file to write"):
+        export_run(tiny_run.folder, tmp_path, data=DATA)
+    for place in (tmp_path, tiny_run.folder / "model.onnx", Path("default")):
+        with pytest.raises(UsageError, match=f"{place}: no run's folder, config.json is missing"):
+            export_run(place, out)
+    assert not out.exists()
+
+
+def test_a_run_that_has_nothing_to_export_says_so(tiny_run: TrainedRun, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out.onnx"
+    copy_run(tiny_run.folder, run)
+    (run / "best.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"holds no best weights.*resume it"):
+        export_run(run, out, data=DATA)
+    model, tasks = tiny_model({"puzzle": {"grid": 2}})
+    recipe = tiny_recipe(run, tasks={"expression": None, "inpaint": None})
+    (run / "config.json").write_text(json.dumps(architecture(recipe, tasks)))
+    save_weights(model, run / "best.safetensors")
+    with pytest.raises(UsageError, match=r"no supervised task.*backbone.checkpoint="):
+        export_run(run, out, data=DATA)
     assert not out.exists()
 
 

@@ -1,0 +1,102 @@
+"""The cells of a study: the trials of its tuning, and its arms with what tuning chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hybridface.config import TrainingConfig, build_recipe
+from hybridface.config_content import drop_tasks, merge, override, parse_override, validate
+from hybridface.errors import UsageError
+from hybridface.study.config import TUNING, Cell, Content, StudyConfig
+from hybridface.study.held_out import value_of_seed
+from hybridface.tasks import resolve_tasks
+
+
+class StudyCells:
+    """Builds the cells of a study.
+
+    Args:
+        config: The study.
+        overrides: ``key=value`` changes of the shared recipe.
+
+    Attributes:
+        chosen: The settings of the trial that is best, by tuning group, as far as that is known.
+    """
+
+    def __init__(self, config: StudyConfig, overrides: Sequence[str] = ()) -> None:
+        self.config = config
+        self.chosen: dict[str, Content] = {}
+        self._shared: Content = override(config.recipe, overrides)
+        self._arms: list[Cell] = []
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the best trial of every tuning group is known."""
+        return self.chosen.keys() == self.config.tuning.keys()
+
+    def choose(self, group: str, settings: Content) -> None:
+        """Take some settings for the best of a tuning group."""
+        self.chosen[group] = settings
+        self._arms = []
+
+    def forget(self, groups: Iterable[str]) -> None:
+        """Take back what was chosen for some tuning groups."""
+        for group in groups:
+            del self.chosen[group]
+        self._arms = []
+
+    def trials(self, group: str) -> list[Cell]:
+        """Return the cells of a tuning group; what it comes after must have been chosen."""
+        tuning = self.config.tuning[group]
+        base = merge(self._tuned(tuning.after), tuning.base)
+        changes = [merge(merge(base, each), tuning.trials_only) for each in tuning.trials]
+        return [
+            self._build(f"{TUNING}{group}", group, self.config.tuning_seed, change, settings)
+            for change, settings in zip(changes, tuning.trials, strict=True)
+        ]
+
+    def arm(self, name: str, seed: int) -> Cell:
+        """Return one cell of an arm; the tuning groups of the arm must have been chosen."""
+        config = self.config.arms[name]
+        change = merge(self._tuned(config.tuned), config.change)
+        if config.stretch != 1:
+            said = merge(self._shared, change).get("training", {})
+            training = validate(TrainingConfig, said, f"{self._where(name)}, training")
+            stretched = {
+                key: max(1, round(getattr(training, key) * config.stretch))
+                for key in ("epochs", "validate_every")
+            }
+            change = merge(change, {"training": stretched})
+        return self._build(name, config.method, seed, change, {})
+
+    def arms(self) -> list[Cell]:
+        """Return the cells of every arm, seeds outermost; every group must have been chosen."""
+        if not self._arms:
+            self._arms = [
+                self.arm(name, seed) for seed in self.config.seeds for name in self.config.arms
+            ]
+        return self._arms
+
+    def _tuned(self, groups: Sequence[str]) -> Content:
+        change: Content = {}
+        for group in groups:
+            best = merge(self.config.tuning[group].base, self.chosen[group])
+            change = merge(change, best)
+        return change
+
+    def _build(self, arm: str, method: str, seed: int, change: Content, settings: Content) -> Cell:
+        content = drop_tasks(merge(self._shared, change))
+        for key in ("seed", *self.config.by_seed):
+            value = value_of_seed(content, key, seed)
+            content = merge(content, parse_override(f"{key}={value}"))
+        content.pop("run", None)
+        if arm.startswith(TUNING):  # a trial is judged on validation alone
+            content = merge(content, {"training": {"test": False}})
+        where = self._where(arm)
+        recipe, tasks = resolve_tasks(build_recipe(content, where))
+        if not any(task.supervised for task in tasks):
+            raise UsageError(f"{where}: none of its tasks is supervised, so nothing is compared")
+        return Cell(arm, method, seed, recipe, settings)
+
+    def _where(self, arm: str) -> str:
+        return f"study {self.config.name}, arm {arm}"

@@ -1,0 +1,68 @@
+"""The tools that write models and data sets: what is there is not lost, what stays is the same."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from hybridface.data.sources import open_source
+from hybridface.training.train import TrainedRun
+from layouts import LAYOUTS
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Return a function that imports a tool by its name."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    return importlib.import_module
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_heads_are_trained_with_all_else_frozen(
+    tiny_run: TrainedRun, tmp_path: Path, tool: Callable[[str], Any]
+) -> None:
+    train_heads, out = tool("train_ssl_heads").train_heads, tmp_path / "out"
+    train_heads(tiny_run.folder, out, 0.005, 2e-3)
+    before, after = (
+        load_file(tiny_run.folder / "last.safetensors"),
+        load_file(out / "best.safetensors"),
+    )
+    changed = {name.split(".")[1] for name in before if (before[name] != after[name]).any()}
+    assert changed == {"puzzle", "inpaint"}
+    assert (out / "result.json").read_bytes() == (tiny_run.folder / "result.json").read_bytes()
+    assert not (out / "model.onnx").exists()
+    with pytest.raises(SystemExit, match="is there already"):
+        train_heads(tiny_run.folder, out, 60, 2e-3)
+
+
+def test_a_packed_data_set_has_smaller_pictures_and_nothing_else_is_other(
+    tmp_path: Path, tool: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch,
+    write_files: Callable[[dict[str, bytes]], Path],
+) -> None:  # fmt: skip
+    files, spec, _ = LAYOUTS["aflw2000"]
+    data, out = write_files(files()), tmp_path / "packed"
+    command = ["pack_pictures", spec.format(data / "AFLW2000"), str(out), "--side", "16"]
+    monkeypatch.setattr(sys, "argv", command)
+    main = tool("pack_pictures").main
+    main()
+    whole, packed = (open_source(spec.format(place)).read() for place in (data / "AFLW2000", out))
+    assert list(whole.keys) == list(packed.keys)
+    np.testing.assert_array_equal(whole.numeric["pose"].values, packed.numeric["pose"].values)
+    sizes = [
+        (out / key).stat().st_size < (data / "AFLW2000" / key).stat().st_size for key in packed.keys
+    ]
+    assert all(sizes)
+    monkeypatch.setattr(sys, "argv", [*command[:2], str(data / "AFLW2000")])
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit, match="is there already"):
+        main()
+    assert {path: path.read_bytes() for path in before} == before

@@ -1,0 +1,32 @@
+"""Recipes that could be trained, but not as they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridface.errors import UsageError
+from hybridface.tasks import build_tasks
+from hybridface.training.refusals import refuse_early
+from tiny_runs import tiny_recipe
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "Lightning would take bf16-mixed": (
+        {"training": {"precision": "16-mixed"}},
+        r"training\.precision: 16-mixed needs a CUDA device",
+    ),
+    "no mean where a factor is below zero": (
+        {"tasks": {"age": {}}, "training": {"loss_balance": "geometric"}},
+        r"loss_balance: geometric .* that of age may be below",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_would_be_another_training_is_refused(why: str, tmp_path: Path) -> None:
+    changes, said = REFUSED[why]
+    recipe = tiny_recipe(tmp_path / "run", **changes)
+    with pytest.raises(UsageError, match=said):
+        refuse_early(recipe, build_tasks(recipe.tasks))

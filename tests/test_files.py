@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridface.errors import HybridFaceError
-from hybridface.files import read_arrays, remove_unfinished, write_arrays, write_atomically
+from hybridface.data.sources import open_source
+from hybridface.errors import DataError, HybridFaceError
+from hybridface.files import at_home, read_arrays, remove_unfinished, write_arrays, write_atomically
 
 
 def refuse_writes(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -121,6 +122,15 @@ def test_any_damaged_bit_leaves_the_arrays_or_none(tmp_path: Path) -> None:
     np.save(path.open("wb"), np.arange(5))
     assert read_arrays(path, "x") is None
     assert read_arrays(tmp_path / "absent.npz", "x") is None
+
+
+def test_a_home_that_nobody_has_is_left_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert at_home("~/data") == Path("/home/me/data")
+    assert at_home(Path("~nobody-at-all/data")) == Path("~nobody-at-all/data")
+    source = open_source("csv:~nobody-at-all/t.csv?root=~nobody-at-all/x")
+    with pytest.raises(DataError, match="does not exist"):
+        source.read()
 
 
 def test_only_what_was_half_written_is_removed(tmp_path: Path) -> None:

@@ -66,6 +66,14 @@ def test_palette(transparency: int | None) -> None:
     assert pixels.tolist() == [[[250, 0, 0], [0, 250, 0]], [[0, 250, 0], [250, 0, 0]]]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("top", [1, 255, 65535])
+def test_floats_are_as_bright_as_they_go(top: int) -> None:
+    values = np.array([[0, 0.2, 0.6], [1, 0.4, np.nan]], dtype=np.float32) * top
+    pixels = images.decode(encoded(Image.fromarray(values), "TIFF"))
+    assert pixels[..., 0].tolist() == [[0, 51, 153], [255, 102, 0]]
+
+
 def test_cmyk_jpeg() -> None:
     red = Image.new("RGB", (16, 16), (255, 0, 0)).convert("CMYK")
     pixels = images.decode(encoded(red, "JPEG", quality=95)).astype(int)

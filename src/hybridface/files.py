@@ -26,6 +26,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("HYBRIDFACE_CACHE") or Path.home() / ".cache" / "hybridface")
 
 
+def at_home(path: Path | str) -> Path:
+    """Return a path with ``~`` and ``~user`` replaced; as it stands where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises)
+
+
 def cannot_write(path: Path, error: OSError) -> HybridFaceError:
     """Build the error for a file that cannot be written: how much is free, and what to do.
 

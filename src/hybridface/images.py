@@ -79,8 +79,10 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    """Bring 16 bits, or floats up to 1, 255 or 65535, to a byte; what is no number is black."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    most = values.max(initial=0)
+    top = 65535.0 if most > 255 else 1.0 if image.mode == "F" and most <= 1 else 255.0
     return Image.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
 
 

@@ -73,7 +73,7 @@ def test_a_split_by_number(write_files: Write) -> None:
     with pytest.raises(UsageError, match="names 13 pictures, and there are 12"):
         open_source(f"aflw2000:{root}?split=8,2,3").read()
     for wrong in ("5,2", "5,0,3", "some", "5,2,3,1"):
-        with pytest.raises(UsageError, match="option 'split"):
+        with pytest.raises(UsageError, match="option 'split': expected three whole"):
             open_source(f"aflw2000:{root}?split={wrong}")
 
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from hybridface import images
 from hybridface.data.fingerprint import digest_files
 from hybridface.errors import DataError
+from hybridface.files import at_home
 
 MISSING = -1
 SPLITS = ("train", "val", "test")
@@ -170,7 +171,7 @@ class Source(ABC):
 
     def __init__(self, path: str, options: SourceOptions) -> None:
         self.path = path
-        self.root = Path(path).expanduser()
+        self.root = at_home(path)
         self.options = options
 
     @abstractmethod

@@ -24,7 +24,7 @@ from hybridface.evaluation.metrics import (
 from hybridface.evaluation.pairing import Paired, pair_task
 from hybridface.evaluation.predictions import SPLITS_OF_RUN, SUFFIX, Predictions, load_predictions
 from hybridface.evaluation.run_predictions import load_run_predictions
-from hybridface.files import CACHE_LIMIT_GIB
+from hybridface.files import CACHE_LIMIT_GIB, at_home
 from hybridface.inference.shipped import is_shipped
 
 MODEL_SUFFIX = ".onnx"
@@ -152,7 +152,7 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
 
 def _open_kept(place: Place) -> dict[str, Predictions]:
     """Return the predictions that were kept in a place, by split, the one to prefer first."""
-    path = Path(place).expanduser()
+    path = at_home(place)
     try:
         is_folder = path.is_dir()
     except OSError as error:  # too long a name, a folder that may not be entered

@@ -12,6 +12,7 @@ from hybridface.config_content import read_yaml
 from hybridface.data.source import Rows, Source
 from hybridface.data.sources import open_source, split_spec
 from hybridface.errors import HybridFaceError
+from hybridface.files import at_home
 
 
 def overlap_notes(
@@ -82,7 +83,7 @@ def is_same_data(spec: str, source: Source) -> bool:
         other = open_source(spec)
     except HybridFaceError:  # options that this version does not know
         return False
-    theirs, ours = (Path(each.path).expanduser() for each in (other, source))
+    theirs, ours = (at_home(each.path) for each in (other, source))
     if ours.exists():
         return theirs.resolve() == ours.resolve()
     # Nothing lies on disk, so that the options decide the pictures.

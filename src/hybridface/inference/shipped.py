@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hybridface.errors import UsageError
+from hybridface.files import at_home
 
 FOLDER = Path(__file__).parent.parent / "models"
 DEFAULT = "default"
@@ -49,7 +50,7 @@ def find_model(place: str | Path | None = None) -> Path:
     """
     if place is None:
         return shipped_model()
-    path = Path(place).expanduser()
+    path = at_home(place)
     try:
         is_folder = path.is_dir()
         file = path / MODEL_FILE if is_folder else path

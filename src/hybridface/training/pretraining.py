@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from hybridface.config import Recipe
 from hybridface.data.prepare import PreparedData
 from hybridface.errors import DataError, UsageError
-from hybridface.files import write_arrays
+from hybridface.files import at_home, write_arrays
 from hybridface.network.backbones import Backbone
 from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task
@@ -112,7 +112,7 @@ def weights_file(path: Path) -> Path:
     Raises:
         UsageError: There is none.
     """
-    path = path.expanduser()
+    path = at_home(path)
     file = RunFolder(path).best if path.is_dir() else path
     if not file.is_file():
         what = "a run without best.safetensors" if path.is_dir() else "there is no such file"

@@ -115,7 +115,8 @@ def open_source(text: str) -> Source:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{text}: option '{where}': {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{text}: option '{where}': {message}") from error
     source.kind = spec.kind
     return source
 

@@ -23,7 +23,7 @@ from hybridface.data.sources.label_files import (
     read_bytes,
     read_each,
 )
-from hybridface.data.sources.tables import Tally, no_usable_row, numbered
+from hybridface.data.sources.tables import Tally, no_usable_row, numbered, whole_number
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.rotations import ANGLES, FURTHEST, difference
 
@@ -54,7 +54,12 @@ class MatPoseOptions(SourceOptions):
 
 
 def _counts(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    counts = [whole_number(part.strip()) for part in value.split(",")]
+    if len(counts) != 3 or not all(counts):
+        raise ValueError("expected three whole numbers above 0, as in 1100,200,350")
+    return counts
 
 
 class Aflw2000Options(MatPoseOptions):

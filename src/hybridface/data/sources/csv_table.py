@@ -38,6 +38,7 @@ from hybridface.data.sources.tables import (
     split_name,
 )
 from hybridface.errors import DataError, UsageError, unknown
+from hybridface.files import at_home
 
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "image name", "img", "image_path")
 SPLIT_COLUMNS = ("split", "usage", "set", "subset", "partition")
@@ -128,7 +129,7 @@ class CsvTable(Source):
     def __init__(self, path: str, options: CsvOptions) -> None:
         super().__init__(path, options)
         self.table = self.root
-        self.root = Path(options.root).expanduser() if options.root else self.table.parent
+        self.root = at_home(options.root) if options.root else self.table.parent
         self._pictures: EmbeddedPictures | None = None
 
     def read(self) -> Rows:

@@ -225,7 +225,7 @@ def test_report_shows_so_many_mistakes_or_no_pictures(
     assert "expected the name of a .html file" in one_message(refused)
     assert (tiny_run.folder / "model.onnx").read_bytes() == model
     refused = call("report", tmp_path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "not a run folder" in one_message(refused)
 
 
@@ -294,6 +294,24 @@ def test_compare_refuses_in_one_message(
         ran = call("compare", run, place)
         assert ran.returncode == code
         assert said in one_message(ran)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["predict", "x.jpg", "--no-detect", "--threshold", "0.5"], "--threshold"),
+        (["predict", "x.jpg", "--no-detect", "--detector", "mine:Own"], "--detector"),
+        (["serve", "--no-detect", "--longest-side", "640"], "--longest-side"),
+        (["study", "any.yaml", "--ray", "local", "--jobs", "2"], "--jobs"),
+        (["study", "any.yaml", "--dry-run", "--page"], "--dry-run and --page"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(
+    command: list[str], said: str, call: Callable[..., Ran]
+) -> None:
+    refused = call(*command)
+    assert refused.returncode == 2
+    assert f"hybridface: {said}: " in one_message(refused)
 
 
 @pytest.mark.parametrize("form", [["--no-detect"], ["--json"], ["--csv", "--no-detect"]])

@@ -319,6 +319,12 @@ def test_unknown_tasks_are_refused_with_the_nearest_name() -> None:
         build_tasks({"puzle": {}})
 
 
+@pytest.mark.parametrize("name", ["box", "track", "time"])
+def test_what_predictions_say_themselves_names_no_task(name: str) -> None:
+    with pytest.raises(UsageError, match=f"predictions have a {name} of their own"):
+        build_tasks({name: {"type": "expression"}})
+
+
 def test_only_one_task_may_take_the_shared_view() -> None:
     options = {"view": "shared"}
     with pytest.raises(UsageError, match="one and two all take the shared view"):

@@ -14,6 +14,7 @@ from hybridface.cli.options import (
     Quiet,
     decoding_progress,
 )
+from hybridface.errors import UsageError
 from hybridface.extras import training_extra
 
 
@@ -71,7 +72,9 @@ def _figures(figures: dict[str, Any]) -> str:
 def study(
     study_file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study, a YAML file.")],
     overrides: Overrides = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Cells that train at once.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells that train at once; default 1.")
+    ] = None,
     results: Annotated[
         Path | None, typer.Option(help="Where the rows go; default as the study says.")
     ] = None,
@@ -93,13 +96,17 @@ def study(
     ] = False,
 ) -> None:
     """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
+    if ray is not None and jobs is not None:
+        raise UsageError("--jobs: a Ray cluster trains what it has room for at once; leave it out")
+    if dry_run and page:
+        raise UsageError("--dry-run and --page: one only looks, the other writes; leave one out")
     with training_extra():
         from hybridface.study import Study, load_study
     config = load_study(study_file)
     if results is not None:
         config = config.model_copy(update={"results": results})
     with training_extra(), ExitStack() as held:
-        chosen = Study(config, overrides or [], jobs, say=lambda line: print(line, flush=True))
+        chosen = Study(config, overrides or [], jobs or 1, say=lambda line: print(line, flush=True))
         for file in take or []:
             print(f"{file}: {chosen.take(file)}")
         if page:
@@ -108,7 +115,7 @@ def study(
         if dry_run:
             from hybridface.study.plan import describe, plan
 
-            print("\n".join(describe(plan(chosen), chosen.guessed, jobs)))
+            print("\n".join(describe(plan(chosen), chosen.guessed, jobs or 1)))
             return
         if sys.stdout.isatty():
             from hybridface.study.live import LiveTable

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybridface.cli.options import (
+    CENTERFACE,
     BatchSize,
     DetectorName,
     LongestSide,
@@ -15,6 +16,7 @@ from hybridface.cli.options import (
     Quiet,
     Threshold,
     decoding_progress,
+    detector_options,
 )
 from hybridface.errors import UsageError
 from hybridface.extras import training_extra
@@ -44,7 +46,7 @@ def predict(
     ] = None,
     threshold: Threshold = None,
     longest_side: LongestSide = None,
-    detector: DetectorName = "centerface",
+    detector: DetectorName = CENTERFACE,
     every: Annotated[int, typer.Option(min=1, help="Of a video every so many frames.")] = 1,
     batch_size: BatchSize = 16,
     quiet: Quiet = False,
@@ -55,9 +57,9 @@ def predict(
     if as_json + as_csv + (form is not None) > 1:
         raise UsageError("--json, --csv and --format say the same thing; give one of them")
     code = run_predict(
-        inputs, model, detect=not no_detect, detector=detector, threshold=threshold,
-        longest=longest_side, form="jsonl" if as_json else "csv" if as_csv else form, out=out,
+        inputs, model, form="jsonl" if as_json else "csv" if as_csv else form, out=out,
         draw=draw, every=every, batch_size=batch_size, quiet=quiet,
+        **detector_options(no_detect, detector, threshold, longest_side),
     )  # fmt: skip
     raise typer.Exit(code)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +35,7 @@ LongestSide = Annotated[
 DetectorName = Annotated[
     str, typer.Option(help="centerface, or pkg.module:Class for one of your own.")
 ]
+CENTERFACE = "centerface"  # the default, here so that --help loads nothing
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures and faces at once.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
@@ -59,3 +60,25 @@ def check_page(out: Path | None) -> Path | None:
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out: {out}: expected the name of a .html file for the page")
     return out
+
+
+def detector_options(
+    no_detect: bool, detector: str, threshold: float | None, longest_side: int | None
+) -> dict[str, Any]:
+    """Return how faces are found, as what reads photos takes it.
+
+    Raises:
+        UsageError: ``--no-detect`` stands beside options of a detector.
+    """
+    given = {
+        "--detector": detector != CENTERFACE,
+        "--threshold": threshold is not None,
+        "--longest-side": longest_side is not None,
+    }
+    if no_detect and any(given.values()):
+        name = next(name for name, is_given in given.items() if is_given)
+        raise UsageError(f"{name}: nothing looks for faces under --no-detect; leave one out")
+    return {
+        "detect": not no_detect, "detector": detector, "threshold": threshold,
+        "longest": longest_side,
+    }  # fmt: skip

@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from hybridface.cli.options import (
+    CENTERFACE,
     BatchSize,
     DetectorName,
     LongestSide,
     NoDetect,
     Threshold,
+    detector_options,
 )
 from hybridface.errors import UsageError
 from hybridface.extras import serving_extra
@@ -57,7 +59,7 @@ def serve(
     no_detect: NoDetect = False,
     threshold: Threshold = None,
     longest_side: LongestSide = None,
-    detector: DetectorName = "centerface",
+    detector: DetectorName = CENTERFACE,
     batch_size: BatchSize = 16,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of the model; default ONNX Runtime's.")
@@ -76,9 +78,9 @@ def serve(
     if api_key is None:
         api_key = os.environ.get(KEY_VARIABLE)  # typer takes one that is set and empty for none
     code = run_serve(
-        model, ssl_model, host=host, port=port, key=api_key, limits=limits, detect=not no_detect,
-        detector=detector, threshold=threshold, longest=longest_side, batch_size=batch_size,
-        threads=threads,
+        model, ssl_model, host=host, port=port, key=api_key, limits=limits,
+        batch_size=batch_size, threads=threads,
+        **detector_options(no_detect, detector, threshold, longest_side),
     )  # fmt: skip
     raise typer.Exit(code)
 

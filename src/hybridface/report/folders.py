@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hybridface.errors import HybridFaceError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.evaluation.predictions import UNREADABLE
 
 Content = TypeVar("Content")
@@ -204,14 +204,14 @@ def read_run(folder: Path) -> RunFolder:
         Its content.
 
     Raises:
-        HybridFaceError: The folder has neither ``result.json`` nor ``metrics.jsonl``, or one of
-            its files is broken; the message names the file.
+        UsageError: The folder has neither ``result.json`` nor ``metrics.jsonl``.
+        HybridFaceError: One of its files is broken; the message names it.
     """
     result = _read(folder / "result.json", lambda text: Result.model_validate(json.loads(text)))
     history = _read(folder / "metrics.jsonl", _parse_history)
     config = _read(folder / "config.yaml", _check_yaml)
     if result is None and history is None and config is None:
-        raise HybridFaceError(
+        raise UsageError(
             f"{folder}: not a run folder, it has neither result.json nor metrics.jsonl"
         )
     return RunFolder(

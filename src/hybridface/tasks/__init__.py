@@ -22,6 +22,9 @@ from hybridface.plugins import load_class
 from hybridface.tasks.base import SelfSupervisedConfig, Task, TaskConfig
 
 NAME = re.compile(r"[A-Za-z]\w*")
+TAKEN = {  # what predictions say of a face beside the answers of the tasks
+    "image", "frame", "time", "track", "box", "left", "top", "right", "bottom", "score", "landmarks"
+}  # fmt: skip
 
 
 @cache
@@ -93,6 +96,11 @@ def build_tasks(options: Mapping[str, Mapping[str, Any]], where: str = "tasks") 
             raise UsageError(
                 f"{where}.{name}: not a name that a task can have; take letters, digits and _, "
                 "and say the kind by type"
+            )
+        if name in TAKEN:
+            raise UsageError(
+                f"{where}.{name}: not a name that a task can have, as predictions have a {name} of "
+                "their own; take another, and say the kind by type"
             )
         kind = str(given.get("type") or name)
         if re.search("[.:]", kind):

@@ -102,6 +102,11 @@ def test_figures_of_what_no_picture_has_are_left_out() -> None:
     assert set(figures) == {"mae", "mae_yaw", "mae_pitch"}
 
 
+@pytest.mark.parametrize("truth", [without(0, 1, 2), TRUTH + 200])
+def test_of_poses_that_do_not_count_there_are_no_figures(truth: Tensor) -> None:
+    assert task().figures(six(TRUTH), truth) == {}
+
+
 def test_the_roll_may_be_said_in_half_precision() -> None:
     said = six(TRUTH).bfloat16()
     assert task().decode(said).dtype == torch.float32

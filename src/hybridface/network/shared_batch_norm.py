@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hybridface.errors import UsageError
+from hybridface.tasks.means import widened
 
 
 class _Shared1d(nn.BatchNorm1d):
@@ -94,7 +95,7 @@ def shared_batch_norm(norm: _BatchNorm, input: Tensor) -> Tensor:
         unbiased = variance * (count / (count - 1).clamp(min=1))
         for running, value in ((norm.running_mean, mean), (norm.running_var, unbiased)):
             running.mul_(1 - momentum).add_(value.to(running.dtype), alpha=momentum)
-    kind = _precise(input).dtype
+    kind = widened(input).dtype
     output: Tensor = _Normalise.apply(
         input, norm.weight, norm.bias, mean.to(kind), variance.to(kind), count.to(kind), norm.eps
     )
@@ -103,7 +104,7 @@ def shared_batch_norm(norm: _BatchNorm, input: Tensor) -> Tensor:
 
 def _statistics(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and biased variance ``(C,)`` over all processes, and how many values each had."""
-    variance, mean = torch.var_mean(_precise(input), _all_but_channels(input), correction=0)
+    variance, mean = torch.var_mean(widened(input), _all_but_channels(input), correction=0)
     count = mean.new_full((1,), input.numel() / input.shape[1])
     own = torch.cat([mean, variance, count])
     parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
@@ -115,11 +116,6 @@ def _statistics(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean = (means * counts).sum(0) / total
     variance = ((variances + (means - mean) ** 2) * counts).sum(0) / total
     return mean, variance, total
-
-
-def _precise(values: Tensor) -> Tensor:
-    """Return half-precision values as float32, and all others as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _all_but_channels(values: Tensor) -> list[int]:
@@ -147,8 +143,8 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         input, weight, mean, scale, count = ctx.saved_tensors
         per_channel = [1, -1, *[1] * (input.ndim - 2)]
-        gradient = _precise(gradients[0])
-        normalised = (_precise(input) - mean.view(per_channel)) * scale.view(per_channel)
+        gradient = widened(gradients[0])
+        normalised = (widened(input) - mean.view(per_channel)) * scale.view(per_channel)
         dims = _all_but_channels(input)
         by_bias, by_weight = gradient.sum(dims), (gradient * normalised).sum(dims)
         sums = torch.cat([by_bias, by_weight])

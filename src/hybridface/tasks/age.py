@@ -24,7 +24,7 @@ from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
 from hybridface.tasks.base import FeatureShape, Task, TaskConfig, View, masked_mean
 from hybridface.tasks.expression import ClassifierHead
-from hybridface.tasks.turns import widened
+from hybridface.tasks.means import widened
 
 NARROWEST, WIDEST = -6.0, 4.0
 

@@ -21,6 +21,7 @@ from hybridface.tasks.base import (
     View,
     masked_mean,
 )
+from hybridface.tasks.means import widened
 
 
 class ExpressionConfig(TaskConfig):
@@ -111,7 +112,8 @@ class Expression(Task):
     ) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of each picture, ``(B,)``, and what it weighs."""
         ids, soft = target
-        weights = self.class_weights.to(output.device)
+        output = widened(output)
+        weights = self.class_weights.to(output.device, output.dtype)
         safe = ids.clamp(min=0)
         smoothing = self.config.label_smoothing
         if soft is None:
@@ -120,8 +122,7 @@ class Expression(Task):
         shares = _shares(ids, soft)
         voted = shares.sum(1, keepdim=True)
         smooth = (1 - smoothing) * shares + smoothing * voted / shares.shape[1]
-        logs = F.log_softmax(output, 1, dtype=shares.dtype)  # whatever the output is
-        return -(smooth * logs).sum(1), (shares * weights).sum(1)
+        return -(smooth * F.log_softmax(output, 1)).sum(1), (shares * weights).sum(1)
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: tuple[Tensor, Tensor | None]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -22,6 +23,11 @@ class Mean:
     value: Tensor
     weight: Tensor
     factor: float = 1.0
+
+
+def widened(values: Tensor) -> Tensor:
+    """Return values in single precision where they are in half."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def masked_mean(values: Tensor, counted: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from hybridface.errors import UsageError
 from hybridface.tasks import turns
 from hybridface.tasks.base import FeatureShape, Task, TaskConfig, View, masked_mean
 from hybridface.tasks.expression import ClassifierHead
+from hybridface.tasks.means import widened
 
 FRONTAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -80,7 +81,7 @@ class Pose(Task):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the mean angle over the pictures with a pose, in radians."""
-        found, true = turns.from_six(turns.widened(output)), turns.to_matrices(target.nan_to_num())
+        found, true = turns.from_six(widened(output)), turns.to_matrices(target.nan_to_num())
         known = target.isfinite()
         parts = (_parts(found, target.nan_to_num()) * known).sum(1) / known.sum(1).clamp(min=1)
         nose = turns.angle_between(found[:, :, 2], true[:, :, 2])
@@ -123,7 +124,7 @@ class Pose(Task):
 
     def decode(self, output: Tensor) -> Tensor:
         """Return ``(B, 3)`` yaw, pitch and roll in degrees."""
-        return turns.to_angles(turns.from_six(turns.widened(output)))
+        return turns.to_angles(turns.from_six(widened(output)))
 
     def describe(self) -> dict[str, Any]:
         """Return the unit."""

@@ -17,11 +17,6 @@ ROUNDING = 1e-6
 """A nose that points straight up or down is not behind the head, whatever cos(90) is in float32."""
 
 
-def widened(values: Tensor) -> Tensor:
-    """Return values in single precision where they are in half."""
-    return values if values.dtype == torch.float64 else values.float()
-
-
 def to_matrices(angles: Tensor) -> Tensor:
     """Return the rotation matrices ``(B, 3, 3)`` of poses ``(B, 3)`` in degrees."""
     yaw, pitch, roll = torch.deg2rad(angles).unbind(1)

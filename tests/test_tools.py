@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from safetensors.torch import load_file
 
@@ -66,3 +67,21 @@ def test_a_packed_data_set_has_smaller_pictures_and_nothing_else_is_other(
     with pytest.raises(SystemExit, match="is there already"):
         main()
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_a_model_is_quantized_by_the_training_rows_of_its_recipe(
+    tiny_run: TrainedRun, tmp_path: Path, tool: Callable[[str], Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    module = tool("quantize")
+    model, recipe = tiny_run.folder / "model.onnx", tiny_run.folder / "config.yaml"
+    out, keys = tmp_path / "out.onnx", tmp_path / "keys.txt"
+    module.quantize(model, recipe, out, 16, keys)
+    assert "expression: largest difference" in capsys.readouterr().out
+    kept = np.load(tiny_run.folder / "predictions.npz")["test_keys"].tolist()
+    assert keys.read_text().splitlines() == kept
+    made = {each.data_type for each in onnx.load(out).graph.initializer}
+    assert onnx.TensorProto.INT8 in made
+    with pytest.raises(SystemExit, match="is there already"):
+        module.quantize(model, recipe, out, 16, None)

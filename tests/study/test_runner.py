@@ -159,6 +159,31 @@ def test_stopped_while_tuning_keeps_the_rows_it_had(stub: Stub) -> None:
     assert stub().run() == rows
 
 
+def test_a_page_that_fails_ends_no_training(stub: Stub, monkeypatch: MonkeyPatch) -> None:
+    study, write = stub(), ResultStore.write
+
+    def fails(*arguments: Any) -> None:
+        if len(study.started) < 6:
+            raise KeyError("arm")
+        write(*arguments)
+
+    monkeypatch.setattr(ResultStore, "write", fails)
+    rows = study.run()
+    assert len(study.started) == 6
+    assert len(rows) == len(json.loads(study.config.results.read_text())) == 4
+    assert any("not written yet" in line and "KeyError('arm')" in line for line in study.said)
+
+
+def test_a_page_that_fails_at_the_end_is_an_error(stub: Stub, monkeypatch: MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise KeyError("arm")
+
+    study = stub(tuning={"supervised": {"trials": [{"training": {"learning_rate": 0.001}}]}})
+    monkeypatch.setattr(ResultStore, "write", fails)
+    with pytest.raises(KeyError, match="arm"):
+        study.run()
+
+
 def test_a_trial_is_kept_as_soon_as_it_ends(stub: Stub) -> None:
     def fails(cell: Cell) -> float | None:
         return None if cell.settings == {"training": {"learning_rate": 0.003}} else rate(cell)

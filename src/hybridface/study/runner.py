@@ -109,7 +109,7 @@ class Study:
         for name, cells in tried.items():
             if name not in self.cells.chosen:
                 self._best_settings(name, cells)  # says which trials did not end
-        self._write()
+        self._write_so_far()
 
     def take(self, results: Path) -> Taken:
         """Take over finished cells that were trained elsewhere, and say how many.
@@ -285,7 +285,7 @@ class Study:
         what = "error" if cell.numeric else "accuracy"
         figure = self.store.rows[cell.key][cell.chosen_by]
         self.say(f"{name}: validation {what} {figure:.4f} after {seconds:.0f} s")
-        self._write()
+        self._write_so_far()
 
     def _measure_elsewhere(self, cell: Cell) -> None:
         """Measure a finished arm on the study's other data sets; a failure is only reported."""
@@ -304,6 +304,13 @@ class Study:
         if self.config.also_on:
             rows = {row["cell"]: row for row in self.rows()}
             self.also_on.measure_rest(self.cells.arms(), rows, self.say, between)
+
+    def _write_so_far(self) -> None:
+        """Write rows and page; where that fails, which must not end what trains, say so."""
+        try:
+            self._write()
+        except Exception as error:
+            self.say(f"rows and page are not written yet, which the end tries again: {error!r}")
 
     def _write(self) -> None:
         """Write rows, details and page."""

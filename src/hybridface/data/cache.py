@@ -171,14 +171,14 @@ def _open(folder: Path, count: int, size: int, fingerprint: str = "") -> CachedP
     """Open a cache folder; None where it is not there, not whole or not the one expected."""
     try:
         note = json.loads((folder / "cache.json").read_text())
-        images_in = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        images_in = np.lib.format.open_memmap(folder / "images.npy", mode="r")
         problems = [Problem(where, what) for where, what in note["problems"]]
     except Exception:  # numpy raises nearly anything on damaged files
         return None
     rows = read_arrays(folder / "rows.npz", "decoded", "digests")
     if rows is None or any(each.shape != (count,) for each in rows.values()):
         return None
-    if (images_in.shape, images_in.dtype) != ((count, size, size, 3), np.uint8):
+    if images_in.shape != (count, size, size, 3) or images_in.dtype != np.uint8:
         return None
     return CachedPictures(
         images_in, rows["decoded"], rows["digests"], problems, folder, fingerprint

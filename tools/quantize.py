@@ -10,12 +10,10 @@ data have to lie where it says. It prints how near OUT comes to MODEL on validat
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from hybridface.config import load_recipe
 from hybridface.data.prepare import prepare_data
 from hybridface.export.comparison import compare
-from hybridface.export.pictures import BATCH, as_input, spread
+from hybridface.export.pictures import BATCH, as_input, pictures_of_split
 from hybridface.export.precision import convert
 from hybridface.inference.runtime import FaceModel
 from hybridface.inference.shipped import find_model
@@ -28,17 +26,11 @@ def quantize(model: Path, recipe_file: Path, out: Path, count: int, keys: Path |
         raise SystemExit(f"{out}: is there already; name another file")
     recipe = load_recipe(recipe_file)
     data = prepare_data(recipe.data, label_columns(build_tasks(recipe.tasks)), recipe.seed)
-    train, val = (
-        np.asarray(data.images[rows[spread(len(rows), count)]])
-        for rows in (data.splits["train"], data.splits["val"])
-    )
+    train, val = (pictures_of_split(data, split, count) for split in ("train", "val"))
     convert(model, out, "int8", as_input(train))
     wanted = FaceModel.load(model).predict(val, BATCH)
     for name, each in compare(FaceModel.load(out), wanted, val).items():
-        print(
-            f"{name}: largest difference {each.largest:.2g}, "
-            f"agreement {each.agreement:.1%} of {each.count} validation pictures"
-        )
+        print(f"{name}: {each.describe('validation pictures')}")
     if keys is not None:
         names = [data.keys[row] for row in data.splits["test"]]
         keys.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

@@ -137,7 +137,7 @@ def test_a_file_that_disagrees_is_refused_and_not_written(
     tiny_run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poor = {"expression": Comparison(0.4, 0.85, 100)}
-    monkeypatch.setattr("hybridface.export.run.compare", lambda *_: poor)
+    monkeypatch.setattr("hybridface.export.conversion.compare", lambda *_: poor)
     out = tmp_path / "out.onnx"
     with pytest.raises(HybridFaceError, match=r"its model on only 85\.0% of 100 pictures"):
         export_run(tiny_run.folder, out, precision="int8", data=DATA, count=8)

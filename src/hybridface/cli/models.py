@@ -126,8 +126,5 @@ def export(
         else:
             print(f"crop: {crop.scale:.2f} of the detector's box, measured on the pictures")
     for name, each in found.items():
-        print(
-            f"{name}: largest difference {each.largest:.2g}, "
-            f"agreement {each.agreement:.1%} of {each.count} pictures"
-        )
+        print(f"{name}: {each.describe()}")
     print(f"model: {out} ({out.stat().st_size / 1e6:.1f} MB, {precision})")

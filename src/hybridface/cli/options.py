@@ -70,14 +70,11 @@ def detector_options(
     Raises:
         UsageError: ``--no-detect`` stands beside options of a detector.
     """
-    given = {
-        "--detector": detector != CENTERFACE,
-        "--threshold": threshold is not None,
-        "--longest-side": longest_side is not None,
-    }
-    if no_detect and any(given.values()):
-        name = next(name for name, is_given in given.items() if is_given)
-        raise UsageError(f"{name}: nothing looks for faces under --no-detect; leave one out")
+    own = detector if detector != CENTERFACE else None
+    options = {"--detector": own, "--threshold": threshold, "--longest-side": longest_side}
+    given = [name for name, value in options.items() if value is not None]
+    if no_detect and given:
+        raise UsageError(f"{given[0]}: nothing looks for faces under --no-detect; leave one out")
     return {
         "detect": not no_detect, "detector": detector, "threshold": threshold,
         "longest": longest_side,

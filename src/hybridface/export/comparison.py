@@ -36,6 +36,13 @@ class Comparison:
     agreement: float
     count: int
 
+    def describe(self, of: str = "pictures") -> str:
+        """Return it in words, of pictures of some sort."""
+        return (
+            f"largest difference {self.largest:.2g}, agreement {self.agreement:.1%} of "
+            f"{self.count} {of}"
+        )
+
 
 def compare(
     model: FaceModel, wanted: Mapping[str, NDArray[np.float32]], pixels: Pixels

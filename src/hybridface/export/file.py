@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridface.errors import UsageError, unknown
-from hybridface.export.comparison import LEAST_AGREEMENT, Comparison, check_agreement, compare
-from hybridface.export.pictures import BATCH, as_input, pictures_of_data
-from hybridface.export.precision import Precision, convert
-from hybridface.files import write_atomically
+from hybridface.errors import UsageError
+from hybridface.export.comparison import Comparison
+from hybridface.export.conversion import check_asked, parts_of, write_converted
+from hybridface.export.pictures import BATCH, pictures_of_data
+from hybridface.export.precision import Precision
 from hybridface.inference.runtime import FaceModel
 
 
@@ -46,8 +45,7 @@ def export_file(
         DataError: Too few pictures are left.
         HybridFaceError: The model cannot be read or converted, or what it gives is too far from it.
     """
-    if precision not in LEAST_AGREEMENT:
-        raise unknown("precision", precision, LEAST_AGREEMENT)
+    check_asked(out, precision)
     if precision == "fp32":
         raise UsageError(
             f"{model}: is a model already; name the precision that you want, of fp16, fp16-stored "
@@ -57,17 +55,12 @@ def export_file(
         raise UsageError(
             f"{model}: has no pictures of its own; name face crops by --data KIND:PATH"
         )
-    if out.is_dir():
-        raise UsageError(f"{out}: a folder; name the file to write, as in {out / 'faces.onnx'}")
     if out.exists() and out.samefile(model):
         raise UsageError(f"{out}: the model itself, which is not overwritten; name another file")
     exact = FaceModel.load(model)
     pixels = pictures_of_data(data, exact.size, count)
-    calibration, compared = pixels[0::2], pixels[1::2] if precision == "int8" else pixels
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "converted.onnx"
-        convert(model, made, precision, as_input(calibration))
-        found = compare(FaceModel.load(made), exact.predict(compared, BATCH), compared)
-        check_agreement(out, found, precision, least_agreement)
-        write_atomically(out, made.read_bytes())
-    return found
+    parts = parts_of(pixels, precision)
+    wanted = exact.predict(parts[1], BATCH)
+    return write_converted(
+        model, out, precision, parts, wanted=wanted, least_agreement=least_agreement
+    )

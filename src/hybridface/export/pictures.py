@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hybridface import images
 from hybridface.config import load_recipe
 from hybridface.data.cache import Progress
-from hybridface.data.prepare import prepare_data
+from hybridface.data.prepare import PreparedData, prepare_data
 from hybridface.data.source import Problem
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError
@@ -42,9 +42,14 @@ def pictures_of_run(run: Path, count: int, progress: Progress | None = None) -> 
     recipe = load_recipe(RunFolder(run).recipe)
     columns = label_columns(build_tasks(recipe.tasks))
     prepared = prepare_data(recipe.data, columns, recipe.seed, progress)
-    rows = prepared.splits["val"]
-    pixels = np.asarray(prepared.images[rows[spread(len(rows), count)]])
+    pixels = pictures_of_split(prepared, "val", count)
     return _enough(pixels, f"the validation split of {run}")
+
+
+def pictures_of_split(data: PreparedData, split: str, count: int) -> Pixels:
+    """Return at most ``count`` pictures ``(N, size, size, 3)`` of a split, spread over it."""
+    rows = data.splits[split]
+    return np.asarray(data.images[rows[spread(len(rows), count)]])
 
 
 def pictures_of_data(specs: Sequence[str], size: int, count: int) -> Pixels:

@@ -15,7 +15,8 @@ from hybridface.config import load_recipe
 from hybridface.data.cache import Progress
 from hybridface.data.sources import kinds_of
 from hybridface.errors import UsageError, unknown
-from hybridface.export.comparison import LEAST_AGREEMENT, Comparison, check_agreement, compare
+from hybridface.export.comparison import Comparison
+from hybridface.export.conversion import check_asked, parts_of, write_converted
 from hybridface.export.network import ExportedModel, export_onnx
 from hybridface.export.pictures import (
     BATCH,
@@ -26,11 +27,9 @@ from hybridface.export.pictures import (
     pictures_of_run,
     spread,
 )
-from hybridface.export.precision import Precision, convert
-from hybridface.files import write_atomically
+from hybridface.export.precision import Precision
 from hybridface.inference.crops import Crop, measure_crop
 from hybridface.inference.detection import open_detector
-from hybridface.inference.runtime import FaceModel
 from hybridface.training.runs import RunFolder, load_model
 
 MOST_MEASURED = 64
@@ -81,7 +80,8 @@ def export_run(
         DataError: The run is damaged or too few pictures are left.
         HybridFaceError: The export fails, or what it gives is too far from torch.
     """
-    _check_asked(run, out, precision, weights)
+    check_asked(out, precision)
+    _check_run(run, out, weights)
     model, tasks = load_model(run, weights)
     if not any(task.kept_at_inference for task in tasks):
         raise UsageError(
@@ -98,7 +98,8 @@ def export_run(
     about: dict[str, Any] = {"licence": licence}
     if crop is not None:
         about["crop"] = crop.to_metadata()
-    calibration, compared = pixels[0::2], pixels[1::2] if precision == "int8" else pixels
+    parts = parts_of(pixels, precision)
+    compared = parts[1]
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "exact.onnx"
         export_onnx(
@@ -106,21 +107,15 @@ def export_run(
             trained_on=trained_on or kinds_of(recipe.data.specs.values()),
             keep_ssl_heads=keep_ssl_heads, about=about,
         )  # fmt: skip
-        made = exact
-        if precision != "fp32":
-            made = Path(folder) / "converted.onnx"
-            convert(exact, made, precision, as_input(calibration))
         wanted = torch_outputs(ExportedModel(model, tasks), compared)
-        found = compare(FaceModel.load(made), wanted, compared)
-        check_agreement(out, found, precision, least_agreement)
-        write_atomically(out, made.read_bytes())
+        found = write_converted(
+            exact, out, precision, parts, wanted=wanted, least_agreement=least_agreement
+        )
     return found, crop
 
 
-def _check_asked(run: Path, out: Path, precision: str, weights: str) -> None:
-    """Refuse what cannot be before anything is loaded."""
-    if precision not in LEAST_AGREEMENT:
-        raise unknown("precision", precision, LEAST_AGREEMENT)
+def _check_run(run: Path, out: Path, weights: str) -> None:
+    """Refuse a run that has nothing to export, or that would lose a file by it."""
     if weights not in ("best", "last"):
         raise unknown("weights", weights, ("best", "last"))
     folder = RunFolder(run)
@@ -134,8 +129,6 @@ def _check_asked(run: Path, out: Path, precision: str, weights: str) -> None:
             f"{run}: holds no {weights} weights, which a run writes as it trains; let it finish or "
             "resume it"
         )
-    if out.is_dir():
-        raise UsageError(f"{out}: a folder; name the file to write, as in {out / 'faces.onnx'}")
     own = (place for place in vars(folder).values() if place.is_file())
     if out.exists() and any(out.samefile(place) for place in own):
         raise UsageError(f"{out}: the run's own file, which is not overwritten; name another one")

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hybridface.errors import UsageError
+from hybridface.network.split_batch_norm import batch_norms, other_classes
 from hybridface.tasks.means import widened
 
 
@@ -65,14 +66,9 @@ def shared_statistics(model: nn.Module) -> Iterator[None]:
 
     All processes must pass through the same ones, in the same order, also backwards.
     """
-    norms = [(module, type(module)) for module in model.modules() if type(module) in SHARED]
-    for norm, kind in norms:
-        norm.__class__ = SHARED[kind]
-    try:
+    norms = [norm for norm in batch_norms(model) if type(norm) in SHARED]
+    with other_classes(norms, lambda kind: SHARED[kind]):
         yield
-    finally:
-        for norm, kind in norms:
-            norm.__class__ = kind
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -7,7 +7,7 @@ launches of a GPU's kernels, cost much the same for twice the pictures.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,19 @@ def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def other_classes(norms: Sequence[_BatchNorm], other: Callable[[Any], Any]) -> Iterator[None]:
+    """Let batch norms be of the classes that ``other`` gives for their own, and back again."""
+    kinds = [type(norm) for norm in norms]
+    for norm, kind in zip(norms, kinds, strict=True):
+        norm.__class__ = other(kind)
+    try:
+        yield
+    finally:
+        for norm, kind in zip(norms, kinds, strict=True):
+            norm.__class__ = kind
+
+
+@contextmanager
 def split_statistics(module: nn.Module, sizes: Sequence[int]) -> Iterator[None]:
     """Let every batch norm in training mode normalise each part of a batch by itself.
 
@@ -48,15 +61,14 @@ def split_statistics(module: nn.Module, sizes: Sequence[int]) -> Iterator[None]:
     if len(sizes) == 1:
         yield
         return
-    norms: list[tuple[_BatchNorm, Any]] = [(norm, type(norm)) for norm in batch_norms(module)]
-    for norm, kind in norms:
-        norm.__class__ = _split(kind)
+    norms = batch_norms(module)
+    for norm in norms:
         norm.part_sizes = tuple(sizes)  # type: ignore[assignment]
     try:
-        yield
+        with other_classes(norms, _split):
+            yield
     finally:
-        for norm, kind in norms:
-            norm.__class__ = kind
+        for norm in norms:
             del norm.part_sizes
 
 

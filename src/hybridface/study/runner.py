@@ -109,7 +109,8 @@ class Study:
         for name, cells in tried.items():
             if name not in self.cells.chosen:
                 self._best_settings(name, cells)  # says which trials did not end
-        self._write_so_far()
+        if tried:
+            self._write_so_far()
 
     def take(self, results: Path) -> Taken:
         """Take over finished cells that were trained elsewhere, and say how many.

@@ -133,7 +133,7 @@ class HybridModule(pl.LightningModule):
     def _add_up(self, figures: Mapping[str, Tensor], batch: Batch) -> None:
         """Add the figures of a batch; a task's, where some picture there has its label."""
         there = {task.name: task.known(task.truth(batch)).any() for task in self.supervised}
-        always = torch.tensor(True, device=self.device)
+        always = torch.ones((), dtype=torch.bool, device=self.device)  # made there, not sent
         for name, value in figures.items():
             counted = there.get(name.partition("/")[0], always)
             added = torch.where(counted, value, 0)

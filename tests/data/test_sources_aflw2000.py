@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hybridface.data.check.counts import count_rows
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError
 from hybridface.rotations import ANGLES, to_matrices
@@ -70,6 +71,8 @@ def test_a_split_by_number(write_files: Write) -> None:
     ]
     assert rows.split.tolist() == ["train"] * 4 + ["val"] * 2 + ["test"] * 3
     assert len(rows.group) == len(rows.numeric["pose"].values) == len(rows.boxes) == 9
+    counts = count_rows(rows)  # a block on both sides of a cut is no person there
+    assert counts["persons"] is counts["persons_across_splits"] is None
     with pytest.raises(UsageError, match="names 13 pictures, and there are 12"):
         open_source(f"aflw2000:{root}?split=8,2,3").read()
     for wrong in ("5,2", "5,0,3", "some", "5,2,3,1"):

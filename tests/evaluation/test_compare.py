@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from math import comb
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ import pytest
 from hybridface.errors import UsageError
 from hybridface.evaluation.compare import compare, compare_predictions
 from hybridface.evaluation.compare_text import print_comparison
-from hybridface.evaluation.predictions import Predictions, TaskPredictions
+from hybridface.evaluation.predictions import (
+    Predictions,
+    TaskPredictions,
+    load_predictions,
+    save_predictions,
+)
 
 CLASSES = ("happy", "sad", "angry")
 COUNT = 60
@@ -63,6 +69,37 @@ def test_a_model_is_as_good_as_itself() -> None:
     assert task["mcnemar"]["p_value"] == 1
     assert task["mcnemar"]["only_a_right"] == task["mcnemar"]["only_b_right"] == 0
     assert task["agreement"]["value"] == 1
+
+
+def test_persons_are_drawn_whole_where_both_know_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = np.arange(COUNT) % 6
+    sides = [changed(made(seed), groups=group) for seed in (1, 2)]
+    turned = changed(
+        sides[1],
+        **{
+            part: getattr(sides[1].tasks["expression"], part)[::-1]
+            for part in ("keys", "targets", "probabilities", "groups")
+        },
+    )
+    by_person, by_picture = figures(sides[0], turned), figures(made(1), made(2))
+    assert (by_person["groups"], by_picture["groups"]) == (6, None)
+    assert by_person["mcnemar"]["p_value"] is None
+    for name, score in by_person["difference"].items():
+        assert score["value"] == pytest.approx(by_picture["difference"][name]["value"])
+        assert score["ci95"] != by_picture["difference"][name]["ci95"]
+    assert by_person["a"]["accuracy"]["ci95"] != by_picture["a"]["accuracy"]["ci95"]
+    one = figures(*(changed(made(seed), groups=np.zeros(COUNT, np.int64)) for seed in (1, 2)))
+    assert all(score["ci95"] is None for score in one["difference"].values())
+    print_comparison(compare_predictions(*sides))
+    printed = capsys.readouterr().out
+    assert f"task expression, {COUNT} pictures in 6 groups" in printed
+    assert "no McNemar's test" in printed
+    save_predictions(tmp_path / "kept.npz", sides[0])
+    kept = load_predictions(tmp_path / "kept.npz").tasks["expression"].groups
+    assert kept is not None and np.array_equal(kept, group)
+    assert figures(sides[0], made(2))["groups"] is None
 
 
 def test_swapping_negates_the_difference() -> None:

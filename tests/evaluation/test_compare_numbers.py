@@ -41,8 +41,8 @@ def width(found: dict[str, dict[str, dict[str, list[float]]]]) -> float:
 def test_persons_are_drawn_whole_where_both_know_them() -> None:
     by_person = compare_numbers("age", predictions(), predictions(0.5))
     by_picture = compare_numbers("age", predictions(), predictions(0.5, persons=False))
-    assert by_person["persons"] == PEOPLE
-    assert by_picture["persons"] is None
+    assert by_person["groups"] == PEOPLE
+    assert by_picture["groups"] is None
     for found in (by_person, by_picture):
         assert found["difference"]["mae"]["value"] == pytest.approx(
             0.5 * (PEOPLE - 1) / 2, abs=1e-4
@@ -55,7 +55,7 @@ def test_persons_follow_their_pictures_into_any_order() -> None:
     mixed = np.random.default_rng(1).permutation(COUNT)
     turned = replace(b, numbers={"age": b.numbers["age"].rows(mixed)})
     assert compare_numbers("age", a, turned) == compare_numbers("age", a, b)
-    assert compare_numbers("age", turned, a)["persons"] == PEOPLE
+    assert compare_numbers("age", turned, a)["groups"] == PEOPLE
 
 
 def test_persons_are_kept_in_a_file(tmp_path: Path) -> None:
@@ -83,5 +83,5 @@ def test_small_errors_and_persons_are_printed(
     result = compare_predictions(scaled(predictions()), scaled(predictions(0.5)))
     print_comparison(result)
     printed = capsys.readouterr().out
-    assert "task age, 120 pictures of 6 persons" in printed
+    assert "task age, 120 pictures in 6 groups" in printed
     assert f"{result['tasks']['age']['a']['mae']['value']:.{decimals}f} " in printed

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from test_calibration import slow_calibration_error
 
 from hybridface.errors import HybridFaceError, UsageError
-from hybridface.evaluation import metrics
+from hybridface.evaluation import drawn_counts, metrics
 from hybridface.evaluation.metrics import classification_metrics
 
 NAMES = ("angry", "happy", "sad", "neutral", "fear")
@@ -142,12 +142,43 @@ def test_bootstrap_is_the_slow_one_over_pictures() -> None:
         assert result[key]["ci95"] == pytest.approx(wanted, abs=0.015)
 
 
-def test_bootstrap_in_blocks_and_again_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("persons", [None, 20])
+def test_bootstrap_in_blocks_and_again_is_the_same(
+    persons: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = make_case(90, 5, seed=5)
-    whole = classification_metrics(*case)
-    assert classification_metrics(*case) == whole
-    monkeypatch.setattr(metrics, "_BLOCK", 500)
-    assert classification_metrics(*case) == whole
+    group = None if persons is None else np.arange(90) % persons
+    whole = classification_metrics(*case, group)
+    assert classification_metrics(*case, group) == whole
+    monkeypatch.setattr(drawn_counts, "_BLOCK", 500)
+    assert classification_metrics(*case, group) == whole
+
+
+def test_persons_are_drawn_whole_as_the_slow_draw_does() -> None:
+    """Of few persons, some easy and some hard, intervals are those of the persons."""
+    random = np.random.default_rng(3)
+    group = random.integers(0, 15, 300)
+    targets = random.integers(0, 3, 300)
+    logits = random.normal(size=(300, 3)) + 4 * random.random(15)[group, None] * np.eye(3)[targets]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    names = NAMES[:3]
+    result = classification_metrics(probabilities, targets, names, group)
+    draws = []
+    for _ in range(1500):
+        drawn = random.integers(0, 15, 15)
+        rows = np.concatenate([np.flatnonzero(group == person) for person in drawn])
+        losses = -np.log(probabilities[rows, targets[rows]])
+        scores = slow_scores(slow_confusion((probabilities[rows], targets[rows], names)))
+        draws.append((*scores, losses.mean()))
+    by_picture = classification_metrics(probabilities, targets, names)
+    for place, key in enumerate(("accuracy", "mean_class_accuracy", "macro_f1", "nll")):
+        wanted = np.quantile([draw[place] for draw in draws], [0.025, 0.975])
+        assert result[key]["ci95"] == pytest.approx(wanted, abs=0.03), key
+        assert result[key]["value"] == pytest.approx(by_picture[key]["value"])
+        widths = [high - low for low, high in (result[key]["ci95"], by_picture[key]["ci95"])]
+        assert widths[0] > 1.5 * widths[1], key
+    one = classification_metrics(probabilities, targets, names, np.zeros(300, np.int64))
+    assert one["accuracy"]["ci95"] is one["macro_f1"]["ci95"] is one["nll"]["ci95"] is None
 
 
 def test_absent_classes_are_said_and_left_out() -> None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from hybridface.errors import HybridFaceError
@@ -245,3 +246,23 @@ def test_a_bootstrap_by_person_draws_persons_with_all_their_pictures() -> None:
     assert (each.low, each.high) == pytest.approx((by_picture.low, by_picture.high), abs=0.01)
     with pytest.raises(HybridFaceError, match="the person of every picture"):
         paired_bootstrap([right[0]], [right[1]], groups=[persons[:9]])
+
+
+def test_a_class_bootstrap_by_person_draws_persons_with_all_their_pictures() -> None:
+    random = np.random.default_rng(6)
+    persons, targets = random.integers(0, 12, 200), random.integers(0, 3, 200)
+    right = random.random((2, 200)) < random.random(12)[persons] * np.array([[1.0], [0.5]])
+    interval = paired_class_bootstrap(right[0], right[1], targets, draws=4000, group=persons)
+    difference = right[0].astype(float) - right[1]
+
+    def mean(rows: NDArray[np.int64]) -> float:
+        found = [difference[rows][targets[rows] == k] for k in range(3)]
+        return float(np.mean([each.mean() for each in found if len(each)]))
+
+    drawn = []
+    for _ in range(2000):
+        chosen = random.integers(0, 12, 12)
+        drawn.append(mean(np.concatenate([np.flatnonzero(persons == one) for one in chosen])))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert interval.mean == pytest.approx(mean(np.arange(200)))
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.015)

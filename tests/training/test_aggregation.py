@@ -97,6 +97,15 @@ def test_a_loss_of_no_picture_takes_no_part() -> None:
         torch.testing.assert_close(gradient, before.get(name, torch.zeros_like(gradient)))
 
 
+def test_a_gradient_that_is_no_number_is_seen() -> None:
+    model = tiny()
+    losses = losses_of(model)
+    losses["puzzle"] = losses["puzzle"] * torch.nan
+    JoinedGradients(model, Mean()).backward(losses)
+    shared = [each.grad for each in model.backbone.parameters() if each.grad is not None]
+    assert shared and any(each.isnan().any() for each in shared)
+
+
 def usable_aggregators() -> Iterator[tuple[str, nn.Module]]:
     """Yield what a recipe may take, but for those whose solver is not there."""
     for name in aggregation.__all__:

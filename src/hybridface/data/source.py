@@ -121,6 +121,8 @@ class Rows:
             with its nearest pixels. NaN for a row, or None for all, that is a face crop already.
         group: ``(N,)`` int64 id of the person (or clip) where the data set knows it, else None. A
             row that is given :data:`MISSING` counts as a person of its own.
+        grouped_by: What the pictures of a group share: their ``person`` or, where no person is
+            known, what may show one, such as ``block of numbers``.
         folds: ``(N,)`` int64 number of the fold from 0 that the data set's own protocol puts a row
             in, :data:`MISSING` for a row in none; None where it has no such protocol. Recipes take
             them by ``data.folds.official``.
@@ -138,6 +140,7 @@ class Rows:
     numeric: dict[str, NumericLabels] = field(default_factory=dict)
     boxes: NDArray[np.float32] | None = None
     folds: NDArray[np.int64] | None = None
+    grouped_by: str = "person"
 
     def __post_init__(self) -> None:
         """Give each row whose person is missing an id of its own."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.drawn_counts import drawn_counts
 from hybridface.evaluation.statistics import Interval
 
 Correct = NDArray[np.bool_]
@@ -109,11 +110,14 @@ def paired_class_bootstrap(
     targets: NDArray[np.int64],
     draws: int = 10_000,
     seed: int = 0,
+    *,
+    group: NDArray[np.int64] | None = None,
 ) -> Interval:
     """Return the difference in mean class accuracy with a 95 % percentile bootstrap interval.
 
-    Pictures are drawn with replacement, as counts of the cells (true class, difference of the
-    two). A class that a draw leaves out does not count in its mean.
+    Pictures, or persons with all their pictures, are drawn with replacement, as counts of the
+    cells (true class, difference of the two). A class that a draw leaves out does not count in
+    its mean.
 
     Args:
         treated: ``(n,)`` bool, whether each test picture was classified rightly.
@@ -121,6 +125,7 @@ def paired_class_bootstrap(
         targets: ``(n,)`` the true class of each picture.
         draws: Number of bootstrap draws.
         seed: Seed of the draws.
+        group: ``(n,)`` whose picture each is, or None.
 
     Returns:
         Treated minus control and its bounds, as fractions of 1.
@@ -132,19 +137,21 @@ def paired_class_bootstrap(
     if len(targets) != len(difference):
         raise HybridFaceError(f"{len(difference)} pictures have {len(targets)} true classes")
     pairs = np.stack([targets, difference.astype(np.int64)])
-    (classes, gains), counts = np.unique(pairs, axis=1, return_counts=True)
-    of_class = (classes[:, np.newaxis] == np.unique(classes)).astype(np.int64)
+    (classes, gains), cells = np.unique(pairs, axis=1, return_inverse=True)
+    cells = cells.ravel()
+    of_class = (classes[:, np.newaxis] == np.unique(classes)).astype(np.float64)
 
-    def means(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+    def means(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
         seen = drawn @ of_class
         change = drawn @ (of_class * gains[:, np.newaxis]) / np.maximum(seen, 1)
         mean: NDArray[np.float64] = change.sum(axis=1) / (seen > 0).sum(axis=1)
         return mean
 
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(difference), counts / len(difference), size=draws)
-    low, high = np.quantile(means(drawn), [0.025, 0.975])
-    return Interval(float(means(counts[np.newaxis])[0]), float(low), float(high))
+    drawn = [means(each) for each in drawn_counts(cells, draws, random, group)]
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
+    point = means(np.bincount(cells)[np.newaxis].astype(np.float64))
+    return Interval(float(point[0]), float(low), float(high))
 
 
 def _picture_differences(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridface.data.cache import Progress
 from hybridface.data.source import is_file
@@ -18,8 +19,10 @@ from hybridface.evaluation.evaluate import measure
 from hybridface.evaluation.metrics import (
     classification_metrics,
     interval_in_json,
+    mean_in_json,
     picture_nll,
     require_training_extra,
+    share_in_json,
 )
 from hybridface.evaluation.pairing import Paired, pair_task
 from hybridface.evaluation.predictions import SPLITS_OF_RUN, SUFFIX, Predictions, load_predictions
@@ -99,8 +102,11 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
     Per task that both have, and paired by picture: the difference B - A of accuracy and of mean
     class accuracy with 95 % percentile bootstrap intervals over pictures (10,000 draws from a
     fixed seed), of the negative log likelihood with a t interval; McNemar's exact test; and how
-    often both say the same class. Classes are matched by name. Of tasks of numbers, the difference
-    in mean absolute error; see :func:`hybridface.evaluation.compare_numbers.compare_numbers`.
+    often both say the same class. Where both know whose picture each is, all intervals are by
+    bootstrap over ``groups``, persons or pictures that were kept together, and McNemar's test,
+    which takes pictures for independent, is left out. Classes are matched by name. Of tasks of
+    numbers, the difference in mean absolute error; see
+    :func:`hybridface.evaluation.compare_numbers.compare_numbers`.
 
     Args:
         a: The predictions of one model.
@@ -112,7 +118,7 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
             {"a": {"from": "runs/a", "model": "runs/a/model.onnx"}, "b": {…},
              "data": "rafdb:/data/rafdb", "split": "test", "count": 3068,
              "tasks": {"expression": {
-                 "label": "expression", "classes": […], "count": 3068,
+                 "label": "expression", "classes": […], "count": 3068, "groups": None,
                  "a": {"accuracy": {"value": 0.81, "ci95": [0.79, 0.82]},
                      "mean_class_accuracy": {…}, "nll": {…}},
                  "b": {…},
@@ -192,45 +198,49 @@ def _choose_split(
 
 def _compare_task(pair: Paired) -> dict[str, Any]:
     from hybridface.evaluation.bootstrap import paired_bootstrap, paired_class_bootstrap
-    from hybridface.evaluation.statistics import (
-        mcnemar_exact,
-        t_interval,
-        wilson_interval,
-    )
 
-    count, targets = len(pair.targets), pair.targets
+    targets, group = pair.targets, pair.group
     said_a, said_b = (each.argmax(axis=1) for each in (pair.a, pair.b))
     right_a, right_b = said_a == targets, said_b == targets
     losses_a, losses_b = (picture_nll(each, targets) for each in (pair.a, pair.b))
-    differences = {
-        "accuracy": paired_bootstrap([right_b], [right_a]),
-        "mean_class_accuracy": paired_class_bootstrap(right_b, right_a, targets),
-        "nll": t_interval(losses_b - losses_a),
-    }
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    agreement = wilson_interval(int((said_a == said_b).sum()), count)
+    groups = None if group is None else [group]
+    drawn = len(targets if group is None else np.unique(group))
+    accuracy = paired_bootstrap([right_b], [right_a], groups=groups)
+    by_class = paired_class_bootstrap(right_b, right_a, targets, group=group)
     return {
         "label": pair.label,
         "classes": list(pair.classes),
-        "count": count,
+        "count": len(targets),
+        "groups": None if group is None else drawn,
         "a": _scores(pair.a, pair),
         "b": _scores(pair.b, pair),
         "difference": {
-            name: interval_in_json(interval, count) for name, interval in differences.items()
+            "accuracy": interval_in_json(accuracy, drawn),
+            "mean_class_accuracy": interval_in_json(by_class, drawn),
+            "nll": mean_in_json(losses_b - losses_a, group),
         },
-        "mcnemar": {
-            "both_right": int((right_a & right_b).sum()),
-            "only_a_right": only_a,
-            "only_b_right": only_b,
-            "both_wrong": int((~right_a & ~right_b).sum()),
-            "p_value": mcnemar_exact(only_a, only_b),
-        },
-        "agreement": interval_in_json(agreement, count),
+        "mcnemar": _right_and_wrong(right_a, right_b, independent=group is None),
+        "agreement": share_in_json(said_a == said_b, group),
     }
 
 
-def _scores(probabilities: np.ndarray[Any, np.dtype[np.float64]], pair: Paired) -> dict[str, Any]:
-    figures = classification_metrics(probabilities, pair.targets, pair.classes)
+def _right_and_wrong(
+    right_a: NDArray[np.bool_], right_b: NDArray[np.bool_], *, independent: bool
+) -> dict[str, Any]:
+    from hybridface.evaluation.statistics import mcnemar_exact
+
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    return {
+        "both_right": int((right_a & right_b).sum()),
+        "only_a_right": only_a,
+        "only_b_right": only_b,
+        "both_wrong": int((~right_a & ~right_b).sum()),
+        "p_value": mcnemar_exact(only_a, only_b) if independent else None,
+    }
+
+
+def _scores(probabilities: NDArray[np.float64], pair: Paired) -> dict[str, Any]:
+    figures = classification_metrics(probabilities, pair.targets, pair.classes, pair.group)
     return {name: figures[name] for name in SCORES}
 
 

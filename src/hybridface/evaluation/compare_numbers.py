@@ -23,9 +23,9 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
 
     Returns:
         ``mae`` of both and the difference B - A, with paired bootstrap intervals over pictures, or
-        over persons where both know whose picture each is, which ``persons`` counts::
+        over groups where both know whose picture each is, which ``groups`` counts::
 
-            {"label": "pose", "unit": "degrees", "count": 1600, "persons": 20, "a": {"mae": {…}},
+            {"label": "pose", "unit": "degrees", "count": 1600, "groups": 20, "a": {"mae": {…}},
              "b": {"mae": {…}}, "difference": {"mae": {"value": -0.4, "ci95": [-0.6, -0.2]}}}
 
     Raises:
@@ -69,6 +69,6 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
         "label": ours.label,
         "unit": ours.unit,
         "count": int(counted.sum()),
-        "persons": None if group is None else len(np.unique(group)),
+        "groups": None if group is None else len(np.unique(group)),
         **dict(zip(("a", "b", "difference"), figures, strict=True)),
     }

@@ -23,8 +23,8 @@ def print_comparison(result: dict[str, Any]) -> None:
     for line in lines:
         console.print(line, soft_wrap=True)
     for name, task in result["tasks"].items():
-        persons = f" of {task['persons']} persons" if task.get("persons") else ""
-        console.print(f"\ntask {name}, {task['count']} pictures{persons}", style="bold")
+        groups = "" if task["groups"] is None else f" in {task['groups']} groups, drawn whole"
+        console.print(f"\ntask {name}, {task['count']} pictures{groups}", style="bold")
         console.print(_scores(task) if "mcnemar" in task else _errors(task))
         for line in _pairs(task) if "mcnemar" in task else ():
             console.print(line, soft_wrap=True)
@@ -74,7 +74,9 @@ def _pairs(task: dict[str, Any]) -> list[str]:
     return [
         f"only A right: {pairs['only_a_right']}, only B right: {pairs['only_b_right']}, "
         f"both right: {pairs['both_right']}, both wrong: {pairs['both_wrong']}",
-        f"McNemar's exact test, p = {pairs['p_value']:.3g}",
+        "no McNemar's test, as pictures of one group are not independent"
+        if pairs["p_value"] is None
+        else f"McNemar's exact test, p = {pairs['p_value']:.3g}",
         f"the same answer for {percent(agreement['value'])} of the pictures "
         f"({interval(agreement, '.1%')})",
     ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybridface.data.source import Rows
 from hybridface.evaluation.matching import AnyMatch, Mask, Match, NumericMatch, count_unmatched
-from hybridface.evaluation.metrics import classification_metrics, interval_in_json
+from hybridface.evaluation.metrics import classification_metrics, share_in_json
 from hybridface.evaluation.number_metrics import countable, number_metrics
 from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.evaluation.predictions import TaskPredictions
@@ -47,7 +47,7 @@ def measure_task(
         unit = {"kind": match.kind, "unit": match.labels.unit}
         figures = {**number_metrics(match.kind, outputs, targets, group), **unit, **left_out}
     else:
-        figures = classification_metrics(outputs, match.targets[chosen], match.classes)
+        figures = classification_metrics(outputs, match.targets[chosen], match.classes, group)
         matched = set(match_classes(match.labels.names, match.classes))
         foreign = [name for place, name in enumerate(match.classes) if place not in matched]
         figures |= left_out | {
@@ -68,20 +68,16 @@ def _by_group(
     for column, name, inside in _groups(rows, chosen):
         if column == match.column and isinstance(match, Match):
             continue  # these are its classes
+        group = None if rows.group is None else rows.group[chosen[inside]]
         if isinstance(match, NumericMatch):
             targets = match.labels.values[chosen[inside]]
             if not countable(match.kind, targets).any():
                 continue
-            group = None if rows.group is None else rows.group[chosen[inside]]
             figures = number_metrics(match.kind, outputs[inside], targets, group)
             figure = {"mae": figures["mae"], "count": figures["count"]}
         else:
-            from hybridface.evaluation.statistics import wilson_interval
-
-            count = int(inside.sum())
-            right = int((outputs[inside].argmax(1) == match.targets[chosen[inside]]).sum())
-            accuracy = interval_in_json(wilson_interval(right, count), count)
-            figure = {"accuracy": accuracy, "count": count}
+            right = outputs[inside].argmax(axis=1) == match.targets[chosen[inside]]
+            figure = {"accuracy": share_in_json(right, group), "count": len(right)}
         found.setdefault(column, {})[name] = figure
     return found
 
@@ -110,12 +106,12 @@ def keep_task(
     wanted = match.measurable[index]
     chosen = index[wanted]
     keys = np.array([rows.keys[row] for row in chosen])
+    group = None if rows.group is None else rows.group[chosen]
     if isinstance(match, Match):
         targets = match.targets[chosen]
-        return TaskPredictions(match.column, match.classes, keys, targets, outputs[wanted])
+        return TaskPredictions(match.column, match.classes, keys, targets, outputs[wanted], group)
     labels = match.labels
     return NumericPredictions(
         match.column, match.kind, labels.names, labels.unit, keys,
-        labels.values[chosen].astype(np.float32), outputs[wanted],
-        None if rows.group is None else rows.group[chosen],
+        labels.values[chosen].astype(np.float32), outputs[wanted], group,
     )  # fmt: skip

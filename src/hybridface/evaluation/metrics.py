@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.evaluation.calibration import reliability
-from hybridface.evaluation.picture_means import DRAWS, SEED, Floats
+from hybridface.evaluation.drawn_counts import drawn_counts
+from hybridface.evaluation.picture_means import DRAWS, SEED, Floats, bootstrap_means
 
 if TYPE_CHECKING:
     from hybridface.evaluation.statistics import Interval
 
 SMALLEST = float(np.finfo(np.float32).tiny)
-_BLOCK = 2_000_000
 
 Counts = NDArray[np.int64]
 
@@ -43,6 +43,7 @@ def classification_metrics(
     probabilities: NDArray[np.floating[Any]],
     targets: NDArray[np.integer[Any]],
     classes: Sequence[str],
+    group: Counts | None = None,
 ) -> dict[str, Any]:
     """Measure predicted class probabilities against the true classes.
 
@@ -56,14 +57,18 @@ def classification_metrics(
     - ``ece``: the expected calibration error of the most probable class over 15 bins of equal
       width, each open below and closed above (Guo et al., ICML 2017).
 
+    Where persons are known, all intervals are by bootstrap over persons, as pictures of one person
+    are wrong together.
+
     Classes without a picture count in neither mean and are named in ``absent_classes``. A number
     that means nothing is None: the recall and F1 of an absent class, the precision of a class
-    that is never predicted, an interval from fewer than two pictures.
+    that is never predicted, an interval from fewer than two pictures, or persons.
 
     Args:
         probabilities: ``(N, K)``, rows that add up to 1.
         targets: ``(N,)`` true classes, 0 to K - 1.
         classes: K class names.
+        group: ``(N,)`` ids of persons, or None.
 
     Returns:
         A dictionary that ``json.dumps`` takes::
@@ -81,22 +86,21 @@ def classification_metrics(
         HybridFaceError: There is no row, a value is NaN or no probability, or torch is missing.
     """
     require_training_extra()
-    from hybridface.evaluation.statistics import t_interval, wilson_interval
-
     values, wanted = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
     check_probabilities(values, wanted, len(classes))
     count, wanted, predicted = len(wanted), wanted.astype(np.int64), values.argmax(axis=1)
     points = _point_values(predicted, wanted, len(classes))
     present = points.confusion.sum(axis=1) > 0
-    intervals = _bootstrap(points.confusion, sorted(range(len(classes)), key=lambda k: classes[k]))
+    order = sorted(range(len(classes)), key=lambda k: classes[k])
+    intervals = _bootstrap(predicted, wanted, order, group)
     return {
-        "accuracy": interval_in_json(wilson_interval(int(points.confusion.trace()), count), count),
+        "accuracy": share_in_json(predicted == wanted, group),
         "mean_class_accuracy": {
             "value": float(points.recall[present].mean()),
             "ci95": intervals[0],
         },
         "macro_f1": {"value": float(points.f1[present].mean()), "ci95": intervals[1]},
-        "nll": interval_in_json(t_interval(picture_nll(values, wanted)), count),
+        "nll": mean_in_json(picture_nll(values, wanted), group),
         "ece": {"value": reliability(values.max(axis=1), predicted == wanted).error},
         "per_class": _per_class(points, classes),
         "confusion": {"classes": list(classes), "counts": points.confusion.tolist()},
@@ -200,36 +204,57 @@ def interval_in_json(interval: Interval, count: int) -> dict[str, Any]:
     return {"value": interval.mean, "ci95": [interval.low, interval.high] if count > 1 else None}
 
 
-def _bootstrap(confusion: Counts, order: Sequence[int]) -> list[list[float] | None]:
+def share_in_json(right: NDArray[np.bool_], group: Counts | None = None) -> dict[str, Any]:
+    """Return the share of pictures ``(N,)`` of which something is so, with its interval.
+
+    That is Wilson's or, where persons ``(N,)`` are known, a bootstrap over them.
+    """
+    from hybridface.evaluation.statistics import wilson_interval
+
+    if group is not None:
+        return bootstrap_means(right[:, np.newaxis].astype(np.float64), group).figure(0)
+    return interval_in_json(wilson_interval(int(right.sum()), len(right)), len(right))
+
+
+def mean_in_json(values: Floats, group: Counts | None = None) -> dict[str, Any]:
+    """Return the mean of a number of each picture ``(N,)``, with its interval.
+
+    That is Student's or, where persons ``(N,)`` are known, a bootstrap over them.
+    """
+    from hybridface.evaluation.statistics import t_interval
+
+    if group is not None:
+        return bootstrap_means(values[:, np.newaxis], group).figure(0)
+    return interval_in_json(t_interval(values), len(values))
+
+
+def _bootstrap(
+    predicted: Counts, targets: Counts, order: Sequence[int], group: Counts | None
+) -> list[list[float] | None]:
     """Return percentile intervals of the mean class accuracy and of macro F1.
 
-    Drawing N pictures with replacement is one multinomial draw over the cells of the confusion
-    matrix, so no picture is touched. A class that a draw leaves out does not count in it.
+    A class that a draw leaves out does not count in it.
 
     Args:
-        confusion: ``(K, K)`` counts.
+        predicted: ``(N,)`` classes.
+        targets: ``(N,)`` true classes.
         order: The classes in an order that does not depend on how the model orders them, so that
             equal results get equal intervals.
+        group: ``(N,)`` ids of persons, or None.
     """
-    count = int(confusion.sum())
-    if count < 2:
+    if (len(targets) if group is None else len(np.unique(group))) < 2:
         return [None, None]
-    confusion = confusion[np.ix_(order, order)]
-    true, guessed = np.nonzero(confusion)
-    shares = confusion[true, guessed] / count
+    place = np.argsort(order)
+    pairs = np.stack([place[targets], place[predicted]])
+    (true, guessed), cells = np.unique(pairs, axis=1, return_inverse=True)
     random = np.random.default_rng(SEED)
-    block = max(1, _BLOCK // len(shares))
-    means = np.concatenate(
-        [
-            _means(random.multinomial(count, shares, min(block, DRAWS - start)), true, guessed)
-            for start in range(0, DRAWS, block)
-        ]
-    )
+    drawn = drawn_counts(cells.ravel(), DRAWS, random, group)
+    means = np.concatenate([_means(each, true, guessed) for each in drawn])
     edges = np.quantile(means, [0.025, 0.975], axis=0)
     return [[float(low), float(high)] for low, high in edges.T]
 
 
-def _means(draws: Counts, true: Counts, guessed: Counts) -> Floats:
+def _means(draws: Floats, true: Counts, guessed: Counts) -> Floats:
     """Return ``(D, 2)`` mean class accuracy and macro F1 of ``(D, cells)`` drawn counts."""
     hits, recalls, scores = true == guessed, np.zeros(len(draws)), np.zeros(len(draws))
     seen = np.zeros(len(draws))

@@ -28,6 +28,7 @@ class Paired:
         targets: ``(N,)`` true classes, 0 to K - 1.
         a: ``(N, K)`` float64 probabilities of A.
         b: The same of B.
+        group: ``(N,)`` whose picture each is, where both know it; else None.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Paired:
     targets: Index
     a: NDArray[np.float64]
     b: NDArray[np.float64]
+    group: Index | None = None
 
 
 def pair_task(name: str, a: Predictions, b: Predictions) -> Paired:
@@ -80,6 +82,7 @@ def pair_task(name: str, a: Predictions, b: Predictions) -> Paired:
         targets,
         ours.probabilities[rows_a][:, columns_a].astype(np.float64),
         theirs.probabilities[rows_b][:, columns_b].astype(np.float64),
+        None if ours.groups is None or theirs.groups is None else ours.groups[rows_a],
     )
 
 

@@ -43,6 +43,7 @@ class TaskPredictions:
         keys: ``(N,)`` str, the names of the pictures in their data set.
         targets: ``(N,)`` int64 true classes, 0 to K - 1.
         probabilities: ``(N, K)`` float32.
+        groups: ``(N,)`` int64, whose picture each is; None where the data does not say.
     """
 
     label: str
@@ -50,6 +51,7 @@ class TaskPredictions:
     keys: NDArray[np.str_]
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    groups: NDArray[np.int64] | None = None
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -153,15 +155,11 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
         },
     )
     arrays: Arrays = {ABOUT: np.array(about.model_dump_json())}
-    for name, task in predictions.tasks.items():
-        arrays[f"{name}/keys"] = task.keys
-        arrays[f"{name}/targets"] = task.targets
-        arrays[f"{name}/probabilities"] = task.probabilities
-    for name, numbers in predictions.numbers.items():
-        for part in _PARTS_OF_NUMBERS:
-            arrays[f"{name}/{part}"] = getattr(numbers, part)
-        if numbers.groups is not None:
-            arrays[f"{name}/groups"] = numbers.groups
+    for kept, parts in ((predictions.tasks, _PARTS), (predictions.numbers, _PARTS_OF_NUMBERS)):
+        for name, task in kept.items():
+            arrays |= {f"{name}/{part}": getattr(task, part) for part in parts}
+            if task.groups is not None:
+                arrays[f"{name}/groups"] = task.groups
     write_arrays(path, arrays)
 
 
@@ -176,18 +174,12 @@ def load_predictions(path: Path) -> Predictions:
     if any(f"{split}_{what}" in arrays for split in SPLITS_OF_RUN for what in WHAT_RUNS_KEEP):
         raise UsageError(f"{path}: these are the predictions of a run: name the run's folder")
     about = read_about(_About, arrays, path)
-    tasks = {
-        name: check_task(
-            path,
-            name,
-            TaskPredictions(
-                task.label,
-                task.classes,
-                *(array_of(arrays, f"{name}/{part}", path) for part in _PARTS),
-            ),
-        )
-        for name, task in about.tasks.items()
-    }
+    tasks = {}
+    for name, told in about.tasks.items():
+        keys, targets, found = (array_of(arrays, f"{name}/{part}", path) for part in _PARTS)
+        groups = arrays.get(f"{name}/groups")
+        task = TaskPredictions(told.label, told.classes, keys, targets, found, groups)
+        tasks[name] = check_task(path, name, task)
     origin = (about.model, about.data, about.split, about.fingerprint)
     numbers = {}
     for name, said in about.numbers.items():
@@ -267,6 +259,7 @@ def check_task(path: Path, name: str, task: TaskPredictions) -> TaskPredictions:
         )
     if not 0 <= task.targets.min() <= task.targets.max() < classes:
         raise damaged(path, f"task '{name}': a target is not from 0 to {classes - 1}")
+    _check_groups(path, name, task)
     return task
 
 
@@ -288,6 +281,11 @@ def check_numbers(path: Path, name: str, task: NumericPredictions) -> NumericPre
             f"(N, {len(task.names)}), outputs (N, {columns}), found {task.keys.shape}, "
             f"{task.targets.shape}, {task.outputs.shape} of kinds {kinds}",
         )
-    if (of := task.groups) is not None and (of.shape, of.dtype.kind) != ((count,), "i"):
-        raise damaged(path, f"task '{name}': groups are no {count} whole numbers")
+    _check_groups(path, name, task)
     return task
+
+
+def _check_groups(path: Path, name: str, task: TaskPredictions | NumericPredictions) -> None:
+    groups, count = task.groups, len(task.keys)
+    if groups is not None and (groups.shape, groups.dtype.kind) != ((count,), "i"):
+        raise damaged(path, f"task '{name}': groups are no {count} whole numbers")

@@ -136,8 +136,12 @@ def _labelled(arrays: Arrays, split: str, about: RunAbout, path: Path) -> TaskPr
     known = labels != MISSING
     if not known.any():
         return None
+    groups = arrays.get(f"{split}_groups")
+    if groups is not None and groups.shape != labels.shape:
+        raise damaged(path, f"the arrays of split {split} differ in length")
     kept = (keys[known], labels[known], probabilities[known])
-    return check_task(path, about.task, TaskPredictions(about.label, about.classes, *kept))
+    persons = None if groups is None else groups[known]
+    return check_task(path, about.task, TaskPredictions(about.label, about.classes, *kept, persons))
 
 
 def _numbers(arrays: Arrays, split: str, about: RunAbout, path: Path) -> NumericPredictions | None:

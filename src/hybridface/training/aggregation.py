@@ -108,7 +108,7 @@ class JoinedGradients:
         if not rows:
             return
         gradients = torch.stack(rows)
-        gradients = gradients[gradients.abs().amax(1) > 0]
+        gradients = gradients[gradients.abs().amax(1) != 0]  # what is no number must be seen
         if not len(gradients):
             return
         joint = self.aggregator(gradients)

@@ -180,7 +180,8 @@ def _measured(
     known = labels >= 0
     if not known.any():
         return None
-    return classification_metrics(outputs[known], labels[known], said["classes"])
+    persons = None if group is None else group[known]
+    return classification_metrics(outputs[known], labels[known], said["classes"], persons)
 
 
 def _kept_parameters(model: HybridModel, tasks: Sequence[Task]) -> int:

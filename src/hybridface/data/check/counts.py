@@ -44,7 +44,7 @@ def count_rows(rows: Rows) -> Counts:
     names, codes = split_names(rows), split_codes(rows)
     per_split = np.bincount(codes, minlength=len(names)) if len(rows) else np.zeros(0, np.int64)
     persons = across = None
-    if rows.group is not None:
+    if rows.group is not None and rows.grouped_by == "person":
         pairs = np.unique(np.stack([rows.group, codes]), axis=1)
         _, splits = np.unique(pairs[0], return_counts=True)
         persons, across = len(splits), int((splits > 1).sum())

@@ -97,9 +97,11 @@ class MatPoses(Source):
     Attributes:
         sides: Parts of the width and height of the points' box that a margin of 1 adds at the
             left, top, right and bottom.
+        grouped_by: What the pictures of a group share; see :class:`hybridface.data.source.Rows`.
     """
 
     sides: ClassVar[Sides]
+    grouped_by: ClassVar[str] = "person"
     options: MatPoseOptions
 
     def splits(self, count: int) -> NDArray[np.str_]:
@@ -151,6 +153,7 @@ class MatPoses(Source):
             notes=notes,
             numeric={"pose": NumericLabels(ANGLES, pose, "degrees")},
             boxes=widen(values[kept, 3:], (sides[0], sides[1], sides[2], sides[3])),
+            grouped_by=self.grouped_by,
         )
 
     def _nothing(self, problems: Sequence[Problem], beyond: NDArray[np.bool_]) -> str:
@@ -180,6 +183,7 @@ class Aflw2000(MatPoses):
     Options = Aflw2000Options
     options: Aflw2000Options
     sides = (2.0, 2.0, 2.0, 0.6)
+    grouped_by = "block of numbers"
 
     def splits(self, count: int) -> NDArray[np.str_]:
         """Return the splits that ``?split=`` asks for.

@@ -37,6 +37,11 @@ class Batch:
     labelled: int | None = None
     numeric: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def labelled_count(self) -> int:
+        """How many pictures come from the labelled data set."""
+        return len(self.images) if self.labelled is None else self.labelled
+
     def repeat(self, times: int) -> Batch:
         """Return the batch ``times`` over, one whole batch after the other.
 

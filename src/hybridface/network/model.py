@@ -142,7 +142,7 @@ class HybridStep(nn.Module):
         generator: Generator,
         progress: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        labelled = len(images) if batch.labelled is None else batch.labelled
+        labelled = batch.labelled_count
         taught_of = batch.rows(slice(0, labelled))
         with torch.autocast(images.device.type, enabled=False):
             images, dealt = make_views(due, images, batch, generator, self.copies)

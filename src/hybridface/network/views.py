@@ -99,9 +99,8 @@ def rows_of_view(task: Task, batch: Batch, copies: int = 1) -> Tensor | None:
     part = _part(task)
     if part == 1:
         return None
-    total = len(batch.images)
-    labelled = total if batch.labelled is None else batch.labelled
-    sizes = [labelled // copies] * copies + [total - labelled]
+    labelled = batch.labelled_count
+    sizes = [labelled // copies] * copies + [len(batch.images) - labelled]
     rows, start = [], 0
     for size in sizes:
         count = draws.part_of(size, part, FEWEST)

@@ -156,7 +156,7 @@ class HybridModule(pl.LightningModule):
         seed = step_seed(self.recipe.seed, self.global_rank, number)
         if processes == 1:
             return Generator(self.device).manual_seed(seed ^ 1)
-        labelled = len(batch.images) if batch.labelled is None else batch.labelled
+        labelled = batch.labelled_count
         others = len(batch.images) - labelled
         return SharedGenerator(
             self.device,

@@ -362,6 +362,25 @@ def test_a_page_of_trials_alone_has_no_rows(stub: Stub, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results" / "tiny.json").read_text()) == []
 
 
+def test_arms_whose_tuning_is_known_do_not_wait_for_that_of_others(
+    stub: Stub, tmp_path: Path
+) -> None:
+    stub().run()
+    there = (tmp_path / "results").rename(tmp_path / "there")
+    rows = json.loads((there / "tiny.json").read_text())
+    more = {
+        "tuning": {"more": {"trials": [{"training": {"clip": 1.0}}]}},
+        "arms": {"clipped": {"method": "supervised", "tuned": ["more"]}},
+    }
+    study = stub(**more)
+    assert study.take(there / "tiny.json").new == 6
+    assert study.write() == 4
+    assert json.loads((tmp_path / "results" / "tiny.json").read_text()) == rows
+    later = stub(**more)
+    assert len(later.run()) == 6
+    assert [cell.arm for cell in later.started] == ["tuning/more", "clipped", "clipped"]
+
+
 def test_rows_of_another_study_are_not_taken(
     stub: Stub, study_file: Callable[..., Path], tmp_path: Path
 ) -> None:

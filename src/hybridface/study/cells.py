@@ -70,11 +70,12 @@ class StudyCells:
         return self._build(name, config.method, seed, change, {})
 
     def arms(self) -> list[Cell]:
-        """Return the cells of every arm, seeds outermost; every group must have been chosen."""
+        """Return the cells of the arms whose tuning groups have been chosen, seeds outermost."""
         if not self._arms:
-            self._arms = [
-                self.arm(name, seed) for seed in self.config.seeds for name in self.config.arms
+            known = [
+                name for name, arm in self.config.arms.items() if {*arm.tuned} <= {*self.chosen}
             ]
+            self._arms = [self.arm(name, seed) for seed in self.config.seeds for name in known]
         return self._arms
 
     def _tuned(self, groups: Sequence[str]) -> Content:

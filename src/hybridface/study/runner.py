@@ -146,9 +146,8 @@ class Study:
         self.planned_cells()
         self.cells.forget(self.guessed)
         self._write()
-        if self.guessed:
-            return 0
-        self._measure_rest()
+        if not self.guessed:
+            self._measure_rest()
         return len(self.rows())
 
     def _refuse_other_figures(self, cells: Sequence[Cell]) -> None:
@@ -315,11 +314,10 @@ class Study:
 
     def _write(self) -> None:
         """Write rows, details and page."""
-        tuned, tuning = self.cells.tuned, self.tuning_rows()
-        if tuned:
+        rows, tuning = self.rows(), self.tuning_rows()
+        if self.cells.tuned:
             self._refuse_other_rows()
-        elif not self.store.holds_only({row["cell"] for row in tuning}):
+        elif not self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
             return  # rows of arms, whose settings are not known yet
-        rows = self.rows() if tuned else []
-        same = tuned and same_test_pictures(self.cells.arms())
+        same = same_test_pictures(self.cells.arms())
         self.store.write(page_of(self.config, rows, self.store.details, tuning, same))

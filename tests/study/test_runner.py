@@ -189,7 +189,7 @@ def test_a_trial_is_kept_as_soon_as_it_ends(stub: Stub) -> None:
         return None if cell.settings == {"training": {"learning_rate": 0.003}} else rate(cell)
 
     study = stub(fails)
-    with pytest.raises(HybridFaceError, match="1 of 2 trials did not end"):
+    with pytest.raises(HybridFaceError, match="1 cells failed: tuning/supervised seed 100"):
         study.run()
     kept = json.loads(study.config.results.with_suffix(".details.json").read_text())
     assert [trial["val_accuracy"] for trial in kept["trials"]] == [
@@ -218,9 +218,35 @@ def test_a_failing_cell_is_reported_and_the_rest_go_on(stub: Stub) -> None:
     assert [(cell.arm, cell.seed) for cell in mended.started] == [("supervised", 0)]
 
 
-def test_a_group_of_which_no_trial_ends_stops_the_study(stub: Stub) -> None:
-    with pytest.raises(HybridFaceError, match="2 of 2 trials did not end"):
-        stub(lambda _: None).run()
+def test_a_group_whose_trial_fails_keeps_no_others_from_training(stub: Stub) -> None:
+    more = {
+        "tuning": {
+            "more": {"trials": [{"training": {"clip": 1.0}}]},
+            "most": {"after": ["more"], "trials": [{"training": {"clip": 2.0}}]},
+        },
+        "arms": {"clipped": {"method": "supervised", "tuned": ["more", "most"]}},
+    }
+    whole = stub(**more)
+    rows = whole.run()
+    text = whole.config.results.read_text()
+    shutil.rmtree(whole.folder)
+    broken = stub(lambda cell: None if cell.arm == "tuning/more" else rate(cell), seeds=[0, 1, 2],
+                  **more)  # fmt: skip
+    for key, row in whole.store.rows.items():
+        if row["seed"] == 100:  # the trials are tried again
+            del broken.store.rows[key]
+    with pytest.raises(HybridFaceError, match="1 cells failed: tuning/more seed 100"):
+        broken.run()
+    assert {cell.arm for cell in broken.started if not cell.is_trial} == {
+        "supervised",
+        "puzzle_own",
+    }
+    for name in ("more", "most"):
+        assert f"tuning group {name} chose nothing, so its arms are not trained" in broken.said
+    assert whole.config.results.read_text() == text  # the rows of its arms are not lost
+    mended = stub(seeds=[0, 1, 2], **more)
+    found = mended.run()
+    assert [row for row in found if row["seed"] < 2] == rows
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -63,6 +63,7 @@ class Study:
 
         Tuning comes first, each group once those before it have chosen; then seeds, outermost.
         Rows and page are written as each cell ends; one that fails is reported and the rest go on.
+        Where a trial fails, the arms of its group are left out.
 
         Raises:
             UsageError: A recipe is wrong, of whatever arm; raised before anything is trained. Or
@@ -79,11 +80,13 @@ class Study:
 
     def _run(self) -> None:
         self._tune()
-        self._refuse_other_rows()
+        if self.cells.tuned:
+            self._refuse_other_rows()
         # One queue, so that no process waits for the last cell of a seed.
         self._train(self.cells.arms())
         self._write()
-        self._measure_rest()
+        if self.cells.tuned:
+            self._measure_rest()
 
     def _tune(self) -> None:
         """Run the trials of every group, each as soon as the groups before it have chosen."""
@@ -96,7 +99,7 @@ class Study:
             while True:
                 for name, cells in tried.items():
                     if name not in self.cells.chosen and all(map(self.finished, cells)):
-                        self.cells.choose(name, self._best_settings(name, cells))
+                        self.cells.choose(name, self._best_settings(cells))
                 new = [name for name in waiting if {*waiting[name].after} <= {*self.cells.chosen}]
                 if not new:
                     return found
@@ -106,9 +109,9 @@ class Study:
                     found += [cell for cell in tried[name] if not self.finished(cell)]
 
         self._train(ready(), ready)
-        for name, cells in tried.items():
+        for name in self.config.tuning:
             if name not in self.cells.chosen:
-                self._best_settings(name, cells)  # says which trials did not end
+                self.say(f"tuning group {name} chose nothing, so its arms are not trained")
         if tried:
             self._write_so_far()
 
@@ -182,7 +185,7 @@ class Study:
             trials = self.cells.trials(name)
             planned += trials
             if all(self.finished(cell) for cell in trials):
-                self.cells.choose(name, self._best_settings(name, trials))
+                self.cells.choose(name, self._best_settings(trials))
             else:
                 self.guessed.append(name)
                 self.cells.choose(name, group.trials[0])
@@ -227,17 +230,11 @@ class Study:
         self.store.take(cell, run)
         return True
 
-    def _best_settings(self, group: str, cells: Sequence[Cell]) -> Content:
+    def _best_settings(self, cells: Sequence[Cell]) -> Content:
         """Return the settings of the trial that is best on validation; the first of equals.
 
         Best is the highest accuracy or, where the first task learns numbers, the lowest error.
         """
-        missing = [str(cell.settings) for cell in cells if not self.finished(cell)]
-        if missing:
-            raise HybridFaceError(
-                f"tuning group '{group}': {len(missing)} of {len(cells)} trials did not end, so "
-                f"none is chosen: {'; '.join(self.failed) or '; '.join(missing)}"
-            )
         sign = -1 if cells[0].numeric else 1
         best = max(cells, key=lambda cell: sign * float(self.store.rows[cell.key][cell.chosen_by]))
         return best.settings
@@ -288,8 +285,11 @@ class Study:
         self._write_so_far()
 
     def _measure_elsewhere(self, cell: Cell) -> None:
-        """Measure a finished arm on the study's other data sets; a failure is only reported."""
-        if cell.is_trial:
+        """Measure a finished arm on the study's other data sets; a failure is only reported.
+
+        Where a tuning group chose nothing, none is: rows of its arms may be there already.
+        """
+        if cell.is_trial or not self.cells.tuned:
             return
         for why in self.also_on.measure(cell, self.store.rows[cell.key], self.cells.arms()):
             self.say(f"{cell.arm} seed {cell.seed} {why}")

@@ -163,7 +163,7 @@ def test_an_address_is_asked_for_as_it_is_written(served: Served) -> None:
 
 def test_whether_it_is_there_may_be_asked_without_the_content(served: Served) -> None:
     for path in ("/", "/healthz", "/web/page.js"):
-        status, headers, content = served.ask("GET", path)
+        status, headers, _ = served.ask("GET", path)
         assert served.ask("HEAD", path)[0] == status == 200
         assert served.ask("HEAD", path)[1]["content-length"] == headers["content-length"]
     assert served.ask("HEAD", "/v1/predict")[0] == 405

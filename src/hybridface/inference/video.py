@@ -133,8 +133,8 @@ def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
 
 def _stream_time(capture: Any) -> float:
     """Return when the frame is shown, in seconds, as frames may come unevenly; 0 if not known."""
-    cv2 = opencv()
-    return max(0.0, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    seconds: float = capture.get(opencv().CAP_PROP_POS_MSEC) / 1000
+    return max(0.0, seconds)
 
 
 def read_video(reader: FaceReader, source: Input, every: int = 1) -> Iterator[Photo]:

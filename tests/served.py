@@ -72,7 +72,7 @@ class Served:
             content = answer.read()
             named = {name.lower(): value for name, value in answer.getheaders()}
             is_json = named.get("content-type", "").startswith("application/json")
-            return answer.status, named, json.loads(content) if is_json else content
+            return answer.status, named, json.loads(content) if is_json and content else content
         finally:
             connection.close()
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from hybridface.cli import COMMANDS, main
 from hybridface.config import Recipe
 from hybridface.data.sources import source_kinds
 from hybridface.tasks import task_types
 from hybridface.training.train import TrainedRun
+from tiny_models import EXPRESSIONS, write_model
 from tiny_runs import CONTENT, write_recipe
 
 Ran = subprocess.CompletedProcess[str]
@@ -382,3 +384,18 @@ def test_a_thread_that_fails_on_a_full_disk_is_silent(
     ran = call("data", "list")
     assert ran.returncode == 0
     assert ("Traceback" in ran.stderr) == shown
+
+
+def test_a_name_beyond_the_terminal_s_letters_and_an_odd_palette_are_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(tmp_path / "model.onnx", {"expression": EXPRESSIONS})
+    place = tmp_path / "ü日😀.png"
+    palette = Image.new("RGB", (8, 8), "red").quantize(4)
+    palette.save(place, transparency=bytes(range(4)))  # of which Pillow warns
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    for form in ("jsonl", "csv", "table"):
+        ran = spawn("predict", place, "--no-detect", "--model", model, "--format", form)
+        assert (ran.returncode, ran.stderr) == (0, "1 faces in 1 pictures\n")
+        said = json.loads(ran.stdout)["image"] if form == "jsonl" else ran.stdout
+        assert ("ü日😀.png" if form == "jsonl" else "\\xfc\\u65e5\\U0001f600.png") in said

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from hybridface.inference.draw import AXES, annotate
+from hybridface.errors import HybridFaceError
+from hybridface.inference.draw import AXES, LIVE_RATE, Painter, annotate
+from hybridface.inference.inputs import Input
 from hybridface.inference.metadata import ModelTask
 from hybridface.inference.photos import Face, Photo
+from hybridface.inference.video import opencv, read_frames
 
 TASKS = {"pose": ModelTask("pose"), "age": ModelTask("regression", unit="years")}
 
@@ -43,3 +48,44 @@ def test_axes_point_where_the_head_does(
     assert len(rows) > 20
     for middle, sign in ((columns.mean() - 39, right), (rows.mean() - 39, down)):
         assert abs(middle) < 4 if sign == 0 else middle * sign > 4
+
+
+def test_a_picture_too_long_for_a_jpeg_is_no_reason_to_stop(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 65_501, 3), np.uint8)
+    with Painter(tmp_path, {}) as painter:
+        painter.paint(Photo("long.tif", size=(65_501, 2), pixels=pixels))
+    assert [each.name for each in tmp_path.iterdir()] == ["long.png"]
+
+
+def frame(number: int, time: float, rate: float | None) -> Photo:
+    pixels = np.full((32, 32, 3), 20 * number, np.uint8)
+    return Photo("clip.avi", (), (32, 32), None, number, time, rate, pixels)
+
+
+def test_a_drawn_video_is_as_long_as_its_own(tmp_path: Path) -> None:
+    with Painter(tmp_path, {}) as painter:
+        for number in range(12):
+            painter.paint(frame(number, round(number * 1.001 / 30, 3), 30 / 1.001))
+    cv2 = opencv()
+    film = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(29.97, abs=0.01)
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 12
+
+
+def test_what_a_camera_gives_unevenly_is_drawn_at_its_own_pace(tmp_path: Path) -> None:
+    with Painter(tmp_path, {}) as painter:
+        for number, time in enumerate((0.0, 0.6, 0.7, 0.71, 1.0)):
+            painter.paint(frame(number, time, None))
+    frames = list(read_frames(Input(tmp_path / "clip.mp4", "video")))
+    assert len(frames) == LIVE_RATE + 1
+    assert [round(frames[at].pixels.mean() / 20) for at in (0, 1, 25)] == [0, 1, 4]
+
+
+def test_a_video_that_the_disk_had_no_room_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter = Painter(tmp_path, {})
+    painter.paint(frame(0, 0.0, 10.0))
+    monkeypatch.setattr("hybridface.inference.draw.count_frames", lambda source: None)
+    with pytest.raises(HybridFaceError, match=r"clip\.mp4: could not be written"), painter:
+        pass

@@ -66,3 +66,19 @@ def test_kinds_are_told_by_name(
     (folder / "webcam").mkdir()
     write_picture(folder / "webcam" / "1.png")
     assert [each.kind for each in find_inputs(["webcam"])] == ["picture"]
+
+
+def test_a_pattern_may_go_on_from_a_folder_with_brackets_in_its_name(
+    tmp_path: Path, write_picture: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = write_picture(tmp_path / "trip [1]" / "a" / "1.png")
+    for pattern in (f"{tmp_path}/trip [1]/*/*.png", f"{tmp_path}/trip [1]/**/[1].png"):
+        assert paths(pattern) == [place]
+    monkeypatch.chdir(tmp_path)
+    assert paths("trip [1]/*/") == [Path("trip [1]/a/1.png")]
+    assert paths("none [1]/*.png") == [Path("none [1]/*.png")]
+
+
+def test_a_link_that_leads_nowhere_is_kept_to_be_reported(tmp_path: Path) -> None:
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    assert paths(tmp_path) == [tmp_path / "gone.jpg"]

@@ -71,6 +71,32 @@ def test_frames_come_with_their_time(clip: Path) -> None:
     assert (count_frames(source), count_frames(source, every=5)) == (FRAMES, 3)
 
 
+def test_frames_that_come_unevenly_have_the_time_at_which_they_are_shown(
+    clip: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "uneven.mp4"
+    place.write_bytes(slowed(clip.read_bytes(), half=FRAMES // 2))
+    frames = list(read_frames(find_inputs([place])[0]))
+    expected = [n / RATE for n in range(FRAMES // 2)]
+    expected += [(FRAMES // 2 + 5 * n) / RATE for n in range(FRAMES // 2)]
+    assert [each.time for each in frames] == pytest.approx(expected, abs=0.01)
+
+
+def slowed(film: bytes, half: int) -> bytes:
+    """Return an MP4 file whose frames last five times as long from one on."""
+    at = film.index(b"stts")
+    duration = film[at + 16 : at + 20]
+    entries = [(half, duration), (half, (5 * int.from_bytes(duration)).to_bytes(4))]
+    table = b"stts" + bytes(4) + len(entries).to_bytes(4)
+    table += b"".join(count.to_bytes(4) + each for count, each in entries)
+    film = film[: at - 4] + (len(table) + 4).to_bytes(4) + table + film[at + 20 :]
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):  # the boxes around it grow
+        start = film.index(name) - 4
+        size = int.from_bytes(film[start : start + 4]) + 8
+        film = film[:start] + size.to_bytes(4) + film[start + 4 :]
+    return film.replace(b"edts", b"free")  # which would end it where it ended before
+
+
 class Camera:
     """Says that it gives 30 frames a second, and gives four."""
 
@@ -130,7 +156,11 @@ def test_a_video_gives_a_row_a_face_a_frame(
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("webcam:97", "no such camera"), ("broken.mp4", "not a video that can be read")],
+    [
+        ("webcam:97", "no such camera"),
+        ("broken.mp4", "not a video that can be read"),
+        ("absent.mp4", "cannot be read (No such file or directory)"),
+    ],
 )
 def test_what_gives_no_frame_is_said_by_us_alone(
     given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -29,6 +29,7 @@ from hybridface.inference.photos import FaceReader
 from hybridface.inference.runtime import FaceModel
 from hybridface.serving.app import WEB
 from hybridface.serving.limits import Limits
+from hybridface.serving.server import configure
 from hybridface.serving.service import Service
 from served import Served, form, running
 
@@ -121,6 +122,8 @@ def test_a_picture_may_be_the_body(served: Served, astronaut: bytes) -> None:
 
 
 BOUNDARY = {"Content-Type": "multipart/form-data; boundary=limit"}
+CUT = form(("a.png", grey()), ("b.png", grey()))[0][:-60]
+UNNAMED = b'--limit\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + bytes(5000)
 PNG = {"Content-Type": "image/png"}
 BAD = [
     (b"", {}, 415, "multipart/form-data"),
@@ -129,6 +132,8 @@ BAD = [
     (b"--limit--\r\n", BOUNDARY, 400, "no file"),
     (b"nonsense", BOUNDARY, 400, "nvalid"),
     (b"nonsense", {"Content-Type": "multipart/form-data"}, 400, "boundary"),
+    (CUT, BOUNDARY, 400, "breaks off"),
+    (UNNAMED, BOUNDARY, 400, "no filename"),
     (form(*[("a.png", grey())] * 4)[0], BOUNDARY, 413, "3"),
     (b"0" * 400_001, PNG, 413, "400000 bytes"),
     (iter([b"0" * 300_000] * 2), PNG, 413, "400000 bytes"),
@@ -139,13 +144,33 @@ BAD = [
 
 @pytest.mark.parametrize(("body", "headers", "status", "said"), BAD, ids=range(len(BAD)))
 def test_what_cannot_be_done_is_refused_in_a_sentence(
-    served: Served, body: bytes, headers: dict[str, str], status: int, said: str
-) -> None:
+    served: Served, body: bytes, headers: dict[str, str], status: int, said: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     found, _, content = served.ask("POST", "/v1/predict", body, headers)
     assert found == status, content
     text = content["error"] if "error" in content else content["pictures"][0]["error"]
     assert re.search(said, text)
     assert served.ask("GET", "/healthz")[0] == 200
+    assert not caplog.records
+
+
+def test_an_address_is_asked_for_as_it_is_written(served: Served) -> None:
+    for path in ("/docs/", "/v1/model/", "/web"):
+        status, headers, _ = served.ask("GET", path)
+        assert status == 404 and "location" not in headers
+
+
+def test_whether_it_is_there_may_be_asked_without_the_content(served: Served) -> None:
+    for path in ("/", "/healthz", "/web/page.js"):
+        status, headers, _ = served.ask("GET", path)
+        assert served.ask("HEAD", path)[0] == status == 200
+        assert served.ask("HEAD", path)[1]["content-length"] == headers["content-length"]
+    assert served.ask("HEAD", "/v1/predict")[0] == 405
+
+
+def test_headers_are_bounded_whatever_is_installed(reader: FaceReader) -> None:
+    assert configure(Service(reader)).http == "h11"
 
 
 def test_every_answer_keeps_the_page_to_itself(served: Served) -> None:

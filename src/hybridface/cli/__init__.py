@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -74,6 +76,9 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 def main() -> None:
     """Run the command line; an error that a person can act on is one message, no traceback."""
     threading.excepthook = _thread_failed
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of pictures that are read all the same
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may have what the terminal's code lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)
     except HybridFaceError as error:

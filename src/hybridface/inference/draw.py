@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,15 +13,18 @@ from PIL import Image, ImageDraw, ImageFont
 from hybridface.errors import HybridFaceError
 from hybridface.files import cannot_write
 from hybridface.inference.detection.base import Picture
+from hybridface.inference.inputs import Input
 from hybridface.inference.metadata import ModelTask
 from hybridface.inference.photos import Face, Photo
 from hybridface.inference.readings import Reading, in_words
+from hybridface.inference.video import count_frames, opencv
 from hybridface.rotations import ANGLES, picture_axes
 
 BOX, TEXT, SHADE, BAR = (64, 200, 120), (255, 255, 255), (20, 20, 20), (90, 140, 230)
 AXES = {"right": (220, 60, 60), "down": (70, 190, 70), "nose": (70, 110, 230)}
 MOST_BARS = 3
-RATE = 25.0
+MOST_JPEG_SIDE = 65_500
+LIVE_RATE = 25.0
 
 
 def annotate(photo: Photo, tasks: Mapping[str, ModelTask]) -> Picture:
@@ -103,8 +105,9 @@ def _draw_axes(pen: ImageDraw.ImageDraw, face: Face, reading: Reading, width: in
 class Painter:
     """Writes annotated pictures and videos into a folder; a context that closes its videos.
 
-    A picture becomes ``NAME.jpg``, a video ``NAME.mp4``; a name that is taken, by an earlier
-    one or by a file that is there, gets a number.
+    A picture becomes ``NAME.jpg``, or ``NAME.png`` where it is too long for a JPEG, a video
+    ``NAME.mp4``; a name that is taken, by an earlier one or by a file that is there, gets a number.
+    What a camera shows is written at 25 frames a second, each as often as its time asks for.
 
     Args:
         folder: Where to; made if it is not there.
@@ -119,7 +122,6 @@ class Painter:
         self._taken: set[str] = set()
         self._video: Any = None
         self._of: tuple[str, tuple[int, int]] | None = None
-        self._waiting: Photo | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -134,7 +136,11 @@ class Painter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the video that is being written."""
+        """Finish the video that is being written.
+
+        Raises:
+            HybridFaceError: It could not be written.
+        """
         self._end_video()
 
     def paint(self, photo: Photo) -> None:
@@ -149,7 +155,7 @@ class Painter:
         if photo.frame is not None:
             self._add_frame(photo, pixels)
             return
-        place = self._place(photo.name, ".jpg")
+        place = self._place(photo.name, ".jpg" if max(photo.size) <= MOST_JPEG_SIDE else ".png")
         try:
             Image.fromarray(pixels).save(place, quality=90)
         except OSError as error:
@@ -168,29 +174,30 @@ class Painter:
         of = (photo.name, photo.size)
         if self._of != of:  # another video, or frames of another size
             self._end_video()
-            self._of, self._waiting = of, photo
-            self._first = pixels
-            return
-        if self._video is None:
             self._start_video(photo)
-        self._video.write(pixels[:, :, ::-1])
+            self._of, self._written, self._start = of, 0, photo.time or 0.0
+        times = 1
+        if photo.rate is None:
+            times = round(((photo.time or 0.0) - self._start) * LIVE_RATE) + 1 - self._written
+        for _ in range(times):
+            self._video.write(pixels[:, :, ::-1])
+            self._written += 1
 
-    def _start_video(self, second: Photo | None) -> None:
-        """Open the file: the time between the first two frames says how many a second there are."""
-        assert self._of is not None and self._waiting is not None
-        cv2: Any = importlib.import_module("cv2")
-        step = 0.0 if second is None else (second.time or 0.0) - (self._waiting.time or 0.0)
-        rate = 1 / step if step > 0 else RATE
-        place = self._place(self._of[0], ".mp4")
+    def _start_video(self, photo: Photo) -> None:
+        cv2 = opencv()
+        self._file = self._place(photo.name, ".mp4")
         code = cv2.VideoWriter_fourcc(*"mp4v")
-        self._video = cv2.VideoWriter(str(place), code, rate, self._of[1])
+        self._video = cv2.VideoWriter(str(self._file), code, photo.rate or LIVE_RATE, photo.size)
         if not self._video.isOpened():
-            raise HybridFaceError(f"{place}: cannot be written as a video (mp4v)")
-        self._video.write(self._first[:, :, ::-1])
+            raise HybridFaceError(f"{self._file}: cannot be written as a video (mp4v)")
 
     def _end_video(self) -> None:
-        if self._of is not None and self._video is None:
-            self._start_video(None)
-        if self._video is not None:
-            self._video.release()
-        self._video = self._of = self._waiting = None
+        if self._video is None:
+            return
+        self._video.release()
+        self._video = self._of = None
+        if count_frames(Input(self._file, "video")) is None:  # OpenCV says nothing of a full disk
+            raise HybridFaceError(
+                f"{self._file}: could not be written as a video, and cannot be played; is there "
+                "room on the disk?"
+            )

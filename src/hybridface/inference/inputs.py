@@ -48,8 +48,9 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
     """Expand folders and patterns to the pictures and videos in them, each file once.
 
     Files are taken as they are, whatever their suffix. What is in a folder, at any depth, comes
-    sorted, hidden files and folders left out. What leads to nothing is kept as a picture, so that
-    it is reported like a broken file.
+    sorted, hidden files and folders left out. A pattern begins where the folders that are there
+    end, so these may have brackets in their names. What leads to nothing, as a link may, is kept
+    as a picture, so that it is reported like a broken file.
 
     Args:
         given: Files, folders, patterns such as ``photos/**/*.jpg``, and ``webcam`` or
@@ -81,8 +82,12 @@ def _files_at(path: Path, text: str) -> list[Path]:
     if not exists(path):
         if not glob.has_magic(text):
             return []
+        there = text
+        while there and not exists(Path(there)):
+            there = os.path.dirname(there)  # noqa: PTH120 (Path drops a slash at the end)
+        pattern = glob.escape(there) + text[len(there) :]
         # Path.glob takes no absolute pattern.
-        fitting = map(Path, sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
+        fitting = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207
         return [file for each in fitting for file in _files_at(each, str(each))]
     try:
         if not path.is_dir():
@@ -91,7 +96,7 @@ def _files_at(path: Path, text: str) -> list[Path]:
             inner
             for inner in path.rglob("*")
             if inner.suffix.lower() in images.SUFFIXES | VIDEO_SUFFIXES
-            and inner.is_file()
+            and not inner.is_dir()
             and not any(part.startswith(".") for part in inner.relative_to(path).parts)
         )
     except OSError:

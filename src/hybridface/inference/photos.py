@@ -56,6 +56,7 @@ class Photo:
         error: What is wrong with it, or None.
         frame: The number of the frame in its video, from 0; None for a picture.
         time: Seconds from the start of the video.
+        rate: Frames a second that are read of the video, on average; None for pictures and cameras.
         pixels: The picture, RGB uint8 ``(H, W, 3)``; None where the file failed.
         left_out: How many faces were found beyond those that are read at most.
     """
@@ -66,6 +67,7 @@ class Photo:
     error: str | None = None
     frame: int | None = None
     time: float | None = None
+    rate: float | None = None
     pixels: Picture | None = field(default=None, repr=False, compare=False)
     left_out: int = 0
 

@@ -62,15 +62,17 @@ class Tracker:
 class Frame:
     """A picture of a video: its number from 0, its time in seconds, RGB uint8 pixels.
 
-    The time of a camera's frame is what passed since the first one.
+    The time of a camera's frame is what passed since the first one. The rate is how many frames a
+    second are read, on average; None for a camera.
     """
 
     number: int
     time: float
     pixels: Picture
+    rate: float | None = None
 
 
-def _opencv() -> Any:
+def opencv() -> Any:
     """Return OpenCV, which says nothing of its own on standard error: what fails is said by us."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2: Any = importlib.import_module("cv2")  # only here: importing it is slow
@@ -84,7 +86,7 @@ def _opencv() -> Any:
 @contextmanager
 def _opened(source: Input) -> Iterator[Any]:
     """Open a video or a camera; gives None where that fails."""
-    cv2 = _opencv()
+    cv2 = opencv()
     capture = cv2.VideoCapture(source.camera if source.kind == "camera" else source.name)
     try:
         yield capture if capture.isOpened() else None
@@ -96,7 +98,7 @@ def count_frames(source: Input, every: int = 1) -> int | None:
     """Return about how many frames will be read; None for a camera or where nobody knows."""
     if source.kind == "camera":
         return None
-    cv2 = _opencv()
+    cv2 = opencv()
     with _opened(source) as capture:
         frames = 0 if capture is None else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return -(-frames // every) if frames > 0 else None
@@ -109,10 +111,11 @@ def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
         source: The video or camera.
         every: 1 for all frames, 2 for every second.
     """
-    cv2 = _opencv()
+    cv2 = opencv()
     with _opened(source) as capture:
         if capture is None:
             return
+        live = source.kind == "camera"
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
         number, start = 0, 0.0
         while capture.grab():
@@ -123,9 +126,15 @@ def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
                 if whole and picture is not None:
                     pixels = np.ascontiguousarray(picture[:, :, ::-1])
                     # A camera gives fewer frames than it says where reading them takes longer.
-                    passed = now - start if source.kind == "camera" else number / rate
-                    yield Frame(number, round(passed, 3), pixels)
+                    passed = now - start if live else _stream_time(capture) or number / rate
+                    yield Frame(number, round(passed, 3), pixels, None if live else rate / every)
             number += 1
+
+
+def _stream_time(capture: Any) -> float:
+    """Return when the frame is shown, in seconds, as frames may come unevenly; 0 if not known."""
+    seconds: float = capture.get(opencv().CAP_PROP_POS_MSEC) / 1000
+    return max(0.0, seconds)
 
 
 def read_video(reader: FaceReader, source: Input, every: int = 1) -> Iterator[Photo]:
@@ -149,8 +158,17 @@ def read_video(reader: FaceReader, source: Input, every: int = 1) -> Iterator[Ph
             waiting = []
     yield from _read_batch(reader, tracker, source, waiting)
     if not count:
-        what = "no such camera" if source.kind == "camera" else "not a video that can be read"
-        yield Photo(source.name, error=what)
+        yield Photo(source.name, error=_why_unread(source))
+
+
+def _why_unread(source: Input) -> str:
+    if source.kind == "camera":
+        return "no such camera"
+    try:
+        source.path.open("rb").close()
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    return "not a video that can be read"
 
 
 def _read_batch(
@@ -163,4 +181,4 @@ def _read_batch(
         faces = [
             replace(face, track=number) for face, number in zip(photo.faces, numbers, strict=True)
         ]
-        yield replace(photo, faces=faces, frame=frame.number, time=frame.time)
+        yield replace(photo, faces=faces, frame=frame.number, time=frame.time, rate=frame.rate)

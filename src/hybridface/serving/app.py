@@ -52,6 +52,7 @@ def make_app(service: Service) -> ASGIApp:
         description="Faces in pictures and what a model sees in them.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy they would lead past it
         lifespan=lifespan,
     )
     _add_errors(app)

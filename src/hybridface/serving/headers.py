@@ -27,7 +27,7 @@ PATHS = ("/", "/v1/predict", "/v1/self-supervised", "/v1/model", "/healthz", "/m
 
 
 class Around:
-    """Adds :data:`HEADERS` to each answer and counts it."""
+    """Adds :data:`HEADERS` to each answer and counts it; answers HEAD as GET."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
@@ -51,6 +51,8 @@ class Around:
             body = message["type"] == "http.response.body"
             whole = whole or (body and not message.get("more_body", False))
 
+        if scope["method"] == "HEAD":  # uvicorn leaves the content out
+            scope = {**scope, "method": "GET"}
         try:
             await self.app(scope, receive, sending)
         except Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import socket
@@ -123,8 +124,11 @@ def warn_if_open(host: str, key: str | None) -> None:
 
 def configure(service: Service) -> uvicorn.Config:
     """Return how a service is served: no log of requests, bounds on connections and on the end."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a line for each broken form
+    # httptools, which uvicorn prefers where it is installed, bounds no headers and loses the body
+    # of a request that offers another protocol.
     return uvicorn.Config(
-        make_app(service), log_level="warning", access_log=False, server_header=False,
+        make_app(service), http="h11", log_level="warning", access_log=False, server_header=False,
         lifespan="on", limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=math.ceil(service.limits.seconds) + 1,
     )  # fmt: skip

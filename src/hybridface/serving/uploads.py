@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import python_multipart  # noqa: F401  # Starlette would miss it only at the first form
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive
 
@@ -15,6 +16,7 @@ from hybridface.serving.limits import Limits, Place, RefusedError
 MOST_FIELDS = 16
 MOST_FIELD_BYTES = 4096
 MOST_NAME = 200
+NO_FILE = f"a part has over {MOST_FIELD_BYTES} bytes and no filename, so it is taken for no file"
 EXPECTED = (
     "expected multipart/form-data with one or more files, or one picture as the body with a "
     "Content-Type such as image/jpeg"
@@ -32,6 +34,29 @@ class Sent:
 
     name: str
     content: bytes
+
+
+class FormParser(MultiPartParser):
+    """A parser of forms that are in memory alone and must be whole."""
+
+    spool_max_size = sys.maxsize  # photos of people stay off the disk
+    ended = False
+
+    def on_end(self) -> None:
+        """Note the form's last boundary."""
+        self.ended = True
+
+    async def parse(self) -> FormData:
+        """Return the parts.
+
+        Raises:
+            MultiPartException: It is no form, breaks off, or has too many or too large parts.
+        """
+        form = await super().parse()
+        if not self.ended:  # else a picture that was cut would be left out without a word
+            await form.close()
+            raise MultiPartException("The form breaks off before its last boundary.")
+        return form
 
 
 class Body:
@@ -69,19 +94,20 @@ class Body:
         raise RefusedError(415, f"Content-Type is '{kind}'; {EXPECTED}")
 
     async def _of_form(self, place: Place) -> list[Sent]:
-        parser = MultiPartParser(
+        parser = FormParser(
             self.headers,
             self._blocks(place),
             max_files=self.limits.pictures,
             max_fields=MOST_FIELDS,
             max_part_size=MOST_FIELD_BYTES,
         )
-        parser.spool_max_size = self.limits.request_bytes + 1  # photos of people stay off the disk
         try:
             form = await parser.parse()
         except MultiPartException as error:
             status = 413 if error.message.startswith("Too many") else 400
-            raise RefusedError(status, f"{error.message.rstrip('.')}; {EXPECTED}") from error
+            no_file = error.message.startswith("Part exceeded")
+            what = NO_FILE if no_file else error.message.rstrip(".")
+            raise RefusedError(status, f"{what}; {EXPECTED}") from error
         except UnicodeError as error:
             raise RefusedError(400, f"the form's charset does not fit it; {EXPECTED}") from error
         files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -12,10 +13,15 @@ from hybridface.inference.photos import Face, Photo
 class JsonLinesWriter(TextWriter):
     """Writes ``{"image": …, "faces": [{"box": […], TASK: {…}}]}``, with ``error`` on failure."""
 
+    def start(self) -> None:
+        """Open the file; what is no UTF-8 gets letters beyond ASCII by their numbers."""
+        super().start()
+        self._ascii = codecs.lookup(self.stream.encoding or "utf-8").name != "utf-8"
+
     def add(self, photo: Photo) -> None:
         """Write one line."""
         said = content_of(photo)
-        self.stream.write(json.dumps(said, ensure_ascii=False, allow_nan=False) + "\n")
+        self.stream.write(json.dumps(said, ensure_ascii=self._ascii, allow_nan=False) + "\n")
 
 
 def content_of(photo: Photo) -> dict[str, Any]:

@@ -13,6 +13,9 @@ export const keepKey = (key) => sessionStorage.setItem(KEY, key);
 
 export async function ask(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
+  if (key && !/^[!-~]+$/.test(key)) { // fetch would refuse the header, as if no server were there
+    throw new ServerError(401, "The key was not accepted: no key holds such characters. Was it copied without quotation marks?");
+  }
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   let answer, content;
   try {

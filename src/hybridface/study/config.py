@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
@@ -20,6 +20,7 @@ from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
 
 Content = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # part of a file's name
 NOT_IN_KEY: Any = {
     "run": True,
     "training": {"threads", "device", "checkpoint_minutes", "measure_training_rows"},
@@ -90,7 +91,7 @@ class StudyConfig(Section):
             of the study. For studies whose first task has classes.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: Name
     title: str
     description: tuple[str, ...] = ()
     recipe: Content
@@ -100,7 +101,7 @@ class StudyConfig(Section):
     tuning: dict[str, TuningGroup] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
-    also_on: dict[str, str] = Field(default_factory=dict)
+    also_on: dict[Name, str] = Field(default_factory=dict)
     _file: str = PrivateAttr("")
 
     @property

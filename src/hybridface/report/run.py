@@ -166,7 +166,7 @@ def _predicted(run: RunFolder, mistakes: int, pictures: bool) -> list[Section]:
     notes = [Paragraph(f"Note: {note}.") for note in kept.notes]
     sections = []
     for name, task in kept.tasks.items():
-        suffix = f": {name}" if len(kept.tasks) > 1 else ""
+        suffix = f": {name}" if len(kept.tasks) + len(kept.numbers) > 1 else ""
         believed = [*calibration_parts(task, f"{run.name}{suffix}", where), *notes]
         wrong = mistake_parts(kept, task, where, mistakes, pictures)
         sections.append(Section(f"Calibration{suffix}", believed))

@@ -190,6 +190,22 @@ def test_an_arm_without_labels_is_refused(stub: Stub) -> None:
         stub(arms={"puzzle_own": {"change": change}}).run()
 
 
+def test_the_command_has_the_changes_that_were_made(study_file: Callable[..., Path]) -> None:
+    changes = [
+        "training.epochs=3",
+        "data.source=drawn:90",
+        "training.device=cpu",
+        "data.unlabelled=rest",
+        "tasks.expression.class_weights=root",
+        "data.sources.a.source=drawn:9",
+    ]
+    command = Study(load_study(study_file()), changes).config.command
+    assert (
+        command
+        == "hybridface study study.yaml training.epochs=3 tasks.expression.class_weights=root"
+    )
+
+
 def test_arms_that_read_no_test_split_are_refused(stub: Stub) -> None:
     study = stub(overrides=["training.test=false"])
     with pytest.raises(UsageError, match=r"arm supervised: training\.test is false"):

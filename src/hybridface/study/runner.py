@@ -49,6 +49,7 @@ class Study:
         cluster: RayCluster | None = None,
     ) -> None:
         self.cluster = cluster
+        config = config.changed_by(overrides)
         self.config, self.jobs, self.say, self.show = config, jobs, say, show
         self.cells = StudyCells(config, overrides)
         self.folder = cache_folder() / "studies" / config.name

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.evaluation.predictions import TaskPredictions
 from hybridface.evaluation.run_predictions import load_run_predictions
 from hybridface.images import read as read_picture
@@ -168,6 +169,14 @@ def test_each_task_has_its_own_sections(
         assert f"{title}: expression" in text
         assert f"{title}: gender" in text
     assert "true: male predicted: female confidence: 75.00%" in text
+    ages = NumericPredictions(
+        "age", "regression", ("age",), "years", task.keys, np.ones((len(task.keys), 1)),
+        np.ones((len(task.keys), 2)),
+    )  # fmt: skip
+    one = replace(kept, tasks={"expression": task}, numbers={"age": ages})
+    monkeypatch.setattr("hybridface.report.run.load_run_predictions", lambda _: {"test": one})
+    text = read(write_run_report(folder)).text
+    assert "Calibration: expression" in text and "Errors of age by what is true" in text
 
 
 def test_hostile_names_are_text(predicted_run: RunBuilder, tmp_path: Path) -> None:

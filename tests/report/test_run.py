@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from hybridface.errors import HybridFaceError
+from hybridface.evaluation.numeric_predictions import NumericPredictions
+from hybridface.report import numbers
 from hybridface.report.comparison import write_comparison_report
 from hybridface.report.run import write_run_report
 
@@ -120,6 +122,57 @@ def test_other_measures_are_shown_by_name(build_run: RunBuilder) -> None:
     pose = {"yaw_error": {"value": 4.5678, "ci95": [4.1, 5.0]}, "count": 90}
     page = read(write_run_report(build_run(label="pose", val=pose, test=pose, test_last=None)))
     assert "Yaw error 4.568 (4.100 to 5.000)" in page.text
+
+
+@pytest.mark.parametrize(("unit", "named"), [("metres", " (metres)"), ("", "")])
+def test_small_errors_keep_their_digits_and_unit(
+    build_run: RunBuilder, unit: str, named: str
+) -> None:
+    figures = {
+        "mae": {"value": 0.00412, "ci95": [0.00387, 0.00432]},
+        "bias": {"value": -0.00041, "ci95": None},
+        "coverage": {"value": 0.95},
+        "count": 40,
+    }
+    splits = {"val": figures, "test": figures, "test_last": figures}
+    run = build_run(**splits, label="height", tasks={"tall": splits, "expression": splits})
+    (run / "config.yaml").write_text("tasks:\n  tall: {type: age, label: height}\n")
+    data = json.loads((run / "data.json").read_text())
+    lies = {"count": [9], "mean": [0.0213], "deviation": [0.004], "least": [0.01], "most": [0.03]}
+    data["numbers"] = {"height": {"names": ["height"], "unit": unit, "train": lies}}
+    (run / "data.json").write_text(json.dumps(data))
+    line = {"epoch": 1, "train": {"tall/mae": 0.01}, "val": {"mae": 0.02}}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    page = read(write_run_report(run))
+    for shown in (
+        f"Test mean absolute error{named} 0.00412",
+        f"Mean absolute error{named} 0.00412 (0.00387 to 0.00432)",
+        f"tall all Mean absolute error{named} 0.00412",
+        f"Mean absolute error{named} of tall over training",
+        f"Bias{named} -0.00041",
+        "95.00",
+        "height, train 9 0.021 0.004 0.010 0.030",
+        "over pictures or, where it is known whose they are, over persons",
+    ):
+        assert shown in page.text, shown
+
+
+def test_errors_by_what_is_true_are_drawn_by_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(numbers, "dot_intervals", lambda rows, *_: drawn.append(rows) or "<svg/>")
+    true = np.linspace(20, 60, 64, dtype=np.float32)[:, None]
+    wrong = np.repeat([1.0, 9.0], 4)[np.arange(64) % 8][:, None]  # two persons in each part
+    said = np.concatenate([true + wrong, np.ones_like(true)], axis=1).astype(np.float32)
+    keys = np.array([f"{row}.png" for row in range(64)])
+    about = ("age", "regression", ("age",), "years", keys, true, said)
+    widths, captions = [], []
+    for persons in (None, np.arange(64) // 4):
+        (gallery,) = numbers.error_parts(NumericPredictions(*about, persons), "run", "the test set")
+        captions.append(gallery.figures[0].caption)
+        widths.append(np.mean([row.interval.high - row.interval.low for row in drawn[-1]]))
+    assert widths[1] > 1.3 * widths[0]
+    assert "95% intervals over pictures" in captions[0]
+    assert "95% intervals over persons" in captions[1]
 
 
 def test_not_a_number_is_a_dash(build_run: RunBuilder) -> None:

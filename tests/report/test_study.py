@@ -89,6 +89,19 @@ def test_few_seeds_are_no_evidence(build_study: StudyBuilder, tmp_path: Path, se
     assert "nan" not in markdown.lower().split()
 
 
+def test_settings_with_seeds_enough_are_evidence(build_study: StudyBuilder, tmp_path: Path) -> None:
+    study = build_study(3, (0.2, 1.0), details={})
+    rows = [row for row in study.rows if row["fraction"] == 1 or row["seed"] == 0]
+    markdown, _ = pages(build_study(3, rows=rows, details={}), tmp_path)
+    assert "> **In part this is no evidence yet" in markdown
+    rows = [row for row in study.rows if row["seed"] == 0]
+    markdown, _ = pages(build_study(3, rows=rows, details={}), tmp_path)
+    assert (
+        "> **This is no evidence yet: the headline arm and its baseline share only 1 seed in "
+        "rafdb, 20% of the labels; 1 seed in rafdb, all labels." in markdown
+    )
+
+
 def test_settings_are_kept_apart(build_study: StudyBuilder, tmp_path: Path) -> None:
     markdown, _ = pages(build_study(3, (0.2, 1.0), details={}), tmp_path)
     assert "## Differences to the supervised arms: rafdb, 20% of the labels" in markdown

@@ -61,6 +61,9 @@ def test_gain_over_the_number_of_labels(build_study: StudyBuilder, tmp_path: Pat
     assert gallery.figures[0].svg.count("<path") > 10
     markdown, html = pages(study, tmp_path)
     assert "## Gain against labels" in markdown and "Labelled training pictures" in html
+    svg = gallery.figures[0].svg  # the axis has the numbers themselves
+    assert re.findall(r">([\d,]+)</text>", svg)[:2] == ["420", "8,400"]
+    assert "mathdefault" not in html
 
 
 def _with_labels(row: dict[str, Any]) -> dict[str, Any]:

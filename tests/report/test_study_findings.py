@@ -183,4 +183,11 @@ def test_what_tuning_looked_at_is_told(
         assert "can be test pictures of the seeds compared" in page
     assert "| puzzle_own | ssl_weight=0.3, lr=0.001 | yes | 65.20 | 20 | 90 |" in markdown
     assert "| puzzle_own | ssl_weight=0.1, lr=0.001 |  | 64.10 |" in markdown
+    nested = {
+        "training": {"learning_rate": 0.004, "clip": None},
+        "tasks": {"puzzle": {"view": "own"}},
+    }
+    tuning = [{**study.tuning[0], "settings": nested}]
+    markdown, _ = pages(build_study(3, tuning=tuning, details={}), tmp_path)
+    assert "training.learning_rate=0.004, training.clip=null, tasks.puzzle.view=own" in markdown
     assert "Tuning chose" not in pages(build_study(3, tuning=[], details={}), tmp_path)[0]

@@ -144,8 +144,13 @@ def test_rows_of_other_settings_are_refused_before_an_arm_trains(
     assert there.read_text() == '[{"cell": "0123456789abcdef-all"}]\n'
 
 
-def test_what_the_models_were_trained_on_is_no_other_data_set(tmp_path: Path, stub: Stub) -> None:
-    study = stub(seeds=[0], also_on={"same": CONTENT["data"]["source"]})
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_what_the_models_were_trained_on_is_no_other_data_set(
+    unlabelled: bool, tmp_path: Path, stub: Stub
+) -> None:
+    spec = "drawn:30?seed=9" if unlabelled else CONTENT["data"]["source"]
+    more = {"recipe": {"data": {"unlabelled": [spec, "rest"]}}} if unlabelled else {}
+    study = stub(seeds=[0], also_on={"same": spec}, **more)
     study.run()
     said = [line for line in study.said if "on same: not measured" in line]
     assert len(said) == 2

@@ -115,6 +115,13 @@ def test_arms_of_different_figures_are_refused(pose_stub: Stub, change: dict[str
     assert not study.started
 
 
+def test_models_of_numbers_are_not_measured_elsewhere(pose_stub: Stub) -> None:
+    study = pose_stub(also_on={"other": "drawn:30"}, **POSE)
+    with pytest.raises(UsageError, match="also_on: only models whose first task has classes"):
+        study.run()
+    assert not study.started
+
+
 def test_the_page_is_written_and_can_be_written_again(pose_stub: Stub) -> None:
     with pytest.MonkeyPatch.context() as patch:
         pose_stub(seeds=[0, 1, 2], **POSE).run()

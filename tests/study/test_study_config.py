@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,55 @@ def test_an_arm_without_labels_is_refused(stub: Stub) -> None:
     change = {"tasks": {"expression": None, "puzzle": {"grid": 2}}}
     with pytest.raises(UsageError, match="none of its tasks is supervised"):
         stub(arms={"puzzle_own": {"change": change}}).run()
+
+
+def test_the_command_has_the_changes_that_were_made(study_file: Callable[..., Path]) -> None:
+    changes = [
+        "training.epochs=3",
+        "data.source=drawn:90",
+        "training.device=cpu",
+        "data.unlabelled=rest",
+        "tasks.expression.class_weights=root",
+        "data.sources.a.source=drawn:9",
+    ]
+    command = Study(load_study(study_file()), changes).config.command
+    assert (
+        command
+        == "hybridface study study.yaml training.epochs=3 tasks.expression.class_weights=root"
+    )
+
+
+def test_arms_that_read_no_test_split_are_refused(stub: Stub) -> None:
+    study = stub(overrides=["training.test=false"])
+    with pytest.raises(UsageError, match=r"arm supervised: training\.test is false"):
+        study.run()
+    assert not study.started
+
+
+def test_arms_without_a_test_split_end_the_study(stub: Stub, tmp_path: Path) -> None:
+    study = stub()
+    shutil.copytree(study.run_folder, tmp_path / "untested")
+    study.run_folder = tmp_path / "untested"
+    result = json.loads((study.run_folder / "result.json").read_text())
+    (study.run_folder / "result.json").write_text(json.dumps({**result, "test": None}))
+    with pytest.raises(UsageError, match=r"arm supervised seed 0: no test picture .* data\.folds"):
+        study.run()
+    assert len([cell for cell in study.started if not cell.is_trial]) == 1
+
+
+@pytest.mark.parametrize(
+    ("also_on", "message"),
+    [
+        ({"a/b": "drawn:30"}, "also_on"),
+        ({"other": "drwan:30"}, "drwan"),
+        ({"other": "drawn:30?seeds=1"}, "seeds"),
+    ],
+)
+def test_other_data_sets_that_are_named_wrongly_are_refused(
+    also_on: dict[str, str], message: str, stub: Stub
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        stub(also_on=also_on)
 
 
 def test_arms_of_one_name_are_one_method_under_several_conditions(stub: Stub) -> None:

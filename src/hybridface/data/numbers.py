@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ def quantile_bins(values: NDArray[np.floating[Any]], count: int | None = None) -
         edges = np.quantile(first[known].astype(np.float64), np.arange(1, count) / count)
         bins[known] = np.searchsorted(edges, first[known].astype(np.float64), side="right")
     return bins.astype(np.int64)
+
+
+def decimals_of_range(least: float | None, most: float | None) -> int:
+    """Return with how many decimals numbers between two bounds are written: one, more within 1."""
+    span = 0.0 if least is None or most is None else most - least
+    return max(1, 1 - math.floor(math.log10(span))) if 0 < span < math.inf else 1
 
 
 def describe(values: NDArray[np.float32]) -> dict[str, list[float | int | None]]:

@@ -21,6 +21,7 @@ from hybridface.report.document import (
 )
 from hybridface.report.folders import Result, RunFolder, Score, read_run
 from hybridface.report.sections import (
+    OVER,
     best_known,
     confusion_figure,
     data_section,
@@ -93,8 +94,8 @@ def _arm_table(arms: Mapping[str, RunFolder]) -> Table:
         ]
 
     return Table(
-        "Each arm once. In brackets the 95% interval over pictures, which does not hold what "
-        "another seed would change.",
+        f"Each arm once. In brackets the 95% interval {OVER}; it does not hold what another seed "
+        "would change.",
         [
             "Arm",
             "Validation accuracy (%)",
@@ -121,7 +122,7 @@ def _accuracy_gallery(arms: Mapping[str, RunFolder]) -> list[Part]:
     best = max(rows, key=lambda row: row.interval.mean)
     alt = f"test accuracy of each arm; the highest is {best.name}, {percent(best.interval.mean)}%"
     svg = figures.dot_intervals(rows, "Test accuracy (%)", alt, scale=100)
-    return [Gallery([Figure(svg, "Test accuracy with its 95% interval over pictures.")])]
+    return [Gallery([Figure(svg, f"Test accuracy with its 95% interval {OVER}.")])]
 
 
 def _interval(score: Score, value: float) -> Interval:

@@ -9,6 +9,7 @@ import numpy as np
 from hybridface.report.document import Figure
 from hybridface.report.figures import Curve, learning_curves
 from hybridface.report.folders import RunFolder, Validation
+from hybridface.report.sections import units_of
 from hybridface.report.text import is_fraction, measure_name, measure_title
 
 EPOCHS = "Epoch"
@@ -21,7 +22,7 @@ def run_figures(run: RunFolder) -> list[Figure]:
     figure; then every measure of the other tasks, in a figure of its own.
     """
     label = _label(run)
-    own = _own_curves(run.history, label)
+    own = _own_curves(run.history, label, units_of(run, label))
     best = run.result.best_epoch if run.result else None
     figures = []
     for measure, curves in own.items():
@@ -41,7 +42,7 @@ def run_figures(run: RunFolder) -> list[Figure]:
             )
         )
     for (task, measure), curves in _other_curves(run.history, label).items():
-        title = measure_title(measure)
+        title = measure_title(measure, units_of(run, task))
         svg = learning_curves(curves, EPOCHS, title, f"{task}: {title} over epochs")
         figures.append(Figure(svg, f"{title} of {task} over training."))
     return figures
@@ -75,26 +76,28 @@ def _label(run: RunFolder) -> str:
     return label
 
 
-def _own_curves(history: list[Validation], label: str) -> dict[str, list[Curve]]:
+def _own_curves(
+    history: list[Validation], label: str, units: Mapping[str, str]
+) -> dict[str, list[Curve]]:
     groups: dict[str, list[Curve]] = {}
     for side, prefix, name in (("train", f"{label}/", "training"), ("val", "", "validation")):
         for key in _keys(history, side):
             measure = key.removeprefix(prefix)
             if not key.startswith(prefix) or "/" in measure:
                 continue
-            group = groups.setdefault(_axis(measure), [])
+            group = groups.setdefault(_axis(measure, units), [])
             extra = "" if measure in ("accuracy", "loss", "mae") else f", {measure_name(measure)}"
             group += _curve(history, side, key, f"{name}{extra}", len(group) + 1)
     return {measure: curves for measure, curves in groups.items() if curves}
 
 
-def _axis(measure: str) -> str:
+def _axis(measure: str, units: Mapping[str, str]) -> str:
     """Return the axis of a measure: all fractions share one, and so do losses and errors."""
     if is_fraction(measure):
         return measure_title("accuracy")
     if measure.startswith("mae"):
-        return measure_title("mae")
-    return measure_title("loss" if measure == "nll" else measure)
+        return measure_title("mae", units)
+    return measure_title("loss" if measure == "nll" else measure, units)
 
 
 def _other_curves(history: list[Validation], label: str) -> dict[tuple[str, str], list[Curve]]:

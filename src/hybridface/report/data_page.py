@@ -10,6 +10,7 @@ import numpy as np
 
 from hybridface.data.check.findings import Checked
 from hybridface.data.check.members import Opened
+from hybridface.data.numbers import decimals_of_range
 from hybridface.files import write_atomically
 from hybridface.report import data_figures
 from hybridface.report.data_groups import group_parts
@@ -163,7 +164,8 @@ def _figures(title: str, parts: dict[str, Any]) -> Table:
     def row(name: str, each: dict[str, Any]) -> list[str]:
         quantiles = each["quantiles"] or {}
         values = [each["min"], *(quantiles.get(part) for part in QUANTILES), each["max"]]
-        numbers = (number(value, 1) for value in [*values, each["mean"]])
+        digits = decimals_of_range(each["min"], each["max"])
+        numbers = (number(value, digits) for value in [*values, each["mean"]])
         return [name, f"{each['known']:,}", f"{each['unknown']:,}", *numbers]
 
     heads = ["", "Known", "Unknown", "Least", *QUANTILES.values(), "Most", "Mean"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hybridface.errors import HybridFaceError, UsageError
+from hybridface.evaluation.number_text import decimals_of
 from hybridface.evaluation.predictions import UNREADABLE
 
 Content = TypeVar("Content")
@@ -24,7 +25,7 @@ class _Record(BaseModel):
 
 
 class Score(_Record):
-    """A measured value with its 95% interval over pictures, where there is one."""
+    """A measured value with its 95% interval over pictures or persons, where there is one."""
 
     value: float | None
     ci95: tuple[float, float] | None = None
@@ -63,6 +64,12 @@ class Metrics(_Record):
     by_yaw: dict[str, Metrics] = Field(default_factory=dict)
     by_source: dict[str, Metrics] = Field(default_factory=dict)
 
+    @property
+    def digits(self) -> int:
+        """How many decimals figures have that are no fractions: more where errors are small."""
+        error = self.scores.get("mae")
+        return max(3, decimals_of([error.value if error else None], ""))
+
     @model_validator(mode="before")
     @classmethod
     def _gather_scores(cls, content: Any) -> Any:
@@ -92,6 +99,11 @@ class Result(_Record):
     test: Metrics | None = None
     test_last: Metrics | None = None
     tasks: dict[str, dict[str, Metrics | None]] = Field(default_factory=dict)
+
+    @property
+    def first_task(self) -> str:
+        """The supervised task that chose the weights; of an older run, its label."""
+        return next(iter(self.tasks), self.label or "")
 
 
 class Validation(_Record):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from hybridface.evaluation.statistics import Interval
 from hybridface.report.figures import WIDTH
@@ -40,7 +41,8 @@ def interval_lines(
         x_label: Label of the x axis.
         y_label: Label of the y axis, with its unit.
         alt: What the figure shows, for those who do not see it.
-        names: Names of the conditions 0, 1, ...; where empty they are numbers, on a log scale.
+        names: Names of the conditions 0, 1, ...; where empty they are numbers, which stand on a log
+            scale as they are.
         reference: Where to draw a horizontal line, as at no difference.
         scale: Factor from the means to the unit of the axis, 100 for percent.
 
@@ -63,7 +65,10 @@ def interval_lines(
         if names:
             axes.set_xticks(range(len(names)), [shown(name) for name in names])
         else:
+            places = sorted({x for line in lines for x in line.x})
             axes.set_xscale("log")
+            axes.set_xticks(places, [f"{x:,.0f}" for x in places])
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.margins(x=0.08)
         add_legend(figure, axes)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hybridface.data.numbers import quantile_bins
 from hybridface.evaluation.number_metrics import countable, errors
+from hybridface.evaluation.number_text import decimals_of
 from hybridface.evaluation.numeric_predictions import NumericPredictions
 from hybridface.evaluation.picture_means import bootstrap_means
 from hybridface.evaluation.statistics import Interval
@@ -48,8 +49,10 @@ def error_parts(task: NumericPredictions, name: str, where: str) -> list[Part]:
     counted = countable(task.kind, task.targets)
     targets = task.targets[counted]
     away = errors(task.kind, task.outputs[counted], targets)
+    made = f"{name} on {where}"
+    persons = None if task.groups is None else task.groups[counted]
     found = [
-        _figure(targets[:, k], away[:, k], (part, task.unit, task.kind), name, where)
+        _figure(targets[:, k], away[:, k], persons, (part, task.unit, task.kind), made)
         for k, part in enumerate(task.names)
     ]
     drawn = [figure for figure in found if figure is not None]
@@ -59,27 +62,30 @@ def error_parts(task: NumericPredictions, name: str, where: str) -> list[Part]:
 def _figure(
     true: NDArray[np.float32],
     away: NDArray[np.float64],
+    persons: NDArray[np.int64] | None,
     what: tuple[str, str, str],
-    name: str,
-    where: str,
+    made: str,
 ) -> Figure | None:
     """Draw the mean error of one number for each part of its range; None where it is unknown."""
     part, unit, kind = what
-    rows, said = [], []
+    rows, found = [], []
     for low, high, inside in _ranges(true, kind):
-        figure = bootstrap_means(away[inside][:, None]).figure(0)
+        whose = None if persons is None else persons[inside]
+        figure = bootstrap_means(away[inside][:, None], whose).figure(0)
         bounds = figure["ci95"] or [math.nan, math.nan]
         label = f"{low:g} to {high:g} ({int(inside.sum())})"
         rows.append(Dots(label, Interval(figure["value"], *bounds), 0))
-        said.append(f"{number(figure['value'])} from {low:g} to {high:g}")
+        found.append((figure["value"], f"from {low:g} to {high:g}"))
     if not rows:
         return None
-    alt = f"mean absolute error of {part} by its true value on {where}: {', '.join(said)}"
+    digits = decimals_of([value for value, _ in found], unit)
+    said = ", ".join(f"{number(value, digits)} {between}" for value, between in found)
+    alt = f"{made}: mean absolute error of {part} by its true value: {said}"
     svg = dot_intervals(rows, f"Mean absolute error ({unit or 'no unit'})", alt)
     caption = (
-        f"{name} on {where}: mean absolute error of {part} by its true value"
-        f"{f' in {unit}' if unit else ''}, with 95% intervals over pictures; in brackets, how many "
-        "there are."
+        f"{made}: mean absolute error of {part} by its true value"
+        f"{f' in {unit}' if unit else ''}, with 95% intervals over "
+        f"{'pictures' if persons is None else 'persons'}; in brackets, how many pictures there are."
     )
     return Figure(svg, caption)
 

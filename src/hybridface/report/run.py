@@ -40,6 +40,7 @@ from hybridface.report.sections import (
     samples_section,
     score_table,
     score_value,
+    units_of,
 )
 from hybridface.report.task_scores import task_table
 from hybridface.report.text import counted, duration, first_line, measure_title
@@ -80,7 +81,7 @@ def write_run_report(
         title=f"Training run {run.name}",
         lead=_lead(run),
         notices=[*([] if run.result else [unfinished]), *picture_notices(sections, sources)],
-        tiles=_tiles(run.result) if run.result else [],
+        tiles=_tiles(run, run.result) if run.result else [],
         sections=sections,
     )
     out = out or folder / "report.html"
@@ -97,10 +98,10 @@ def _lead(run: RunFolder) -> str:
     return f"{run.result.label}{source}, the checkpoint that did best on the validation set."
 
 
-def _tiles(result: Result) -> list[Tile]:
+def _tiles(run: RunFolder, result: Result) -> list[Tile]:
     main = result.test or result.val
     measure = leading_measure(main)
-    name = measure_title(measure)
+    name = measure_title(measure, units_of(run, result.first_task))
     name = name[:1].lower() + name[1:]
     tiles = []
     for where, metrics in (("Test", result.test), ("Validation", result.val)):
@@ -130,8 +131,8 @@ def _results(run: RunFolder) -> Section | None:
     }
     parts: list[Part] = []
     if any(columns.values()):
-        parts.append(score_table(columns))
-    if (table := task_table(run.result)) is not None:
+        parts.append(score_table(columns, units_of(run, run.result.first_task)))
+    if (table := task_table(run)) is not None:
         parts.append(table)
     if run.result.train_rows is not None:
         parts.append(Paragraph(f"Trained on {run.result.train_rows:,} pictures."))
@@ -165,7 +166,7 @@ def _predicted(run: RunFolder, mistakes: int, pictures: bool) -> list[Section]:
     notes = [Paragraph(f"Note: {note}.") for note in kept.notes]
     sections = []
     for name, task in kept.tasks.items():
-        suffix = f": {name}" if len(kept.tasks) > 1 else ""
+        suffix = f": {name}" if len(kept.tasks) + len(kept.numbers) > 1 else ""
         believed = [*calibration_parts(task, f"{run.name}{suffix}", where), *notes]
         wrong = mistake_parts(kept, task, where, mistakes, pictures)
         sections.append(Section(f"Calibration{suffix}", believed))

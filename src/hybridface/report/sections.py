@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from hybridface.config import REST
+from hybridface.data.numbers import decimals_of_range
 from hybridface.evaluation.predictions import SPLITS_OF_RUN
 from hybridface.report import figures
 from hybridface.report.document import Figure, Gallery, Listing, Paragraph, Part, Section, Table
@@ -16,7 +19,6 @@ from hybridface.report.folders import (
     Metrics,
     NumberCounts,
     RunFolder,
-    Score,
     UnlabelledSummary,
 )
 from hybridface.report.pictures import contact_rows
@@ -33,6 +35,8 @@ from hybridface.report.text import (
 
 WHERE = {"test": "the test set", "val": "the validation set"}
 LISTED_NAMES = 50
+IN_UNIT = ("mae", "bias", "deviation")  # measures that are in the unit of the label
+OVER = "over pictures or, where it is known whose they are, over persons"
 SAMPLES = (
     "What the self-supervised tasks make of a picture; one row a picture. These heads are "
     "dropped when the model is exported."
@@ -41,26 +45,48 @@ SAMPLES = (
 
 def score_text(metrics: Metrics | None, measure: str) -> str:
     """Write a score with its 95% interval, or a dash where it was not measured."""
-    score = metrics.scores.get(measure) if metrics else None
-    return MISSING if score is None else _with_interval(measure, score)
+    if metrics is None or (score := metrics.scores.get(measure)) is None:
+        return MISSING
+    value = measured(measure, score.value, metrics.digits)
+    if score.ci95 is None or score.value is None:
+        return value
+    low, high = (measured(measure, bound, metrics.digits) for bound in score.ci95)
+    return f"{value} ({low} to {high})"
 
 
 def score_value(metrics: Metrics | None, measure: str) -> str:
     """Write a score alone, or a dash where it was not measured."""
-    score = metrics.scores.get(measure) if metrics else None
-    return MISSING if score is None else measured(measure, score.value)
+    if metrics is None or (score := metrics.scores.get(measure)) is None:
+        return MISSING
+    return measured(measure, score.value, metrics.digits)
 
 
-def score_table(columns: Mapping[str, Metrics | None]) -> Table:
+def units_of(run: RunFolder, task: str) -> dict[str, str]:
+    """Return the units of a task's measures, where it learns numbers that are counted in one.
+
+    Args:
+        run: The run.
+        task: The task's name, or that of its label column.
+    """
+    recipe = yaml.safe_load(run.config) if run.config else None
+    tasks = recipe.get("tasks") if isinstance(recipe, dict) else None
+    options = tasks.get(task) if isinstance(tasks, dict) else None
+    label = options.get("label", task) if isinstance(options, dict) else task
+    numbers = run.data.numbers.get(str(label)) if run.data else None
+    return dict.fromkeys(IN_UNIT, numbers.unit) if numbers and numbers.unit else {}
+
+
+def score_table(columns: Mapping[str, Metrics | None], units: Mapping[str, str]) -> Table:
     """Lay out every score of several evaluations, one column each.
 
     Args:
         columns: Evaluations by the head of their column; those that are None are left out.
+        units: See :func:`units_of`.
     """
     present = {head: metrics for head, metrics in columns.items() if metrics is not None}
     measures = dict.fromkeys(name for metrics in present.values() for name in metrics.scores)
     rows = [
-        [measure_title(name), *(score_text(metrics, name) for metrics in present.values())]
+        [measure_title(name, units), *(score_text(metrics, name) for metrics in present.values())]
         for name in measures
     ]
     counts = [
@@ -68,9 +94,8 @@ def score_table(columns: Mapping[str, Metrics | None]) -> Table:
         for metrics in present.values()
     ]
     return Table(
-        "Scores with their 95% interval over pictures or, for figures of numbers, over persons "
-        "where these are known. The interval says how far the figure may be off because the set is "
-        "small; it says nothing of another training run.",
+        f"Scores with their 95% interval {OVER}. The interval says how far the figure may be off "
+        "because the set is small; it says nothing of another training run.",
         ["Measure", *present],
         [*rows, ["Pictures", *counts]],
     )
@@ -185,13 +210,6 @@ def recipe_parts(run: RunFolder, prefix: str = "") -> list[Part]:
     return parts
 
 
-def _with_interval(measure: str, score: Score) -> str:
-    if score.ci95 is None or score.value is None:
-        return measured(measure, score.value)
-    low, high = (measured(measure, bound) for bound in score.ci95)
-    return f"{measured(measure, score.value)} ({low} to {high})"
-
-
 def _class_counts(column: str, counts: ClassCounts) -> Table:
     rows = [
         [name, *(f"{split[place]:,}" for split in counts.splits.values())]
@@ -201,11 +219,17 @@ def _class_counts(column: str, counts: ClassCounts) -> Table:
 
 
 def _numbers(column: str, counts: NumberCounts) -> Table:
-    figures = ("count", "mean", "deviation", "least", "most")
+    figures = ("mean", "deviation", "least", "most")
+    bounds = [(each["least"], each["most"]) for each in counts.splits.values()]
+    digits = [
+        max(decimals_of_range(least[place], most[place]) for least, most in bounds)
+        for place in range(len(counts.names))
+    ]
     rows = [
         [
             f"{name}, {split}",
-            *(number(each[figure][place], 0 if figure == "count" else 1) for figure in figures),
+            number(each["count"][place], 0),
+            *(number(each[figure][place], digits[place]) for figure in figures),
         ]
         for place, name in enumerate(counts.names)
         for split, each in counts.splits.items()

@@ -49,7 +49,7 @@ def labels_section(group: Group) -> Section | None:
         return None
     drawn = [
         Points(name, [each[0] for each in points], [each[1] for each in points], style)
-        for style, (name, points) in enumerate(lines.items())
+        for style, (name, points) in enumerate(lines.items(), start=1)  # as beside the baseline
         if all(each[0] > 0 for each in points)
     ]
     svg = interval_lines(

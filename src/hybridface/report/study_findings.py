@@ -51,8 +51,9 @@ def notice(judged: Sequence[Judged]) -> str:
             few.append(f"{counted(count, 'seed')} in {each.setting.title}")
     if not few:
         return ""
+    said = "This is" if len(few) == len(judged) else "In part this is"
     return (
-        f"This is no evidence yet: the headline arm and its baseline share only {joined(few)}. "
+        f"{said} no evidence yet: the headline arm and its baseline share only {'; '.join(few)}. "
         f"No difference is judged with fewer than {FEWEST_SEEDS} seeds."
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hybridface.report.cells import Arm, Setting, StudyResult
@@ -65,7 +66,7 @@ def _tuning_table(trials: Sequence[Mapping[str, Any]], measure: Measure) -> Tabl
     rows = [
         [
             str(trial["arm"]),
-            ", ".join(f"{key}={value}" for key, value in trial["settings"].items()),
+            ", ".join(_dotted(trial["settings"])),
             "yes" if trial.get("chosen") else "",
             write(float(trial[by])),
             MISSING if trial.get("epochs") is None else str(trial["epochs"]),
@@ -80,6 +81,15 @@ def _tuning_table(trials: Sequence[Mapping[str, Any]], measure: Measure) -> Tabl
         text_columns=3,
         strong=frozenset(place for place, row in enumerate(rows) if row[2]),
     )
+
+
+def _dotted(settings: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Give settings as they are written on a command line, ``training.learning_rate=0.004``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _dotted(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _recipes(arm: Arm) -> list[Recipe]:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hybridface.report.document import Table
-from hybridface.report.folders import Metrics, Result
-from hybridface.report.sections import leading_measure, score_text
+from hybridface.report.folders import Metrics, RunFolder
+from hybridface.report.sections import OVER, leading_measure, score_text, units_of
 from hybridface.report.text import MISSING, measure_title, number
 
 SPLITS = (("Validation", "val"), ("Test", "test"), ("Test, last epoch", "test_last"))
 
 
-def task_table(result: Result) -> Table | None:
-    """Return a row for each task and data set; None for a run of one task on one data set.
-
-    Args:
-        result: What the run's ``result.json`` says.
-    """
-    rows = [row for name in result.tasks for row in _rows(name, result.tasks[name])]
+def task_table(run: RunFolder) -> Table | None:
+    """Return a row for each task and data set; None for a run of one task on one data set."""
+    tasks = run.result.tasks if run.result else {}
+    rows = [row for name in tasks for row in _rows(name, tasks[name], units_of(run, name))]
     if len(rows) < 2:
         return None
     return Table(
-        "Every task on every data set that has labels for it, with 95% intervals over pictures or, "
-        "for figures of numbers, over persons where these are known. The weights were chosen by "
-        "the first task.",
+        f"Every task on every data set that has labels for it, with 95% intervals {OVER}. The "
+        "weights were chosen by the first task.",
         ["Task", "Data set", "Measure", *(head for head, _ in SPLITS), "Test pictures"],
         rows,
         text_columns=3,
     )
 
 
-def _rows(task: str, splits: dict[str, Metrics | None]) -> list[list[str]]:
+def _rows(
+    task: str, splits: dict[str, Metrics | None], units: Mapping[str, str]
+) -> list[list[str]]:
     known = [metrics for metrics in splits.values() if metrics is not None]
     names = dict.fromkeys(name for metrics in known for name in metrics.by_source)
     rows = []
@@ -42,7 +42,7 @@ def _rows(task: str, splits: dict[str, Metrics | None]) -> list[list[str]]:
         ]
         test = found.get("test")
         count = MISSING if test is None or test.count is None else number(test.count, 0)
-        rows.append([task, source or "all", measure_title(measure), *values, count])
+        rows.append([task, source or "all", measure_title(measure, units), *values, count])
     return rows
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridface.errors import HybridFaceError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.study.config import Cell, StudyConfig
 from hybridface.study.elsewhere import Elsewhere
 from hybridface.study.results import ResultStore, Taken
@@ -23,6 +23,7 @@ class AlsoOn:
         folder_of: Gives the run folder of a cell.
 
     Raises:
+        UsageError: A data set is named wrongly.
         DataError: A results file is damaged.
     """
 
@@ -30,6 +31,19 @@ class AlsoOn:
         self.config, self.folder_of = config, folder_of
         self._each = [Elsewhere(config, name, spec) for name, spec in config.also_on.items()]
         self._failed: set[tuple[str, str]] = set()
+
+    def refuse_numbers(self, cells: Sequence[Cell]) -> None:
+        """Refuse other data sets for models whose first task learns numbers.
+
+        Raises:
+            UsageError: A cell is of such a model.
+        """
+        named = next((cell.arm for cell in cells if cell.numeric), None)
+        if self._each and named is not None:
+            raise UsageError(
+                f"study {self.config.name}, also_on: only models whose first task has classes are "
+                f"measured on other data sets, and that of arm {named} learns numbers; leave it out"
+            )
 
     def refuse_other_rows(self, cells: Sequence[Cell]) -> None:
         """Refuse files that hold rows of others than these cells, which writing would lose.

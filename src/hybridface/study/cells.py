@@ -97,6 +97,10 @@ class StudyCells:
         recipe, tasks = resolve_tasks(build_recipe(content, where))
         if not any(task.supervised for task in tasks):
             raise UsageError(f"{where}: none of its tasks is supervised, so nothing is compared")
+        if not arm.startswith(TUNING) and not recipe.training.test:
+            raise UsageError(
+                f"{where}: training.test is false, but arms are compared by test figures"
+            )
         return Cell(arm, method, seed, recipe, settings)
 
     def _where(self, arm: str) -> str:

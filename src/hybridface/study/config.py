@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr
 
@@ -20,6 +21,7 @@ from hybridface.tasks import build_tasks
 from hybridface.tasks.base import Task
 
 Content = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # part of a file's name
 NOT_IN_KEY: Any = {
     "run": True,
     "training": {"threads", "device", "checkpoint_minutes", "measure_training_rows"},
@@ -90,7 +92,7 @@ class StudyConfig(Section):
             of the study. For studies whose first task has classes.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: Name
     title: str
     description: tuple[str, ...] = ()
     recipe: Content
@@ -100,13 +102,25 @@ class StudyConfig(Section):
     tuning: dict[str, TuningGroup] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
     results: Path
-    also_on: dict[str, str] = Field(default_factory=dict)
+    also_on: dict[Name, str] = Field(default_factory=dict)
     _file: str = PrivateAttr("")
+    _overrides: tuple[str, ...] = PrivateAttr(())
 
     @property
     def command(self) -> str:
-        """Return the command that runs it, from the folder that holds ``configs``."""
-        return f"hybridface study {self._file or f'configs/studies/{self.name}.yaml'}"
+        """Return the command that runs it, from the folder that holds ``configs``.
+
+        Overrides that say where data lie, or what computes, are this machine's and left out.
+        """
+        file = self._file or f"configs/studies/{self.name}.yaml"
+        said = [each for each in self._overrides if not _of_a_machine(each.partition("=")[0])]
+        return shlex.join(["hybridface", "study", file, *said])
+
+    def changed_by(self, overrides: Sequence[str]) -> Self:
+        """Return the study with ``key=value`` changes of its recipe, for its command."""
+        changed = self.model_copy()
+        changed._overrides = tuple(overrides)
+        return changed
 
     def row_name(self, arm: str) -> str:
         """Return what the rows of an arm call it."""
@@ -191,6 +205,14 @@ class Cell:
             ]
         content["version"] = TRAINING_VERSION
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _of_a_machine(key: str) -> bool:
+    """Say whether a recipe's key is about where files lie or what computes."""
+    section, _, option = key.partition(".")
+    left_out = NOT_IN_KEY.get(section, ())
+    named = option.rpartition(".")[2] in ("source", "unlabelled")
+    return left_out is True or option in left_out or (section == "data" and named)
 
 
 def _chosen(options: Mapping[str, Mapping[str, Any]]) -> Content:

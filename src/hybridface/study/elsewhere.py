@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridface.config import REST
 from hybridface.data.sources import open_source
 from hybridface.errors import UsageError
 from hybridface.evaluation.evaluate import ALL, measure
@@ -41,17 +42,19 @@ class Elsewhere:
         spec: ``KIND:PATH`` of it.
 
     Raises:
+        UsageError: The data set is named wrongly.
         DataError: A results file is damaged.
     """
 
     def __init__(self, config: StudyConfig, name: str, spec: str) -> None:
         results = config.results
         self.config, self.name, self.spec = config, name, spec
+        open_source(spec)  # a name that is wrong is not found after hours
         self.store = ResultStore(results.with_name(f"{results.stem}-{name}.json"))
 
     def has(self, cell: Cell) -> bool:
-        """Say whether a cell is measured there, or has no classes to be measured by."""
-        return self._key(cell, "") in self.store.rows or cell.numeric
+        """Say whether a cell is measured there."""
+        return self._key(cell, "") in self.store.rows
 
     def keys(self, cells: Sequence[Cell]) -> list[str]:
         """Return what the rows of some cells are called there."""
@@ -71,8 +74,9 @@ class Elsewhere:
         """
         if self.has(cell):
             return
-        source = open_source(self.spec)
-        if any(is_same_data(spec, source) for spec in cell.recipe.data.specs.values()):
+        source, data = open_source(self.spec), cell.recipe.data
+        learned = [*data.specs.values(), *(spec for spec in data.unlabelled if spec != REST)]
+        if any(is_same_data(spec, source) for spec in learned):
             raise UsageError(f"{self.spec} is what the model was trained on")
         task = _first_task(run)
         kept = _predict(run / "model.onnx", self.spec, task)

@@ -116,8 +116,18 @@ class ResultStore:
             )
 
     def take(self, cell: Cell, run: Path) -> None:
-        """Take over a finished run."""
+        """Take over a finished run.
+
+        Raises:
+            UsageError: It is of an arm, and has no test figures.
+        """
         result = json.loads((run / "result.json").read_text())
+        if result["test"] is None and not cell.is_trial:
+            raise UsageError(
+                f"arm {cell.arm} seed {cell.seed}: no test picture has a label of its first task, "
+                "and arms are compared by test figures; cut a test split by data.folds, or by "
+                f"data.test_part ({run})"
+            )
         self.rows[cell.key] = row_of(cell, run, result)
         self.details[cell.key] = detail_of(cell, run, result) | {
             "recipe": cell.recipe.model_dump(mode="json", exclude={"run": True})

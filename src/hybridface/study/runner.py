@@ -49,6 +49,7 @@ class Study:
         cluster: RayCluster | None = None,
     ) -> None:
         self.cluster = cluster
+        config = config.changed_by(overrides)
         self.config, self.jobs, self.say, self.show = config, jobs, say, show
         self.cells = StudyCells(config, overrides)
         self.folder = cache_folder() / "studies" / config.name
@@ -177,7 +178,8 @@ class Study:
         then names it.
 
         Raises:
-            UsageError: A recipe is wrong, or seeds repeat a test fold.
+            UsageError: A recipe is wrong, seeds repeat a test fold, or ``also_on`` names data
+                sets for models of numbers.
         """
         planned: list[Cell] = []
         self.guessed = []
@@ -190,6 +192,7 @@ class Study:
                 self.guessed.append(name)
                 self.cells.choose(name, group.trials[0])
         refuse_repeated_folds(self.config, self.cells.arms())
+        self.also_on.refuse_numbers(self.cells.arms())
         return planned + self.cells.arms()
 
     def rows(self) -> list[Content]:

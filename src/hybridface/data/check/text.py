@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hybridface.data.numbers import decimals_of_range
+
 _WIDTH = 120
 _NAMED = 5
 
@@ -76,7 +78,8 @@ def _figures(title: str, parts: dict[str, Any]) -> Table:
             continue
         quantiles = [each["quantiles"][part] for part in ("0.05", "0.5", "0.95")]
         values = [each["min"], *quantiles, each["max"], each["mean"]]
-        table.add_row(name, *counts, *(f"{value:,.1f}" for value in values))
+        digits = decimals_of_range(each["min"], each["max"])
+        table.add_row(name, *counts, *(f"{value:,.{digits}f}" for value in values))
     return table
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MOST_NAMES = 40
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
 
 
 class HybridFaceError(Exception):
@@ -28,6 +30,14 @@ class StoppedError(HybridFaceError):
     """A signal ended a training, which can be gone on with; the command line exits with 143."""
 
     exit_code = 128 + 15  # what a shell says of a process that SIGTERM ended
+
+
+def printable(text: str) -> str:
+    """Return text with control characters, as a file's name may have them, by their numbers.
+
+    Printed as they are they would steer the terminal.
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def unknown(what: str, name: str, choices: Iterable[str]) -> UsageError:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hybridface.errors import UsageError
 from hybridface.inference.inputs import find_inputs
 
 Write = Callable[..., Path]
@@ -77,6 +78,11 @@ def test_a_pattern_may_go_on_from_a_folder_with_brackets_in_its_name(
     monkeypatch.chdir(tmp_path)
     assert paths("trip [1]/*/") == [Path("trip [1]/a/1.png")]
     assert paths("none [1]/*.png") == [Path("none [1]/*.png")]
+
+
+def test_an_empty_name_is_not_the_folder_where_one_is() -> None:
+    with pytest.raises(UsageError, match="an input is empty"):
+        find_inputs(["a.jpg", ""])
 
 
 def test_a_link_that_leads_nowhere_is_kept_to_be_reported(tmp_path: Path) -> None:

@@ -143,6 +143,21 @@ def test_broken_files_are_named_and_the_others_done(
         assert not any(name in out for name in broken)
 
 
+def test_a_name_cannot_steer_the_terminal(
+    photos: Path, tmp_path: Path, model_file: Path, capsys: Capture
+) -> None:
+    folder = tmp_path / "strange"
+    folder.mkdir()
+    for name in ("one\x1b[2J.png", "two\x9b2J.png"):
+        Image.open(photos / "c.jpg").save(folder / name)
+    (folder / "bad\x1b]0;title\x07.png").write_bytes(b"none")
+    assert run_predict([folder], model_file) == 0
+    said = capsys.readouterr()
+    assert r"one\x1b[2J.png" in said.out and r"two\x9b2J.png" in said.out
+    assert r"bad\x1b]0;title\x07.png" in said.err
+    assert not set(said.out + said.err) & {"\x1b", "\x9b", "\x07"}
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("given", ["absent.png", "none-*.png", "empty", "broken.png", "clip.mp4"])
 def test_nothing_that_can_be_read_exits_with_1(

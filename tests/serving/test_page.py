@@ -361,6 +361,24 @@ def test_a_server_with_a_key_asks_for_it(model: Path, browser: Tab, photo: Path)
         browser.wait_until(DEALT)
 
 
+def test_a_key_is_taken_where_the_browser_stores_nothing(
+    model: Path, browser: Tab, photo: Path
+) -> None:
+    denied = (
+        "Object.defineProperty(window, 'sessionStorage', {get() { throw new Error('denied') }})"
+    )
+    script = browser.send("Page.addScriptToEvaluateOnNewDocument", source=denied)
+    with serving("--model", str(model), "--api-key", "s3cret") as served:
+        browser.open(f"{served.address}/", 360)
+        browser.send("Page.removeScriptToEvaluateOnNewDocument", **script)
+        browser.wait_until("document.getElementById('key-form').checkVisibility()")
+        browser.ask("document.getElementById('key').value = 's3cret'")
+        browser.ask("document.getElementById('key-form').requestSubmit()")
+        browser.wait_until(READY)
+        browser.choose_file("#file", photo)
+        browser.wait_until(DEALT)
+
+
 @pytest.mark.parametrize("chosen", ["while it is down", "once it is back"])
 def test_a_server_that_is_down_at_first_needs_no_reload(
     page: Tab, served: Served, photo: Path, chosen: str

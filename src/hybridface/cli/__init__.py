@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from hybridface.cli import data_sets, learning, measuring, models, serving
-from hybridface.errors import HybridFaceError
+from hybridface.errors import HybridFaceError, printable
 from hybridface.files import DISK_FULL
 
 app = typer.Typer(
@@ -82,7 +82,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except HybridFaceError as error:
-        print(f"hybridface: {error}", file=sys.stderr)
+        print(f"hybridface: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as end:
         # typer turns Ctrl-C into an exit without a word, with code 130.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from hybridface import images
+from hybridface.errors import UsageError
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv", ".flv"}
@@ -55,10 +56,15 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
     Args:
         given: Files, folders, patterns such as ``photos/**/*.jpg``, and ``webcam`` or
             ``webcam:1``.
+
+    Raises:
+        UsageError: One is an empty name.
     """
     found: dict[Path, Input] = {}
     for each in given:
         path, text = Path(each), os.fspath(each)
+        if not text:
+            raise UsageError("an input is empty: name a picture, a folder, a pattern or a video")
         camera = _CAMERA.fullmatch(text)
         if camera and not exists(path):
             found[path] = Input(path, "camera", int(camera[1] or 0))

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
-from hybridface.errors import UsageError
+from hybridface.errors import UsageError, printable
 from hybridface.inference.detection import DEFAULT, open_detector
 from hybridface.inference.inputs import Input, exists, find_inputs
 from hybridface.inference.output import open_writer
@@ -151,7 +151,7 @@ class Tally:
         """Count a picture or frame."""
         if photo.error is not None:
             self.failed += 1
-            print(f"warning: {photo.name}: {photo.error}", file=sys.stderr)
+            print(printable(f"warning: {photo.name}: {photo.error}"), file=sys.stderr)
             return
         self.read += 1
         self.faces += len(photo.faces)

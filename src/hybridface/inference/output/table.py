@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from hybridface.errors import printable
 from hybridface.inference.output.base import TextWriter
 from hybridface.inference.photos import Face, Photo
 from hybridface.inference.readings import in_words, widest_words
@@ -19,7 +20,7 @@ class TableWriter(TextWriter):
         """Write the head."""
         super().start()
         room = max(20, shutil.get_terminal_size((120, 20)).columns // 3, WIDEST_NAME)
-        self._name = min(room, max(map(len, [*self.names, "image"])))
+        self._name = min(room, max(len(printable(name)) for name in [*self.names, "image"]))
         self._widths = {name: widest_words(name, task) for name, task in self.tasks.items()}
         head = ["image".ljust(self._name), *(["time".rjust(8), "track"] if self.moves else [])]
         head += [f"{BOX:<17}", *(name.ljust(width) for name, width in self._widths.items())]
@@ -49,5 +50,6 @@ class TableWriter(TextWriter):
 
     def _shown(self, name: str) -> str:
         """Return the name as wide as its column; of a longer one the end, which tells more."""
+        name = printable(name)
         name = name if len(name) <= self._name else "…" + name[1 - self._name :]
         return name.ljust(self._name)

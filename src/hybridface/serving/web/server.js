@@ -9,10 +9,25 @@ export class ServerError extends Error {
   }
 }
 
-export const keepKey = (key) => sessionStorage.setItem(KEY, key);
+let given = null; // where the browser lets the page store nothing
+
+export function keepKey(key) {
+  given = key;
+  try {
+    sessionStorage.setItem(KEY, key);
+  } catch { /* it is asked for again after a reload */ }
+}
+
+function keptKey() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return given;
+  }
+}
 
 export async function ask(path, options = {}) {
-  const key = sessionStorage.getItem(KEY);
+  const key = keptKey();
   if (key && !/^[!-~]+$/.test(key)) { // fetch would refuse the header, as if no server were there
     throw new ServerError(401, "The key was not accepted: no key holds such characters. Was it copied without quotation marks?");
   }

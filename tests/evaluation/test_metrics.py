@@ -181,6 +181,15 @@ def test_persons_are_drawn_whole_as_the_slow_draw_does() -> None:
     assert one["accuracy"]["ci95"] is one["macro_f1"]["ci95"] is one["nll"]["ci95"] is None
 
 
+def test_all_right_of_few_persons_is_not_certain() -> None:
+    probabilities, targets = np.tile([0.9, 0.1], (60, 1)), np.zeros(60, np.int64)
+    accuracy = classification_metrics(probabilities, targets, NAMES[:2], np.arange(60) % 6)
+    of_six = classification_metrics(probabilities[:6], targets[:6], NAMES[:2])
+    assert accuracy["accuracy"] == of_six["accuracy"]
+    wrong = classification_metrics(probabilities, targets + 1, NAMES[:2], np.arange(60) % 6)
+    assert wrong["accuracy"]["value"] == 0 and wrong["accuracy"]["ci95"][1] > 0.2
+
+
 def test_absent_classes_are_said_and_left_out() -> None:
     probabilities = np.array([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
     result = classification_metrics(probabilities, np.array([0, 1, 1]), ("a", "b", "c"))

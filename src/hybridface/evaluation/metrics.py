@@ -207,10 +207,14 @@ def interval_in_json(interval: Interval, count: int) -> dict[str, Any]:
 def share_in_json(right: NDArray[np.bool_], group: Counts | None = None) -> dict[str, Any]:
     """Return the share of pictures ``(N,)`` of which something is so, with its interval.
 
-    That is Wilson's or, where persons ``(N,)`` are known, a bootstrap over them.
+    That is Wilson's or, where persons ``(N,)`` are known, a bootstrap over them. Where it is so of
+    all pictures or of none, every draw is alike: then it is Wilson's, as if of a picture a person.
     """
     from hybridface.evaluation.statistics import wilson_interval
 
+    if group is not None and right.all() == right.any():
+        people = len(np.unique(group))
+        return interval_in_json(wilson_interval(people * int(right.all()), people), people)
     if group is not None:
         return bootstrap_means(right[:, np.newaxis].astype(np.float64), group).figure(0)
     return interval_in_json(wilson_interval(int(right.sum()), len(right)), len(right))

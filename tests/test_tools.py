@@ -43,6 +43,8 @@ def test_heads_are_trained_with_all_else_frozen(
     assert not (out / "model.onnx").exists()
     with pytest.raises(SystemExit, match="is there already"):
         train_heads(tiny_run.folder, out, 60, 2e-3)
+    with pytest.raises(SystemExit, match="expected more than 0"):
+        train_heads(tiny_run.folder, tmp_path / "other", 0, 2e-3)
 
 
 def test_a_packed_data_set_has_smaller_pictures_and_nothing_else_is_other(

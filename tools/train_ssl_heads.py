@@ -31,13 +31,17 @@ def train_heads(run: Path, out: Path, minutes: float, rate: float) -> None:
     """Train the heads for some minutes and write a run folder with them."""
     if out.exists():
         raise SystemExit(f"{out}: is there already; name another folder")
+    if not minutes > 0:
+        raise SystemExit(f"--minutes {minutes:g}: expected more than 0")
     folder = RunFolder(run)
     recipe, tasks = resolve_tasks(load_recipe(folder.recipe))
+    own = [task for task in tasks if not task.supervised]
+    if not own:
+        raise SystemExit(f"{run}: has no self-supervised head to train")
     data = prepare_data(recipe.data, label_columns(tasks), recipe.seed)
     _, model = build_module(recipe, tasks, data)
     load_weights(model, folder.last)
     model.eval().requires_grad_(False)
-    own = [task for task in tasks if not task.supervised]
     heads = torch.nn.ModuleList(model.heads[task.name] for task in own).requires_grad_(True)
     optimizer = torch.optim.AdamW(heads.train().parameters(), lr=rate, weight_decay=0.05)
     order = BatchOrder(len(data.splits["train"]), BATCH, seed=recipe.seed + 1)

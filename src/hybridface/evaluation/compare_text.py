@@ -6,8 +6,14 @@ from typing import Any
 
 from rich.table import Table
 
+from hybridface.evaluation.console_tables import (
+    interval,
+    number_table,
+    percent,
+    split_name,
+    stdout_console,
+)
 from hybridface.evaluation.number_text import decimals_of
-from hybridface.evaluation.text import interval, number_table, percent, split_name, stdout_console
 
 _SHARES = {"accuracy": "accuracy", "mean_class_accuracy": "mean class accuracy"}
 

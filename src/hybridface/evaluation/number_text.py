@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from hybridface.evaluation.text import interval, number_table, percent
+from hybridface.evaluation.console_tables import interval, number_table, percent
 from hybridface.rotations import FURTHEST
 
 NAMES = {

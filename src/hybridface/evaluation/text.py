@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
-_WIDTH = 120
+from hybridface.evaluation.console_tables import (
+    interval,
+    number_table,
+    percent,
+    split_name,
+    stdout_console,
+)
+from hybridface.evaluation.number_text import by_group, by_yaw, left_out, number_scores
+
 _SCORES = {
     "accuracy": "accuracy",
     "mean_class_accuracy": "mean class accuracy",
@@ -37,42 +42,11 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 
 def _tables(task: dict[str, Any]) -> list[Table]:
-    from hybridface.evaluation import number_text
-
     if "confusion" in task:
         tables = [_scores(task), _classes(task), _confusion(task)]
     else:
-        tables = [number_text.number_scores(task), *filter(None, [number_text.by_yaw(task)])]
-    return tables + number_text.by_group(task)
-
-
-def stdout_console() -> Console:
-    """Return a console on stdout: as wide as the terminal, or of one width in a file."""
-    width = None if sys.stdout.isatty() else _WIDTH
-    return Console(file=sys.stdout, width=width, markup=False, highlight=False)
-
-
-def split_name(split: str) -> str:
-    """Return how a sentence names a split."""
-    return "all rows" if split == "all" else f"split {split}"
-
-
-def number_table(*columns: str) -> Table:
-    """Make a table whose first column holds names and whose others hold numbers."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
-    return table
-
-
-def percent(value: float | None) -> str:
-    """Return a fraction in percent, ``-`` for none."""
-    return "-" if value is None else f"{value:.1%}"
-
-
-def interval(score: dict[str, Any], form: str) -> str:
-    """Return the bounds of ``{"value": …, "ci95": …}`` in a format, ``-`` where it has none."""
-    return " to ".join(format(bound, form) for bound in score["ci95"]) if score["ci95"] else "-"
+        tables = [number_scores(task), *filter(None, [by_yaw(task)])]
+    return tables + by_group(task)
 
 
 def _scores(task: dict[str, Any]) -> Table:
@@ -106,9 +80,7 @@ def _confusion(task: dict[str, Any]) -> Table:
 def _left_out(task: dict[str, Any]) -> list[str]:
     """Say what a reader of a task's figures would otherwise not know."""
     if "confusion" not in task:
-        from hybridface.evaluation import number_text
-
-        return number_text.left_out(task)
+        return left_out(task)
     lines = []
     if task["absent_classes"]:
         lines.append(f"no picture of: {', '.join(task['absent_classes'])}; left out of the means")

@@ -274,7 +274,8 @@ def test_compare_takes_runs_models_and_kept_evaluations(
         task = said["tasks"]["expression"]
         assert task["a"]["accuracy"] == task["b"]["accuracy"] == tiny_run.result["test"]["accuracy"]
         assert task["difference"]["accuracy"] == {"value": 0, "ci95": [0, 0]}
-        assert task["mcnemar"]["p_value"] == task["agreement"]["value"] == 1
+        assert task["agreement"]["value"] == 1
+        assert task["mcnemar"]["p_value"] is None  # drawn faces have persons, several pictures each
         assert (said["split"], said["count"]) == ("test", tiny_run.result["test"]["count"])
     assert "split val" in call("compare", tiny_run.folder, tiny_run.folder, "--split", "val").stdout
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError
-from hybridface.evaluation.drawn_counts import drawn_counts
+from hybridface.evaluation.drawn_counts import drawn_counts, drawn_times
 from hybridface.evaluation.statistics import Interval
 
 Correct = NDArray[np.bool_]
 Outcomes = NDArray[np.bool_] | NDArray[np.float64]
-DRAWN_AT_ONCE = 500  # draws of persons that are held in memory
+DRAWN_AT_ONCE = 500  # draws of pictures that are held in memory
 
 
 def paired_bootstrap(
@@ -96,12 +96,8 @@ def _draw_persons(
     _, person = np.unique(persons, return_inverse=True)
     sizes = np.bincount(person)
     sums = np.bincount(person, weights=differences)
-    means = np.empty(draws)
-    for start in range(0, draws, DRAWN_AT_ONCE):
-        part = means[start : start + DRAWN_AT_ONCE]
-        counts = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), len(part))
-        part[:] = counts @ sums / (counts @ sizes)
-    return means
+    drawn = drawn_times(len(sizes), draws, random)
+    return np.concatenate([times @ sums / (times @ sizes) for times in drawn])
 
 
 def paired_class_bootstrap(

@@ -43,8 +43,25 @@ def drawn_counts(
     people = int(person.max()) + 1
     of_person = np.bincount(person * len(counts) + cells, minlength=people * len(counts))
     of_person = of_person.reshape(people, len(counts)).astype(np.float64)
-    block = max(1, _BLOCK // max(people, len(counts)))
-    shares = np.full(people, 1 / people)
-    for start in range(0, draws, block):
-        times = random.multinomial(people, shares, min(block, draws - start)).astype(np.float64)
+    for times in drawn_times(people, draws, random, len(counts)):
         yield times @ of_person
+
+
+def drawn_times(
+    count: int, draws: int, random: np.random.Generator, width: int = 1
+) -> Iterator[Floats]:
+    """Give how often each of some persons or pictures is in draws of as many, with replacement.
+
+    Args:
+        count: How many persons or pictures there are.
+        draws: How many draws.
+        random: What they are drawn by.
+        width: How many numbers the caller makes of a draw, which bounds a block too.
+
+    Yields:
+        ``(D, count)`` times of some of the draws.
+    """
+    block = max(1, _BLOCK // max(count, width))
+    shares = np.full(count, 1 / count)
+    for start in range(0, draws, block):
+        yield random.multinomial(count, shares, min(block, draws - start)).astype(np.float64)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridface.evaluation.drawn_counts import drawn_times
+
 DRAWS = 2000
 SEED = 20170806
-_BLOCK = 4_000_000
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -68,12 +69,7 @@ def bootstrap_means(values: NDArray[np.floating[Any]], group: Index | None = Non
     if count < 2:
         return Means(points, np.zeros((0, values.shape[1])))
     random = np.random.default_rng(SEED)
-    block = max(1, _BLOCK // count)
-    shares = np.full(count, 1 / count)
-    draws = []
-    for start in range(0, DRAWS, block):
-        weights = random.multinomial(count, shares, min(block, DRAWS - start)).astype(np.float64)
-        draws.append(_divide(weights @ sums, weights @ counts))
+    draws = [_divide(times @ sums, times @ counts) for times in drawn_times(count, DRAWS, random)]
     return Means(points, np.concatenate(draws))
 
 

@@ -86,8 +86,7 @@ class Study:
         # One queue, so that no process waits for the last cell of a seed.
         self._train(self.cells.arms())
         self._write()
-        if self.cells.tuned:
-            self._measure_rest()
+        self._measure_rest()
 
     def _tune(self) -> None:
         """Run the trials of every group, each as soon as the groups before it have chosen."""
@@ -150,8 +149,7 @@ class Study:
         self.planned_cells()
         self.cells.forget(self.guessed)
         self._write()
-        if not self.guessed:
-            self._measure_rest()
+        self._measure_rest()
         return len(self.rows())
 
     def _refuse_other_figures(self, cells: Sequence[Cell]) -> None:
@@ -304,7 +302,7 @@ class Study:
             if self.stop.is_set():
                 raise SystemExit(128 + signal.SIGTERM)
 
-        if self.config.also_on:
+        if self.config.also_on and self.cells.tuned:
             rows = {row["cell"]: row for row in self.rows()}
             self.also_on.measure_rest(self.cells.arms(), rows, self.say, between)
 

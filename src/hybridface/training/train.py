@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
@@ -25,6 +26,7 @@ from hybridface.errors import HybridFaceError, StoppedError, UsageError
 from hybridface.files import DISK_FULL, cannot_write
 from hybridface.tasks import build_tasks, label_columns, resolve_tasks
 from hybridface.tasks.base import Task
+from hybridface.training.allocator import keep_freed_memory
 from hybridface.training.build import build_module, make_loaders
 from hybridface.training.callbacks import LossWatch, RunKeeper
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
@@ -191,6 +193,8 @@ def _train(
         watchers.append(TrainingRows(data))
     watchers.append(Stopper(keeper) if processes.count == 1 else EndAtOnce())
     trainer = _trainer(recipe, folder, processes, watchers, show_progress)
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        keep_freed_memory()
     keeper.order, training, validation = make_loaders(recipe, data, trainer)
     _fit(trainer, module, (training, validation), folder, checkpoint)
     if not processes.first:

@@ -77,9 +77,9 @@ def opencv() -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2: Any = importlib.import_module("cv2")  # only here: importing it is slow
     if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(2)
+        cv2.setLogLevel(0)
     else:  # since OpenCV 5
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from hybridface.tasks.base import Task
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.training.pretraining import load_backbone
 from hybridface.training.refusals import refuse_lost_labels
+
+START_BATCHES = 8
 
 
 def build_module(
@@ -51,13 +54,6 @@ def build_module(
             task.adopt(labels, ids, recipe.data.size)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
-    if start is not None:
-        load_backbone(model.backbone, start)
-    model = model.to(memory_format=torch.channels_last)
-    if recipe.training.processes > 1:
-        check_batch_norm(model)
-    batches = len(training_order(recipe, data))
-    steps = recipe.training.epochs * math.ceil(batches / recipe.training.accumulate)
 
     def intact() -> Any:
         pictures = make_loader(
@@ -65,6 +61,15 @@ def build_module(
         )
         return (batch for batch, _ in zip(pictures, range(REESTIMATION_BATCHES), strict=False))
 
+    if start is not None:
+        seen = (batch.images.float() / 255 for batch in islice(intact(), START_BATCHES))
+        pictures = ((images - model.mean) / model.std for images in seen)
+        load_backbone(model.backbone, start, pictures)
+    model = model.to(memory_format=torch.channels_last)
+    if recipe.training.processes > 1:
+        check_batch_norm(model)
+    batches = len(training_order(recipe, data))
+    steps = recipe.training.epochs * math.ceil(batches / recipe.training.accumulate)
     return HybridModule(recipe, model, tasks, steps, intact), model
 
 

@@ -48,8 +48,10 @@ def whole_number(cell: str) -> int | None:
 
 
 def numbered(values: Sequence[str]) -> NDArray[np.int64]:
-    """Return ``(N,)`` numbers that are equal for equal values, such as names of persons."""
-    return np.unique(np.array(values), return_inverse=True)[1].astype(np.int64)
+    """Return ``(N,)`` numbers in the order of the values, equal for equal ones, such as names."""
+    # An array of text takes the room of the longest value for each of them.
+    numbers = {value: number for number, value in enumerate(sorted(set(values)))}
+    return np.array([numbers[value] for value in values], dtype=np.int64)
 
 
 def is_missing(cell: str) -> bool:

@@ -20,7 +20,8 @@ def below(*folders: Path) -> tuple[list[list[str]], dict[str, str]]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("a/2.x", "a/10.x", "a/b/1.x", "a/.hidden/1.x", "a/.1.x", "a/b.x", "a/note"):
+    for name in ("a/2.x", "a/10.x", "a/b/1.x", "a/.hidden/1.x", "a/.1.x", "a/b.x", "a/note",
+                 "a/__MACOSX/1.x"):  # fmt: skip
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).touch()
     return tmp_path / "root"

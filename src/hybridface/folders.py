@@ -29,7 +29,7 @@ def entries_of(folder: str | Path, tell: Tell) -> list[os.DirEntry[str]]:
         return []
     kept = []
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry.name == "__MACOSX":  # of archives made on a Mac
             continue
         if entry.is_symlink() and not _leads_somewhere(entry.path):
             tell(entry.path, BROKEN)

@@ -68,8 +68,8 @@ def _print_data(console: Console, data: dict[str, Any]) -> None:
     )
     console.print(_duplicates(data["duplicates"], several=False))
     uncut = list(data["splits"]) == [NO_SPLIT]
-    named = "groups" if uncut else "across_splits"
-    _print_groups(console, data["duplicates"], named, several=False)
+    shown = "groups" if uncut else "across_splits"
+    _print_groups(console, data["duplicates"], shown, several=False)
     if uncut and data["duplicates"]["near"]["groups"]:
         console.print("  cuts may part these, unless data.keep_together says near_duplicates")
     _print_remarks(console, data)

@@ -19,7 +19,7 @@ from hybridface.data.source import (
     describe_folder,
     is_folder,
 )
-from hybridface.data.sources.label_files import find_file, key
+from hybridface.data.sources.label_files import find_file, key, not_there
 from hybridface.data.sources.tables import (
     BREAK,
     Tally,
@@ -102,7 +102,7 @@ class Adience(Source):
         if not cells:
             raise self.refuse(no_usable_row(self.root, problems + tally.problems(), "no picture"))
         absent = [name.format(fold) for fold, path in enumerate(lists) if path is None]
-        notes = [f"not there: {', '.join(absent)}"] if absent else []
+        notes = not_there(absent)
         if name != _LISTS[0]:
             notes.append(f"frontal faces alone: no {_LISTS[0].format(0)}")
         return self._rows(cells, problems, tally, notes)

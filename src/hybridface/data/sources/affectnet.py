@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from hybridface import images
 from hybridface.data.source import (
     MISSING,
     Labels,
@@ -24,7 +23,14 @@ from hybridface.data.source import (
     describe_folder,
     is_folder,
 )
-from hybridface.data.sources.label_files import find_file, key, names_in, read_bytes, read_each
+from hybridface.data.sources.label_files import (
+    find_file,
+    key,
+    not_there,
+    pictures_in,
+    read_bytes,
+    read_each,
+)
 from hybridface.data.sources.tables import BREAK, Table, Tally, no_usable_row, open_table
 from hybridface.errors import DataError
 
@@ -135,11 +141,7 @@ class AffectNet(Source):
             faces.boxes.append(corner + np.array([0, 0, *corner[:2]]))
 
     def _read_set(self, split: str, folder: str, faces: _Faces) -> None:
-        names = [
-            name
-            for name in names_in(self.root / folder / "images")
-            if Path(name).suffix.lower() in images.SUFFIXES
-        ]
+        names = pictures_in(self.root / folder / "images")
         stems = [f"{folder}/annotations/{Path(name).stem}" for name in names]
         columns = []
         for end in ("exp", "val", "aro"):
@@ -171,7 +173,7 @@ class AffectNet(Source):
         code = np.where((code >= 0) & (code < last), code, MISSING).astype(np.int64)
         kept = code < self.options.classes
         gone = Counter((*NAMES, *NO_EXPRESSION)[each] for each in code[~kept].tolist())
-        notes = [f"not there: {', '.join(absent)}"] if absent else []
+        notes = not_there(absent)
         if gone:
             counts = ", ".join(f"{count} {name}" for name, count in gone.items())
             notes.append(f"left out by their expression: {counts}")

@@ -20,6 +20,7 @@ from hybridface.data.sources.label_files import (
     first_folder,
     key,
     names_in,
+    not_there,
     read_bytes,
     read_each,
 )
@@ -250,8 +251,7 @@ class Poses300WLp(MatPoses):
         if not keys:
             raise self.refuse(no_usable_row(self.root / inside, tally.problems(), "no picture"))
         absent = [name for name in folders if not is_folder(self.root / inside / name)]
-        notes = [f"not there: {', '.join(absent)}"] if absent else []
-        return keys, numbered(photos), notes
+        return keys, numbered(photos), not_there(absent)
 
 
 def _parse(path: Path, points: str) -> NDArray[np.float64]:

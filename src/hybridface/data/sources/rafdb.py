@@ -6,9 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridface import images
 from hybridface.data.source import MISSING, Labels, Problem, Rows, Source
-from hybridface.data.sources.label_files import find_file, first_folder, key, names_in, read_lines
+from hybridface.data.sources.label_files import (
+    find_file,
+    first_folder,
+    key,
+    pictures_in,
+    read_lines,
+)
 from hybridface.data.sources.tables import whole_number
 
 NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
@@ -69,11 +74,7 @@ class RafDb(Source):
         for split in _SPLITS:
             for number in range(len(NAMES)):
                 folder = key(above, split, str(number + 1))
-                names = [
-                    name
-                    for name in names_in(self.root / folder)
-                    if Path(name).suffix.lower() in images.SUFFIXES
-                ]
+                names = pictures_in(self.root / folder)
                 keys += [key(folder, name) for name in names]
                 splits += [split] * len(names)
                 ids += [number] * len(names)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from hybridface.data.source import Labels, NumericLabels, Rows, Source, as_text, is_folder
-from hybridface.data.sources.label_files import first_folder, key, names_in
+from hybridface.data.sources.label_files import first_folder, key, names_in, not_there
 from hybridface.data.sources.tables import Tally, no_usable_row
 from hybridface.labels import GENDERS
 
@@ -64,7 +64,6 @@ class UtkFace(Source):
     def _notes(self, inside: str, odd: list[str]) -> list[str]:
         notes = [f"left out for their names: {as_text(', '.join(odd[:20]))}"] if odd else []
         if inside in _PARTS:
-            absent = [part for part in _PARTS if not is_folder(self.root / part)]
-            notes += [f"not there: {', '.join(absent)}"] if absent else []
+            notes += not_there([part for part in _PARTS if not is_folder(self.root / part)])
             notes.append("whole photos, which are not cut to the faces")
         return notes

@@ -148,6 +148,20 @@ def test_a_file_or_folder_of_several_names_is_read_once_by_its_own(
     assert len(rows.problems) == 6
 
 
+def test_a_file_that_splits_link_to_is_in_the_one_that_tests(
+    tmp_path: Path, write_picture: Write
+) -> None:
+    for name in ("1.png", "2.png"):
+        write_picture(tmp_path / "all" / name)
+    for link in ("train/sad/1.png", "train/sad/2.png", "val/sad/1.png", "test/sad/1.png"):
+        place = tmp_path / "data" / link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(tmp_path / "all" / place.name)
+    rows = read(tmp_path / "data")
+    assert rows.keys == ["train/sad/2.png", "test/sad/1.png"]
+    assert set(problems(rows)) == {"train/sad/1.png", "val/sad/1.png", "val/sad/"}
+
+
 def test_splits_in_one_folder_that_is_alone(tmp_path: Path, write_picture: Write) -> None:
     for key in ("images/train/sad/1.png", "images/validation/sad/1.png", "images/other/sad/1.png"):
         write_picture(tmp_path / key)

@@ -96,8 +96,9 @@ class Folder(Source):
             places = self._classes(places, loose, tell)
         wanted = partial(_is_picture, tell=tell)
         found = _Found()
-        paths = files_below([place.folder for place in places], wanted, tell)
-        for place, inside in zip(places, paths, strict=True):
+        # The last split first: what is tested on under another name is not trained on.
+        paths = files_below([place.folder for place in reversed(places)], wanted, tell)
+        for place, inside in zip(places, reversed(paths), strict=True):
             for path in inside:
                 found.add(self._key(path), place)
             if place.label and not inside:

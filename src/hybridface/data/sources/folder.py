@@ -57,8 +57,9 @@ class _Found:
     def add(self, key: str, place: _Place) -> None:
         self.keys.append(key)
         self.splits.append(place.split)
-        self.names.append(place.label.casefold())
-        self.classes.setdefault(place.label.casefold(), _printable(place.label))
+        self.names.append(name := place.label.casefold())
+        if name not in self.classes:
+            self.classes[name] = _printable(place.label)
 
 
 class Folder(Source):
@@ -160,7 +161,8 @@ class Folder(Source):
         return f"no pictures, but {describe_folder(self.root)}{first}"
 
     def _key(self, path: str) -> str:
-        return Path(path).relative_to(self.root).as_posix()
+        above = len(os.path.join(self.root, ""))  # noqa: PTH118 (a Path for each takes long)
+        return path[above:].replace(os.sep, "/") or "."
 
 
 def _folders_in(folder: str | Path, tell: Tell) -> list[os.DirEntry[str]]:

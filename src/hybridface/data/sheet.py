@@ -67,7 +67,7 @@ def write_sheet(spec: str, out: Path, *, count: int = 48, columns: int = 8, seed
                 tiles.append(_tile(rows, row, made))
                 break
     if not tiles:
-        raise DataError(f"{spec}: none of {chosen.size} drawn pictures can be read")
+        raise DataError(f"{spec}: none of {chosen.size} pictures taken at random can be read")
     content = io.BytesIO()
     about = PngImagePlugin.PngInfo()
     about.add_text("Software", MARK)

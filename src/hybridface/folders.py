@@ -93,7 +93,7 @@ class _Found:
             folder, place = todo.pop()
             if self._is_new(folder, place):
                 for entry in entries_of(folder, self._tell):
-                    inner = f"{place}{os.sep}{entry.name}"
+                    inner = os.path.join(place, entry.name)  # noqa: PTH118
                     if entry.is_dir() and not entry.is_symlink():
                         todo.append((entry.path, inner))
                     elif entry.is_dir() or self._wanted(entry):

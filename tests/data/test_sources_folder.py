@@ -171,6 +171,8 @@ def test_splits_in_one_folder_that_is_alone(tmp_path: Path, write_picture: Write
         ("images/validation/sad/1.png", "val", "sad"),
     ]
     assert list(problems(rows)) == ["images/other/"]
+    (tmp_path / "images" / "train").rename(tmp_path / "images" / "more")
+    assert len(read(tmp_path)) == len(read(tmp_path, "?unlabelled=true")) == 3
 
 
 def test_file_names_that_are_not_utf8(tmp_path: Path, picture_bytes: Callable[..., bytes]) -> None:

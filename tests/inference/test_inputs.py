@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,3 +108,19 @@ def test_links_are_followed_and_each_file_comes_once(tmp_path: Path, write_pictu
         tmp_path / "far" / "1.png",
         photos / "a" / "2.png",
     }
+
+
+def test_a_folder_that_cannot_be_read_is_kept_to_be_reported(
+    tmp_path: Path, write_picture: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a" / "1.png")
+    write_picture(tmp_path / "b" / "2.png")
+    real = os.scandir
+
+    def closed(path: str) -> Any:
+        if str(path).endswith("a"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert paths(tmp_path) == [tmp_path / "a", tmp_path / "b" / "2.png"]

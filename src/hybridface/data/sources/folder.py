@@ -69,7 +69,8 @@ class Folder(Source):
     of their names, case aside, and are called as their folders are; a character that cannot be
     printed, such as a line break or a byte that is not UTF-8, is escaped. Hidden files and files
     that are no pictures by their suffix are left alone. Links are followed, and each file is read
-    once. The folders of splits may lie in one folder that is alone in PATH.
+    once. The folders of splits may lie in one folder that is alone in PATH, one for training among
+    them.
     """
 
     kind = "folder"
@@ -83,12 +84,14 @@ class Folder(Source):
     def read(self) -> Rows:
         """Look through the folders; see :meth:`hybridface.data.source.Source.read`."""
         problems: list[Problem] = []
+        told: set[Problem] = set()
         if not is_folder(self.root):
             raise self.refuse(describe_folder(self.root))
 
         def tell(path: str, what: str) -> None:
             problem = Problem(self._key(path), what)
-            if problem not in problems:  # a folder may be listed twice
+            if problem not in told:  # a folder may be listed twice
+                told.add(problem)
                 problems.append(problem)
 
         loose: list[Problem] = []
@@ -127,7 +130,7 @@ class Folder(Source):
         folders = _folders_in(self.root, tell)
         if len(folders) == 1 and not split_name(folders[0].name):
             inner = _folders_in(folders[0].path, tell)
-            if any(split_name(entry.name) for entry in inner):  # an archive in a folder of its own
+            if any(split_name(entry.name) == "train" for entry in inner):  # as some archives are
                 folders = inner
         parts = [_Place(entry.path, split_name(entry.name) or "") for entry in folders]
         parts = [part for part in parts if part.split]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,6 @@ def build_module(
     if recipe.training.processes > 1:
         check_batch_norm(model)
     batches = len(training_order(recipe, data))
-    steps = recipe.training.epochs * math.ceil(batches / recipe.training.accumulate)
 
     def intact() -> Any:
         pictures = make_loader(
@@ -65,7 +63,7 @@ def build_module(
         )
         return (batch for batch, _ in zip(pictures, range(REESTIMATION_BATCHES), strict=False))
 
-    return HybridModule(recipe, model, tasks, steps, intact), model
+    return HybridModule(recipe, model, tasks, batches, intact), model
 
 
 def make_loaders(

@@ -21,7 +21,7 @@ from hybridface.network.shared_batch_norm import check_batch_norm
 from hybridface.tasks.base import Task
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.training.pretraining import load_backbone
-from hybridface.training.refusals import refuse_lost_labels
+from hybridface.training.refusals import refuse_lost_labels, refuse_undescribed
 
 
 def build_module(
@@ -48,6 +48,8 @@ def build_module(
         else:
             ids = None if labels is None else torch.from_numpy(labels.ids[rows])
             task.adopt(labels, ids, recipe.data.size)
+        if task.supervised:
+            refuse_undescribed(task)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
     if start is not None:

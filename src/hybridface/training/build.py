@@ -24,6 +24,31 @@ from hybridface.training.pretraining import load_backbone
 from hybridface.training.refusals import refuse_lost_labels, refuse_undescribed
 
 
+def meet_data(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
+    """Let the tasks of a recipe meet its data.
+
+    Args:
+        recipe: The recipe.
+        tasks: Its tasks.
+        data: Its data.
+
+    Raises:
+        UsageError: A task does not fit the data.
+    """
+    for task in tasks:
+        labels = None if task.label is None else data.column(task.label)
+        rows = data.splits["train"]
+        if isinstance(labels, NumericLabels):
+            numbers = torch.from_numpy(labels.values[rows])
+            task.adopt_numbers(labels, numbers, recipe.data.size)
+            refuse_lost_labels(recipe, task, numbers)
+        else:
+            ids = None if labels is None else torch.from_numpy(labels.ids[rows])
+            task.adopt(labels, ids, recipe.data.size)
+        if task.supervised:
+            refuse_undescribed(task)
+
+
 def build_module(
     recipe: Recipe, tasks: Sequence[Task], data: PreparedData, start: Path | None = None
 ) -> tuple[HybridModule, HybridModel]:
@@ -38,18 +63,7 @@ def build_module(
     Raises:
         HybridFaceError: A task does not fit the data, or the weights the backbone.
     """
-    for task in tasks:
-        labels = None if task.label is None else data.column(task.label)
-        rows = data.splits["train"]
-        if isinstance(labels, NumericLabels):
-            numbers = torch.from_numpy(labels.values[rows])
-            task.adopt_numbers(labels, numbers, recipe.data.size)
-            refuse_lost_labels(recipe, task, numbers)
-        else:
-            ids = None if labels is None else torch.from_numpy(labels.ids[rows])
-            task.adopt(labels, ids, recipe.data.size)
-        if task.supervised:
-            refuse_undescribed(task)
+    meet_data(recipe, tasks, data)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
     if start is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from hybridface.errors import UsageError
 from hybridface.training import callbacks
 from hybridface.training.callbacks import RunKeeper
 from hybridface.training.module import HybridModule
@@ -97,10 +98,13 @@ def test_a_figure_that_is_no_number_is_not_the_best(
     """As a precision where nothing was said; whatever comes later is better."""
     monkeypatch.setattr(callbacks, "save_weights", lambda *_: None)
     keeper = RunKeeper(tiny_recipe(tmp_path / "run"), RunFolder(tmp_path / "run"), {})
-    task = SimpleNamespace(selects={"accuracy": True})
+    task = SimpleNamespace(name="mine", selects={"accuracy": True})
     for epoch, value in enumerate((math.nan, 0.2, math.nan, 0.3, 0.1), start=1):
         module: Any = SimpleNamespace(
             validation={"accuracy": value}, supervised=[task], evaluated_model=lambda: None
         )
         keeper._keep_best(module, epoch)
     assert keeper.best == {"epoch": 4, "value": 0.3}
+    module.validation = {"f1": 0.5, "mood/accuracy": 0.5}
+    with pytest.raises(UsageError, match="that it has accuracy, but its figures are f1; mend"):
+        keeper._keep_best(module, 6)

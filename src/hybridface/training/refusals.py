@@ -94,8 +94,17 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "augment.views: several views of a picture cannot go with data.unlabelled; take 1"
         )
     _refuse_first_stage(recipe)
+    _refuse_mixup(recipe, tasks)
+
+
+def _refuse_mixup(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse to mix intact pictures where no supervised head sees them."""
+    if not recipe.augment.mixup:
+        return
+    if not any(task.supervised for task in tasks):
+        raise UsageError("augment.mixup: it needs a supervised task, for the labels that it mixes")
     shared = [task.name for task in tasks if takes_shared_view(task)]
-    if recipe.augment.mixup and (shared or not intact_is_supervised(tasks)):
+    if shared or not intact_is_supervised(tasks):
         raise UsageError(
             "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
             f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"

@@ -21,7 +21,8 @@ from hybridface.network.shared_batch_norm import check_batch_norm
 from hybridface.tasks.base import Task
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.training.pretraining import load_backbone
-from hybridface.training.refusals import refuse_lost_labels, refuse_undescribed
+from hybridface.training.refusals import refuse_lost_labels
+from hybridface.training.task_refusals import refuse_undescribed, refuse_unreadable
 
 
 def meet_data(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
@@ -66,6 +67,7 @@ def build_module(
     meet_data(recipe, tasks, data)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
+    refuse_unreadable(model, tasks, recipe.data.size)
     if start is not None:
         load_backbone(model.backbone, start)
     model = model.to(memory_format=torch.channels_last)

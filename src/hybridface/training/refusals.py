@@ -14,7 +14,6 @@ from hybridface.data.prepare import PreparedData
 from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
 from hybridface.evaluation.number_metrics import countable
-from hybridface.inference.metadata import COLUMNS
 from hybridface.network.backbones import check_backbone
 from hybridface.network.views import FEWEST, intact_is_supervised, own_views, part_of_steps
 from hybridface.tasks import build_tasks, takes_shared_view
@@ -22,6 +21,7 @@ from hybridface.tasks.base import SelfSupervisedConfig, Task
 from hybridface.training.aggregation import find_aggregator
 from hybridface.training.pretraining import first_stage
 from hybridface.training.processes import on_gpu, refuse_unequal_shares
+from hybridface.training.task_refusals import refuse_half_said
 
 
 def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
@@ -63,7 +63,7 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     Raises:
         UsageError: Names the key, and what it could be.
     """
-    _refuse_half_said(tasks)
+    refuse_half_said(tasks)
     _refuse_sampling(recipe, tasks)
     below = [task.name for task in tasks if task.below_zero]
     if below and recipe.training.loss_balance == "geometric":
@@ -108,53 +108,6 @@ def _refuse_mixup(recipe: Recipe, tasks: Sequence[Task]) -> None:
         raise UsageError(
             "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
             f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
-        )
-
-
-def _refuse_half_said(tasks: Sequence[Task]) -> None:
-    """Refuse supervised tasks that do not say what a run needs of them, as classes of users may."""
-    supervised = [task for task in tasks if task.supervised]
-    for task in supervised:
-        if task.label is None:
-            raise UsageError(
-                f"task {task.name}: learns from labels, but names no label column; give the Config "
-                "of its class an option label, or the class a property label"
-            )
-    if supervised and not any(task.kept_at_inference for task in supervised):
-        raise UsageError(
-            f"task {supervised[0].name}: learns from labels, but no head would be left for use; "
-            "set kept_at_inference = True in its class"
-        )
-    followed: dict[str | None, Task] = {}
-    for task in supervised:
-        other = followed.setdefault(task.label, task)
-        if task.numeric and type(task).follow is not type(other).follow:
-            raise UsageError(
-                f"tasks {other.name} and {task.name}: both learn from label column '{task.label}', "
-                "but by their follow it is not the same after augmentation; let the class of one "
-                "take over the follow of the other"
-            )
-
-
-def refuse_undescribed(task: Task) -> None:
-    """Refuse a supervised task, as a user's own, whose output nobody could measure or use.
-
-    Args:
-        task: It has met its data.
-
-    Raises:
-        UsageError: It does not describe its output as one of the kinds that are known.
-    """
-    said = task.describe()
-    kinds = tuple(COLUMNS) if task.numeric else ("classification",)
-    if said.get("kind") not in kinds:
-        raise UsageError(
-            f"task {task.name}: its class describes an output of kind {said.get('kind')!r}; "
-            f"expected describe() to say as 'kind' {' or '.join(kinds)}"
-        )
-    if not task.numeric and len(said.get("classes", ())) < 2:
-        raise UsageError(
-            f"task {task.name}: expected describe() to say as 'classes' the names of its classes"
         )
 
 

@@ -186,6 +186,17 @@ def affectnet_npy() -> Files:
     return files
 
 
+def rafdb_folders() -> Files:
+    """Build RAF-DB with one folder a number."""
+    return {
+        f"DATASET/{split}/{number % 7 + 1}/{split}_{number:05d}_aligned.jpg": encode(
+            100 * place + number
+        )
+        for place, (split, count) in enumerate((("train", 9), ("test", 3)))
+        for number in range(count)
+    }
+
+
 def ckplus() -> Files:
     """Build CK+48."""
     return {
@@ -211,5 +222,6 @@ LAYOUTS: dict[str, tuple[Callable[[], Files], str, tuple[str, ...]]] = {
     "celeba": (celeba, "celeba:{}", ("gender",)),
     "affectnet": (affectnet, "affectnet:{}", ("expression",)),
     "affectnet_npy": (affectnet_npy, "affectnet:{}", ("expression",)),
+    "rafdb_folders": (rafdb_folders, "rafdb:{}", ("expression",)),
     "ckplus": (ckplus, "ckplus:{}", ("expression",)),
 }

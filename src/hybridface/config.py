@@ -172,8 +172,8 @@ class BackboneConfig(Section):
             zero scale in its last batch norm (Goyal et al. 2017, arXiv:1706.02677).
         drop_path: Stochastic depth rate.
         checkpoint: Weights that it starts from, in place of ``init``: a run folder, for its best
-            weights, or a safetensors file of a run. Heads start anew. To go on with a run is
-            another thing, ``--resume``.
+            weights, a safetensors file of a run, an exported model, or ``default``, the model that
+            ships. Heads start anew. To go on with a run is another thing, ``--resume``.
     """
 
     name: str = "efficientnet_b0"

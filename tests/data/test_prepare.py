@@ -156,6 +156,13 @@ def test_folds_take_every_row_to_the_test_once(flat: Path) -> None:
         prepare(f"folder:{flat}", folds={"count": 5, "test": 5})
 
 
+def test_a_fold_without_rows_is_refused(flat: Path) -> None:
+    persons = "drawn:16?pixels=16"  # four persons
+    with pytest.raises(DataError, match=r"split 'test'.* fold 4 of 5 has none of them"):
+        prepare(persons, validation=0.3, folds={"count": 5, "test": 4})
+    assert len(prepare(persons, validation=0.3, folds={"count": 4, "test": 3}).splits["test"]) == 4
+
+
 def test_folds_do_not_depend_on_the_runs_seed(flat: Path) -> None:
     first, second = (prepare(f"folder:{flat}", folds={"count": 3}, seed=seed) for seed in (0, 1))
     assert names(first, "test") == names(second, "test")

@@ -101,6 +101,45 @@ def test_what_is_no_rafdb_is_explained(tmp_path: Path, text: str | None) -> None
     assert ("an empty folder" if text is None else "no usable line") in message
 
 
+@pytest.mark.parametrize("inside", ["", "DATASET"])
+def test_folders_called_by_the_numbers_of_the_classes(
+    tmp_path: Path, write_picture: Callable[..., Path], inside: str
+) -> None:
+    for name in ("train/5/train_00001_aligned.jpg", "train/1/train_00002_aligned.jpg",
+                 "test/7/test_0001_aligned.jpg"):  # fmt: skip
+        write_picture(tmp_path / inside / name)
+    (tmp_path / "train_labels.csv").write_text("image,label\ntrain_00001_aligned.jpg,5\n")
+    source = open_source(f"rafdb:{tmp_path}")
+    rows = source.read()
+    assert [Path(name).name for name in rows.keys] == [
+        "train_00002_aligned.jpg", "train_00001_aligned.jpg", "test_0001_aligned.jpg"
+    ]  # fmt: skip
+    assert rows.split.tolist() == ["train", "train", "test"]
+    assert rows.labels["expression"].names == NAMES
+    assert rows.labels["expression"].ids.tolist() == [0, 4, 6]
+    assert rows.problems == rows.notes == []
+    assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(3)))
+
+
+def test_folders_of_classes_without_a_split_or_pictures_are_named(
+    tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    (tmp_path / "train" / "3").mkdir(parents=True)
+    with pytest.raises(DataError, match="folders 1 to 7 without a picture"):
+        open_source(f"rafdb:{tmp_path}").read()
+    write_picture(tmp_path / "train" / "3" / "1.jpg")
+    assert open_source(f"rafdb:{tmp_path}").read().notes == ["no picture in test/"]
+
+
+def test_pictures_that_lie_elsewhere_are_named_where_they_are_expected(
+    tmp_path: Path, hybridface_cache: Path, write_picture: Callable[..., Path]
+) -> None:
+    write_list(tmp_path, "train_00001.jpg 5\n")
+    write_picture(tmp_path / "Image" / "original" / "train_00001.jpg")
+    with pytest.raises(DataError, match=r"Image/aligned/train_00001_aligned\.jpg: cannot be read"):
+        prepare_data(DataConfig(source=f"rafdb:{tmp_path}", size=16), ["expression"], 0)
+
+
 @pytest.mark.data
 def test_real_rafdb(shared_data: Callable[[str, str], Path]) -> None:
     source = open_source(f"rafdb:{shared_data('rafdb-train.zip', 'rafdb')}")

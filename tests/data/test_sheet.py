@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import hybridface.data.source
 from hybridface.data.sheet import MARK, choose, write_sheet
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, UsageError
@@ -70,5 +72,20 @@ def test_a_data_set_without_poses_and_with_unreadable_pictures(tmp_path: Path, w
     root = write_files(files)
     assert 1 <= write_sheet(f"utkface:{root}", tmp_path / "sheet.png", count=4) <= 4
     root = write_files(dict.fromkeys(files, b"no picture"))
-    with pytest.raises(DataError, match="can be read"):
+    with pytest.raises(DataError, match=r"none of .* taken at random can be read"):
         write_sheet(f"utkface:{root}", tmp_path / "sheet.png", count=4)
+
+
+def test_pictures_are_not_held_at_full_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hybridface.data.source, "MOST_THREADS", 1)
+    for number in range(12):
+        place = tmp_path / "faces" / "sad" / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2000, 2000), (number, 0, 0)).save(place)
+    tracemalloc.start()
+    assert write_sheet(f"folder:{tmp_path}/faces", tmp_path / "sheet.png", count=12) == 12
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 6 * 2000 * 2000 * 3

@@ -85,6 +85,36 @@ def test_aligned_pictures_come_first(write_files: Write) -> None:
     assert open_source(f"adience:{root}?pictures=faces").read().keys[0].startswith("faces/")
 
 
+@pytest.mark.parametrize("lists", ["", "folds/", "../"])
+def test_in_the_folder_of_the_archive(write_files: Write, lists: str) -> None:
+    inside = "AdienceBenchmarkGenderAndAgeClassification"
+    files = {
+        f"{inside}/{name if name.startswith('faces') else lists + name}": content
+        for name, content in adience().items()
+    }
+    source = open_source(f"adience:{write_files(files)}")
+    rows = source.read()
+    assert len(rows) == 15
+    assert rows.keys[0].startswith(f"{inside}/faces/00@N00/")
+    assert rows.problems == rows.notes == []
+    assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(15)))
+
+
+def test_lists_of_frontal_faces_are_read_where_there_are_no_others(write_files: Write) -> None:
+    frontal = {name.replace("fold_", "fold_frontal_"): each for name, each in adience().items()}
+    del frontal["fold_frontal_3_data.txt"]
+    rows = open_source(f"adience:{write_files(frontal)}").read()
+    assert len(rows) == 12
+    assert set(rows.folds.tolist()) == {0, 1, 2, 4}
+    assert rows.notes == [
+        "not there: fold_frontal_3_data.txt",
+        "frontal faces alone: no fold_0_data.txt",
+    ]
+    whole = open_source(f"adience:{write_files(adience())}").read()  # beside those
+    assert len(whole) == 15
+    assert whole.notes == []
+
+
 def test_official_folds_are_those_of_a_recipe(write_files: Write, hybridface_cache: Path) -> None:
     root = write_files(adience())
 

@@ -147,3 +147,13 @@ def test_tables_without_what_is_needed_are_explained(write_files: Write) -> None
         open_source(f"affectnet:{write_files(files)}").read()
     with pytest.raises(DataError, match=r"expected: PATH/training\.csv"):
         open_source(f"affectnet:{write_files(files)}/Manually_Annotated_Images").read()
+
+
+@pytest.mark.parametrize("layout", [affectnet, affectnet_npy])
+def test_in_a_folder_of_its_own(write_files: Write, layout: Callable[[], dict[str, bytes]]) -> None:
+    files = {f"AffectNet/{name}": content for name, content in layout().items()}
+    source = open_source(f"affectnet:{write_files(files)}")
+    rows = source.read()
+    assert len(rows) == 12
+    assert rows.problems == []
+    assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(len(rows))))

@@ -15,9 +15,11 @@ from layouts import aflw2000, mat, poses_300wlp
 Write = Callable[[dict[str, bytes]], Path]
 
 
-@pytest.mark.parametrize("inside", ["AFLW2000", ""])
+@pytest.mark.parametrize("inside", ["AFLW2000", "AFLW2000-3D/AFLW2000", ""])
 def test_aflw2000_layout(write_files: Write, inside: str) -> None:
-    root = write_files(aflw2000()) / ("" if inside else "AFLW2000")
+    root = write_files(
+        {name.replace("AFLW2000", inside or "AFLW2000"): each for name, each in aflw2000().items()}
+    ) / ("" if inside else "AFLW2000")
     source = open_source(f"aflw2000:{root}")
     rows = source.read()
     numbers = [2 + 40 * place for place in range(12)]  # by number, though 00442 and 00082 differ
@@ -143,6 +145,14 @@ def test_300wlp_without_pictures_is_explained(write_files: Write) -> None:
         open_source(f"300wlp:{root}").read()
     with pytest.raises(DataError, match=r"no usable row in .* \(no picture\)"):
         open_source(f"300wlp:{root}/landmarks").read()
+
+
+@pytest.mark.parametrize("inside", ["300W_LP", "300W-LP", "300W-LP/300W_LP"])
+def test_300wlp_in_the_folder_of_the_archive(write_files: Write, inside: str) -> None:
+    files = {f"{inside}/{name}": content for name, content in poses_300wlp().items()}
+    rows = open_source(f"300wlp:{write_files(files)}").read()
+    assert len(rows) == 12
+    assert rows.keys[0].startswith(f"{inside}/AFW/")
 
 
 @pytest.fixture(scope="module")

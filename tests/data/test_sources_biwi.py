@@ -33,6 +33,10 @@ def test_layout(write_files: Write) -> None:
     assert rows.group.tolist() == [1] * 4 + [3] * 8  # sequence 15 shows the person of 3
     inner = open_source(f"biwi:{root}/hpdb").read()
     assert [f"hpdb/{key}" for key in inner.keys] == rows.keys
+    (root / "kinect_head_pose_db").mkdir()
+    (root / "hpdb").rename(root / "kinect_head_pose_db" / "hpdb")
+    assert len(open_source(f"biwi:{root}").read()) == 12
+    (root / "kinect_head_pose_db" / "hpdb").rename(root / "hpdb")
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
 
 

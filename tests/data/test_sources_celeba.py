@@ -34,7 +34,16 @@ def as_official(files: dict[str, bytes]) -> dict[str, bytes]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("layout", [dict, as_csv, as_official])
+def in_a_folder(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"CelebA/{name}": content for name, content in files.items()}
+
+
+def unpacked_in_a_folder(files: dict[str, bytes]) -> dict[str, bytes]:
+    return in_a_folder({name.replace("Img/", "Img/img_align_celeba/"): content
+                        for name, content in as_official(files).items()})  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", [dict, as_csv, as_official, in_a_folder, unpacked_in_a_folder])
 def test_layouts(write_files: Write, layout: Callable[..., dict[str, bytes]]) -> None:
     source = open_source(f"celeba:{write_files(layout(celeba()))}")
     rows = source.read()

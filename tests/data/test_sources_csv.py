@@ -118,6 +118,15 @@ def test_columns_of_many_values_are_noted_not_taken(pictures: Path) -> None:
     assert len(asked.labels["id"].names) == 201
 
 
+def test_minus_one_beside_one_value_is_noted(pictures: Path) -> None:
+    rows = read(pictures, "image,Male,Smiling\na.png,-1,1\nb.png,1,1\nc.png,-1,1\n")
+    assert names(rows, "Male") == [None, "1", None]
+    assert rows.notes == [
+        "label column 'Male' has one value only beside -1, which is read as no label",
+        "label column 'Smiling' has one value only",
+    ]
+
+
 def test_only_one_column_is_called_expression(pictures: Path) -> None:
     rows = read(pictures, "path,label,emotion\na.png,3,happy\nb.png,4,sad\n")
     assert list(rows.labels) == ["label", "expression"]

@@ -45,8 +45,9 @@ def test_fer2013(tmp_path: Path) -> None:
             np.testing.assert_array_equal(decoded[..., channel], expected)
 
 
-@pytest.mark.parametrize("name", ["icml_face_data.csv", "train.csv"])
+@pytest.mark.parametrize("name", ["icml_face_data.csv", "train.csv", "fer2013/fer2013.csv"])
 def test_fer2013_newer_form(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(f"emotion, Usage, pixels\n4,PublicTest,{grey_cell(1)}\n")
     rows = open_source(f"fer2013:{tmp_path}").read()
     assert rows.split.tolist() == ["val"]

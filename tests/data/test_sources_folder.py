@@ -117,6 +117,64 @@ def test_links_are_followed_but_not_round_in_circles(tmp_path: Path, write_pictu
     assert "not followed" in problems(rows)["sad/again"]
 
 
+def test_a_file_or_folder_of_several_names_is_read_once_by_its_own(
+    tmp_path: Path, write_picture: Write
+) -> None:
+    write_picture(tmp_path / "far" / "3.png")
+    data = tmp_path / "data"
+    for key in ("sad/1.png", "sad/deep/2.png"):
+        write_picture(data / key)
+    (data / "angry").mkdir()
+    (data / "angry" / "0.png").symlink_to(data / "sad" / "1.png")
+    (data / "angry" / "far").symlink_to(tmp_path / "far")
+    (data / "angry" / "up").symlink_to(data)
+    (data / "gloomy").symlink_to("sad")
+    (data / "happy").symlink_to(tmp_path / "far")
+    rows = read(data)
+    assert table(rows) == [
+        ("happy/3.png", "", "happy"),
+        ("sad/1.png", "", "sad"),
+        ("sad/deep/2.png", "", "sad"),
+    ]
+    again = "leads to what is read already; not followed"
+    assert problems(rows) == {
+        "angry/0.png": again,
+        "angry/far": again,
+        "angry/up": "leads to a folder above it; not followed",
+        "angry/": "a class folder without pictures",
+        "gloomy": again,
+        "gloomy/": "a class folder without pictures",
+    }
+    assert len(rows.problems) == 6
+
+
+def test_a_file_that_splits_link_to_is_in_the_one_that_tests(
+    tmp_path: Path, write_picture: Write
+) -> None:
+    for name in ("1.png", "2.png"):
+        write_picture(tmp_path / "all" / name)
+    for link in ("train/sad/1.png", "train/sad/2.png", "val/sad/1.png", "test/sad/1.png"):
+        place = tmp_path / "data" / link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(tmp_path / "all" / place.name)
+    rows = read(tmp_path / "data")
+    assert rows.keys == ["train/sad/2.png", "test/sad/1.png"]
+    assert set(problems(rows)) == {"train/sad/1.png", "val/sad/1.png", "val/sad/"}
+
+
+def test_splits_in_one_folder_that_is_alone(tmp_path: Path, write_picture: Write) -> None:
+    for key in ("images/train/sad/1.png", "images/validation/sad/1.png", "images/other/sad/1.png"):
+        write_picture(tmp_path / key)
+    rows = read(tmp_path)
+    assert table(rows) == [
+        ("images/train/sad/1.png", "train", "sad"),
+        ("images/validation/sad/1.png", "val", "sad"),
+    ]
+    assert list(problems(rows)) == ["images/other/"]
+    (tmp_path / "images" / "train").rename(tmp_path / "images" / "more")
+    assert len(read(tmp_path)) == len(read(tmp_path, "?unlabelled=true")) == 3
+
+
 def test_file_names_that_are_not_utf8(tmp_path: Path, picture_bytes: Callable[..., bytes]) -> None:
     (tmp_path / "sad").mkdir()
     name = os.fsdecode(b"caf\xe9.png")

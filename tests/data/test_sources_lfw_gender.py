@@ -32,7 +32,9 @@ def test_layout(write_files: Write) -> None:
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
 
 
-@pytest.mark.parametrize("inside", ["lfw-deepfunneled", "lfw_funneled", ""])
+@pytest.mark.parametrize(
+    "inside", ["lfw-deepfunneled", "lfw_funneled", "lfw_home/lfw_funneled", ""]
+)
 def test_names_of_people_and_other_folders(write_files: Write, inside: str) -> None:
     files = {name.replace("lfw/", f"{inside}/".lstrip("/")): content
              for name, content in lfw_gender().items()}  # fmt: skip

@@ -46,6 +46,26 @@ def test_malformed_names_are_counted_and_named(write_files: Write) -> None:
     assert all(name in rows.notes[0] for name in odd)
 
 
+def test_in_the_folder_of_the_archive(write_files: Write) -> None:
+    files = {f"utkface_aligned_cropped/{name}": content for name, content in utkface().items()}
+    rows = open_source(f"utkface:{write_files(files)}").read()
+    assert len(rows) == 12
+    assert rows.notes == []
+
+
+def test_the_parts_of_whole_photos_are_read_together(write_files: Write) -> None:
+    files = {
+        f"part{1 + 2 * (number % 2)}/{name.partition('/')[2]}": content
+        for number, (name, content) in enumerate(utkface().items())
+    }
+    source = open_source(f"utkface:{write_files(files)}")
+    rows = source.read()
+    assert {name.partition("/")[0] for name in rows.keys} == {"part1", "part3"}
+    assert len(rows) == 12
+    assert rows.notes == ["not there: part2", "whole photos, which are not cut to the faces"]
+    assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
+
+
 def test_what_is_no_utkface_is_explained(write_files: Write) -> None:
     with pytest.raises(DataError, match="expected: PATH/AGE_GENDER_RACE_DATE"):
         open_source(f"utkface:{write_files({'UTKFace/39_1_2017.jpg': b''})}").read()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +90,37 @@ def test_an_empty_name_is_not_the_folder_where_one_is() -> None:
 def test_a_link_that_leads_nowhere_is_kept_to_be_reported(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
     assert paths(tmp_path) == [tmp_path / "gone.jpg"]
+
+
+def test_links_are_followed_and_each_file_comes_once(tmp_path: Path, write_picture: Write) -> None:
+    write_picture(tmp_path / "far" / "1.png")
+    photos = tmp_path / "photos"
+    write_picture(photos / "a" / "2.png")
+    (photos / "far").symlink_to(tmp_path / "far")
+    (photos / "again").symlink_to("far")
+    (photos / "0.png").symlink_to("a/2.png")
+    (photos / "a" / "loop").symlink_to(photos)
+    (photos / "a" / "up").symlink_to(tmp_path)
+    found = paths(photos)
+    assert len(found) == 2
+    assert photos / "a" / "2.png" in found
+    assert {each.resolve() for each in found} == {
+        tmp_path / "far" / "1.png",
+        photos / "a" / "2.png",
+    }
+
+
+def test_a_folder_that_cannot_be_read_is_kept_to_be_reported(
+    tmp_path: Path, write_picture: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a" / "1.png")
+    write_picture(tmp_path / "b" / "2.png")
+    real = os.scandir
+
+    def closed(path: str) -> Any:
+        if str(path).endswith("a"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert paths(tmp_path) == [tmp_path / "a", tmp_path / "b" / "2.png"]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from hybridface.inference.predict import run_predict
 from hybridface.inference.video import Tracker, count_frames, read_frames
 from tiny_models import EXPRESSIONS, write_model
 
-cv2 = pytest.importorskip("cv2")
+pytest.importorskip("cv2")
+cv2 = video.opencv()  # FFmpeg is silent from its first use on
 RATE, FRAMES = 10, 12
 
 
@@ -55,6 +58,28 @@ def test_a_missing_face_keeps_its_number_for_a_while() -> None:
     for _ in range(3):
         tracker.update(boxes())
     assert tracker.update(boxes(1)) == [1]
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_a_video_that_is_cut_short_is_said_to_be(
+    every: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "model.onnx", {"expression": EXPRESSIONS})
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (64, 48))
+    for number in range(60):
+        writer.write(np.full((48, 64, 3), number, np.uint8))
+    writer.release()
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert run_predict([str(whole)], model, form="jsonl", every=every) == 0
+    assert "cut short" not in capsys.readouterr().err
+    assert run_predict([str(cut)], model, form="jsonl", every=every) == 0
+    said = capsys.readouterr()
+    assert re.search(
+        r"cut.avi: its last frame is at [123]\.\d of 6.0 s; is the file cut short", said.err
+    )
+    assert "1 not read" in said.err
+    assert "cut short" in json.loads(said.out.splitlines()[-1])["error"]
 
 
 def test_frames_come_with_their_time(clip: Path) -> None:

@@ -129,7 +129,7 @@ BAD = [
     (b"", {}, 415, "multipart/form-data"),
     (b"{}", {"Content-Type": "application/json"}, 415, "application/json"),
     (b"", PNG, 400, "empty"),
-    (b"--limit--\r\n", BOUNDARY, 400, "no file"),
+    (b"--limit--\r\n", BOUNDARY, 400, "no file|nvalid"),
     (b"nonsense", BOUNDARY, 400, "nvalid"),
     (b"nonsense", {"Content-Type": "multipart/form-data"}, 400, "boundary"),
     (CUT, BOUNDARY, 400, "breaks off"),

@@ -195,7 +195,7 @@ def test_another_network_is_refused(self_supervised: TrainedRun) -> None:
 
     backbone = Backbone(BackboneConfig(name="test_resnet"), with_maps=False)
     with pytest.raises(UsageError, match=r"another network than backbone.name test_resnet: \d+ of"):
-        load_backbone(backbone, self_supervised.folder / "best.safetensors")
+        load_backbone(backbone, self_supervised.folder / "best.safetensors", [])
 
 
 @pytest.mark.parametrize(

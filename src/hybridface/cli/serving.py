@@ -70,10 +70,11 @@ def serve(
         from hybridface.serving.limits import Limits
         from hybridface.serving.server import run_serve
     limits = Limits(
-        request_bytes=_millions("--max-mb", max_mb),
-        pixels=_millions("--max-megapixels", max_megapixels),
-        held_bytes=_millions("--max-held-mb", max_held_mb),
-        pictures=max_pictures, faces=max_faces, seconds=timeout, waiting=max_waiting,
+        request_bytes=round(_positive("--max-mb", max_mb, 1e6)),
+        pixels=round(_positive("--max-megapixels", max_megapixels, 1e6)),
+        held_bytes=round(_positive("--max-held-mb", max_held_mb, 1e6)),
+        seconds=_positive("--timeout", timeout),
+        pictures=max_pictures, faces=max_faces, waiting=max_waiting,
     )  # fmt: skip
     if api_key is None:
         api_key = os.environ.get(KEY_VARIABLE)  # typer takes one that is set and empty for none
@@ -85,12 +86,12 @@ def serve(
     raise typer.Exit(code)
 
 
-def _millions(option: str, number: float) -> int:
-    """Return so many millions.
+def _positive(option: str, number: float, of: float = 1) -> float:
+    """Return so many units of ``of``.
 
     Raises:
-        UsageError: It is no number, or endless.
+        UsageError: It is not above 0, no number, or endless.
     """
-    if not math.isfinite(number * 1e6):
-        raise UsageError(f"{option}: expected a number that is not endless, got {number:g}")
-    return round(number * 1e6)
+    if not 0 < number * of < math.inf:
+        raise UsageError(f"{option}: expected a number above 0 that is not endless, got {number:g}")
+    return number * of

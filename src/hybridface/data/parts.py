@@ -125,7 +125,7 @@ def cut_part(
     if config.drop_duplicates:
         duplicates, shown = drop_leaked(pictures.digests, split)
     _draw_labels(config, balance, split, seed)
-    _refuse_unusable(config, rows, usable, split)
+    _refuse_unusable(config, rows, usable, split, problems)
     unlabelled = "" if labelled.all() else f"{int((~labelled).sum())} rows without a label"
     notes = [*rows.notes, *filter(None, [unlabelled, pictures.note])]
     part = Part(config.source, rows, pictures, split, rest, problems, duplicates, shown, notes)
@@ -219,15 +219,26 @@ def _draw_labels(config: DataConfig, balance: Index, split: NDArray[np.str_], se
 
 
 def _refuse_unusable(
-    config: DataConfig, rows: Rows, usable: NDArray[np.bool_], split: NDArray[np.str_]
+    config: DataConfig,
+    rows: Rows,
+    usable: NDArray[np.bool_],
+    split: NDArray[np.str_],
+    problems: Sequence[Problem],
 ) -> None:
-    """Refuse a data set that leaves nothing to train on or to select by."""
+    """Refuse a data set that leaves nothing to train on, to select by or in the fold to test."""
+    first = "".join(f" ({each.where}: {each.what})" for each in problems[:1])
     one = rows.group is not None and len(np.unique(rows.group[usable])) == 1
     person = "all are of one person, who is kept on one side; add others or leave the group out"
-    for name, advice in (
-        ("train", person if one else "check the labels and pictures"),
-        ("val", "raise data.validation or give the source a validation split"),
-    ):
+    advised = {
+        "train": person if one else f"check the labels and pictures{first}",
+        "val": "raise data.validation or give the source a validation split",
+    }
+    if config.folds is not None:
+        advised["test"] = (
+            f"fold {config.folds.test} of {config.folds.count} has none of them; take another "
+            "data.folds.test, or fewer folds"
+        )
+    for name, advice in advised.items():
         if not (split == name).any():
             raise DataError(
                 f"{config.source}: no row is left for the split '{name}': {len(rows)} rows, "

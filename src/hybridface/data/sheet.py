@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,8 @@ def write_sheet(spec: str, out: Path, *, count: int = 48, columns: int = 8, seed
     source = open_source(spec)
     rows = source.read()
     chosen = choose(rows, count, columns, seed)
-    pictures = source.decode(rows, chosen.reshape(-1).tolist())
+    small = partial(images.resize, size=SIDE)
+    pictures = source.decode_each(rows, chosen.reshape(-1).tolist(), small)
     tiles = []
     for place, candidates in enumerate(chosen.tolist()):
         tries = pictures[place * chosen.shape[1] : (place + 1) * chosen.shape[1]]
@@ -65,7 +67,7 @@ def write_sheet(spec: str, out: Path, *, count: int = 48, columns: int = 8, seed
                 tiles.append(_tile(rows, row, made))
                 break
     if not tiles:
-        raise DataError(f"{spec}: none of {chosen.size} drawn pictures can be read")
+        raise DataError(f"{spec}: none of {chosen.size} pictures taken at random can be read")
     content = io.BytesIO()
     about = PngImagePlugin.PngInfo()
     about.add_text("Software", MARK)
@@ -156,10 +158,10 @@ def _captions(rows: Rows, row: int) -> list[str]:
 
 
 def _tile(rows: Rows, row: int, pixels: Pixels) -> Image.Image:
-    """Draw one picture with its axes and its captions."""
+    """Draw one picture of ``SIDE`` pixels with its axes and its captions."""
     captions = _captions(rows, row)
     tile = Image.new("RGB", (SIDE, SIDE + _LINE * len(captions)), (255, 255, 255))
-    tile.paste(Image.fromarray(images.resize(pixels, SIDE)), (0, 0))
+    tile.paste(Image.fromarray(pixels), (0, 0))
     pen = ImageDraw.Draw(tile)
     pose = rows.numeric.get("pose")
     if pose is not None and pose.names == ANGLES:

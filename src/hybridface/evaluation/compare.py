@@ -28,9 +28,8 @@ from hybridface.evaluation.pairing import Paired, pair_task
 from hybridface.evaluation.predictions import SPLITS_OF_RUN, SUFFIX, Predictions, load_predictions
 from hybridface.evaluation.run_predictions import load_run_predictions
 from hybridface.files import CACHE_LIMIT_GIB, at_home
-from hybridface.inference.shipped import is_shipped
+from hybridface.inference.shipped import MODEL_SUFFIX, is_shipped
 
-MODEL_SUFFIX = ".onnx"
 SCORES = ("accuracy", "mean_class_accuracy", "nll")
 
 Place = str | Path

@@ -25,8 +25,8 @@ ABOUT = "about"
 _PARTS = ("keys", "targets", "probabilities")
 _PARTS_OF_NUMBERS = ("keys", "targets", "outputs")
 UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError, BadZipFile,
-    struct.error, zlib.error,
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError,
+    BadZipFile, struct.error, zlib.error,
 )  # fmt: skip
 
 Arrays = dict[str, NDArray[Any]]
@@ -209,7 +209,7 @@ def load_arrays(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except (*UNREADABLE, AttributeError) as error:
+    except UNREADABLE as error:
         raise damaged(path, "no whole .npz file without pickles") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise damaged(path, "an archive of something else than arrays")

@@ -179,7 +179,7 @@ def _about_older_run(folder: Path) -> RunAbout:
         task = next(name for name, each in tasks.items() if each.get("classes"))
         source = read_yaml(folder / "config.yaml")["data"]["source"]
         return RunAbout(task=task, label=result["label"], classes=result["classes"], data=source)
-    except (*UNREADABLE, AttributeError, StopIteration, UsageError) as error:
+    except (*UNREADABLE, StopIteration, UsageError) as error:
         raise DataError(
             f"{folder}: result.json, config.json or config.yaml is missing or damaged; is this a "
             "finished run?"

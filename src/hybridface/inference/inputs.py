@@ -12,6 +12,7 @@ from typing import Literal
 
 from hybridface import images
 from hybridface.errors import UsageError
+from hybridface.folders import ABOVE, AGAIN, BROKEN, files_below
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv", ".flv"}
@@ -49,9 +50,10 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
     """Expand folders and patterns to the pictures and videos in them, each file once.
 
     Files are taken as they are, whatever their suffix. What is in a folder, at any depth, comes
-    sorted, hidden files and folders left out. A pattern begins where the folders that are there
-    end, so these may have brackets in their names. What leads to nothing, as a link may, is kept
-    as a picture, so that it is reported like a broken file.
+    sorted, hidden files and folders left out; links are followed, but not to a folder above it or
+    to what was met before. A pattern begins where the folders that are there
+    end, so these may have brackets in their names. What leads to nothing, as a link may, and a
+    folder that cannot be read are kept as pictures, so that they are reported like broken files.
 
     Args:
         given: Files, folders, patterns such as ``photos/**/*.jpg``, and ``webcam`` or
@@ -98,12 +100,18 @@ def _files_at(path: Path, text: str) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        return sorted(
-            inner
-            for inner in path.rglob("*")
-            if inner.suffix.lower() in images.SUFFIXES | VIDEO_SUFFIXES
-            and not inner.is_dir()
-            and not any(part.startswith(".") for part in inner.relative_to(path).parts)
-        )
     except OSError:
         return []
+    unusable: list[Path] = []
+
+    def tell(place: str, what: str) -> None:
+        # Kept, so that it is reported; what was met already or lies above is not.
+        if what not in (AGAIN, ABOVE) and (what != BROKEN or _is_wanted(place)):
+            unusable.append(Path(place))
+
+    [files] = files_below([path], lambda entry: _is_wanted(entry.name), tell)
+    return sorted([*map(Path, files), *unusable])
+
+
+def _is_wanted(name: str) -> bool:
+    return Path(name).suffix.lower() in images.SUFFIXES | VIDEO_SUFFIXES

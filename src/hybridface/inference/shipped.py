@@ -16,6 +16,7 @@ DEFAULT = "default"
 WITH_SSL = "default-with-ssl"
 NAMES = (DEFAULT, WITH_SSL)
 MODEL_FILE = "model.onnx"
+MODEL_SUFFIX = ".onnx"
 
 
 def shipped_model() -> Path:

@@ -77,9 +77,9 @@ def opencv() -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2: Any = importlib.import_module("cv2")  # only here: importing it is slow
     if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(2)
+        cv2.setLogLevel(0)
     else:  # since OpenCV 5
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
 
 
@@ -98,10 +98,17 @@ def count_frames(source: Input, every: int = 1) -> int | None:
     """Return about how many frames will be read; None for a camera or where nobody knows."""
     if source.kind == "camera":
         return None
+    frames, _ = _announced(source)
+    return -(-frames // every) if frames > 0 else None
+
+
+def _announced(source: Input) -> tuple[int, float]:
+    """Return how many frames a video says that it has, and seconds; 0 where it does not say."""
     cv2 = opencv()
     with _opened(source) as capture:
         frames = 0 if capture is None else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    return -(-frames // every) if frames > 0 else None
+        rate = 0 if capture is None else capture.get(cv2.CAP_PROP_FPS)
+    return (frames, frames / rate) if frames > 0 and rate > 0 else (max(0, frames), 0.0)
 
 
 def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
@@ -146,19 +153,28 @@ def read_video(reader: FaceReader, source: Input, every: int = 1) -> Iterator[Ph
         every: 1 for all frames, 2 for every second.
 
     Returns:
-        An iterator; a source without a single frame gives one photo with an error.
+        An iterator; a source without a single frame gives one photo with an error, and so does, at
+        its end, a video that is cut short.
     """
     most = 1 if source.kind == "camera" else min(FRAMES, reader.batch_size)
-    tracker, waiting, count = Tracker(), list[Frame](), 0
+    tracker, waiting, last = Tracker(), list[Frame](), None
     for frame in read_frames(source, every):
         waiting.append(frame)
-        count += 1
+        last = frame
         if len(waiting) == most:
             yield from _read_batch(reader, tracker, source, waiting)
             waiting = []
     yield from _read_batch(reader, tracker, source, waiting)
-    if not count:
+    if last is None:
         yield Photo(source.name, error=_why_unread(source))
+    elif last.rate is not None:
+        _, seconds = _announced(source)
+        # The last frame may be shown for longer than others, and lengths are often estimates.
+        if seconds - last.time - 1 / last.rate > max(1.0, seconds / 10):
+            said = (
+                f"its last frame is at {last.time:.1f} of {seconds:.1f} s; is the file cut short?"
+            )
+            yield Photo(source.name, error=said)
 
 
 def _why_unread(source: Input) -> str:

@@ -280,7 +280,7 @@ def _read_samples(path: Path) -> dict[str, NDArray[np.uint8]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             samples = {name: file[name] for name in file.files}
-    except (*UNREADABLE, AttributeError) as error:
+    except UNREADABLE as error:
         raise HybridFaceError(f"{path}: cannot be read ({error})") from error
     for name, pictures in samples.items():
         shape: tuple[int, ...] = getattr(pictures, "shape", ())

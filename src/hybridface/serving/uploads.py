@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-import python_multipart  # noqa: F401  # Starlette would miss it only at the first form
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive
@@ -52,7 +52,10 @@ class FormParser(MultiPartParser):
         Raises:
             MultiPartException: It is no form, breaks off, or has too many or too large parts.
         """
-        form = await super().parse()
+        try:
+            form = await super().parse()
+        except FormParserError as error:  # older Starlettes let it through
+            raise MultiPartException("Invalid multipart data.") from error
         if not self.ended:  # else a picture that was cut would be left out without a word
             await form.close()
             raise MultiPartException("The form breaks off before its last boundary.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.training.pretraining import load_backbone
 from hybridface.training.refusals import refuse_lost_labels
 from hybridface.training.task_refusals import refuse_undescribed, refuse_unreadable
+
+START_BATCHES = 8
 
 
 def meet_data(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
@@ -68,12 +71,6 @@ def build_module(
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
     refuse_unreadable(model, tasks, recipe.data.size)
-    if start is not None:
-        load_backbone(model.backbone, start)
-    model = model.to(memory_format=torch.channels_last)
-    if recipe.training.processes > 1:
-        check_batch_norm(model)
-    batches = len(training_order(recipe, data))
 
     def intact() -> Any:
         pictures = make_loader(
@@ -81,6 +78,14 @@ def build_module(
         )
         return (batch for batch, _ in zip(pictures, range(REESTIMATION_BATCHES), strict=False))
 
+    if start is not None:
+        seen = (batch.images.float() / 255 for batch in islice(intact(), START_BATCHES))
+        pictures = ((images - model.mean) / model.std for images in seen)
+        load_backbone(model.backbone, start, pictures)
+    model = model.to(memory_format=torch.channels_last)
+    if recipe.training.processes > 1:
+        check_batch_norm(model)
+    batches = len(training_order(recipe, data))
     return HybridModule(recipe, model, tasks, batches, intact), model
 
 

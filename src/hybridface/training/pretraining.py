@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from hybridface.config import Recipe
 from hybridface.data.prepare import PreparedData
 from hybridface.errors import DataError, UsageError
 from hybridface.files import at_home, write_arrays
+from hybridface.inference.shipped import DEFAULT, MODEL_SUFFIX, find_model, is_shipped
 from hybridface.network.backbones import Backbone
 from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task
+from hybridface.training.exported_backbone import load_exported_backbone
 from hybridface.training.runs import RunFolder, load_weights, save_weights
 from hybridface.training.samples import first_batch, picture_tasks
 
@@ -113,27 +116,34 @@ def weights_file(path: Path) -> Path:
         UsageError: There is none.
     """
     path = at_home(path)
+    if is_shipped(path) and not path.exists():
+        return find_model(path)
     file = RunFolder(path).best if path.is_dir() else path
     if not file.is_file():
         what = "a run without best.safetensors" if path.is_dir() else "there is no such file"
         raise UsageError(
-            f"backbone.checkpoint: {path}: {what}; name a run folder that has trained, or one of "
-            "its .safetensors files"
+            f"backbone.checkpoint: {path}: {what}; name a run folder that has trained, one of its "
+            f".safetensors files, an exported model, or '{DEFAULT}' for the model that ships"
         )
     return file
 
 
-def load_backbone(backbone: Backbone, path: Path) -> None:
+def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) -> None:
     """Read the backbone of a run's weights into another backbone of the same kind.
 
     Args:
         backbone: Its weights and buffers are overwritten.
-        path: A safetensors file of a run; anything else is refused, pickles above all.
+        path: A safetensors file of a run, or an exported model; anything else is refused, pickles
+            above all.
+        pictures: Batches ``(B, 3, H, W)`` of normalised pictures to be trained on; an exported
+            model's batch norms start with their statistics.
 
     Raises:
-        DataError: The file is damaged or something else.
-        UsageError: It holds the weights of another network.
+        HybridFaceError: The file is damaged or something else, or holds another network.
     """
+    if path.suffix == MODEL_SUFFIX:
+        load_exported_backbone(backbone, path, pictures)
+        return
     try:
         state = load_file(path)
     except (SafetensorError, OSError) as error:

@@ -9,7 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hybridface.data.check.counts import NO_SPLIT
 from hybridface.data.numbers import decimals_of_range
+from hybridface.errors import printable
 
 _WIDTH = 120
 _NAMED = 5
@@ -17,6 +19,7 @@ _NAMED = 5
 
 def print_check(result: dict[str, Any]) -> None:
     """Print what :func:`hybridface.data.check.findings.check_data` found, on stdout."""
+    result = _printable(result)
     width = None if sys.stdout.isatty() else _WIDTH
     console = Console(file=sys.stdout, width=width, markup=False, highlight=False)
     for data in result["data"]:
@@ -29,6 +32,15 @@ def print_check(result: dict[str, Any]) -> None:
     console.print("\nto be mended before a training" if said else "\nnothing found to be mended")
     for line in said:
         console.print(f"  {line}", soft_wrap=True)
+
+
+def _printable(value: Any) -> Any:
+    """Return what is to be printed without control characters, which names may have."""
+    if isinstance(value, dict):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_printable(each) for each in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _print_data(console: Console, data: dict[str, Any]) -> None:
@@ -55,7 +67,11 @@ def _print_data(console: Console, data: dict[str, Any]) -> None:
         )
     )
     console.print(_duplicates(data["duplicates"], several=False))
-    _print_groups(console, data["duplicates"], "across_splits", several=False)
+    uncut = list(data["splits"]) == [NO_SPLIT]
+    shown = "groups" if uncut else "across_splits"
+    _print_groups(console, data["duplicates"], shown, several=False)
+    if uncut and data["duplicates"]["near"]["groups"]:
+        console.print("  cuts may part these, unless data.keep_together says near_duplicates")
     _print_remarks(console, data)
 
 

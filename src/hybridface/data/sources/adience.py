@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from hybridface.data.source import (
     describe_folder,
     is_folder,
 )
-from hybridface.data.sources.label_files import find_file, key
+from hybridface.data.sources.label_files import find_file, key, not_there
 from hybridface.data.sources.tables import (
     BREAK,
     Tally,
@@ -31,6 +32,12 @@ from hybridface.labels import GENDERS
 
 AGES = ((0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
 FOLDS = 5
+_ABOVE = (
+    "",
+    "AdienceBenchmarkGenderAndAgeClassification",
+    "AdienceBenchmarkOfUnfilteredFacesForGenderAndAgeClassification",
+)
+_LISTS = ("fold_{}_data.txt", "fold_frontal_{}_data.txt")
 _COLUMNS = ("user_id", "original_image", "face_id", "age", "gender")
 _NUMBERS = re.compile(r"\(([0-9]{1,3}), ?([0-9]{1,3})\)|([0-9]{1,3})")
 _KINDS = {"faces": "coarse_tilt_aligned_face", "aligned": "landmark_aligned_face"}
@@ -64,24 +71,24 @@ class Adience(Source):
     layout = (
         f"PATH/fold_0_data.txt to fold_{FOLDS - 1}_data.txt (tabs; columns {', '.join(_COLUMNS)}) "
         "with the pictures in PATH/aligned/USER/landmark_aligned_face.FACE.IMAGE or in "
-        "PATH/faces/USER/coarse_tilt_aligned_face.FACE.IMAGE"
+        "PATH/faces/USER/coarse_tilt_aligned_face.FACE.IMAGE; or these below the folder of the "
+        f"archive, PATH/{_ABOVE[1]}; without these lists those of frontal faces, "
+        f"fold_frontal_0_data.txt to fold_frontal_{FOLDS - 1}_data.txt"
     )
     Options = AdienceOptions
     options: AdienceOptions
 
     def read(self) -> Rows:
         """Read the lists of the folds; see :meth:`hybridface.data.source.Source.read`."""
-        pictures = self._kind_of_pictures()
+        above, kind = self._pictures()
         problems: list[Problem] = []
         tally = Tally()
         cells = []
-        absent = []
-        for fold in range(FOLDS):
-            path = find_file(self, f"fold_{fold}_data.txt", ("", "folds"))
+        name, lists = self._lists(above)
+        for fold, path in enumerate(lists):
             if path is None:
-                absent.append(f"fold_{fold}_data.txt")
                 what = f"not there: the pictures of fold {fold} are left out"
-                problems.append(Problem(absent[-1], what))
+                problems.append(Problem(name.format(fold), what))
                 continue
             table = open_table(path)
             places = table.need(_COLUMNS)
@@ -90,22 +97,22 @@ class Adience(Source):
                 if not (user and image and face) or BREAK.search(user + image + face):
                     tally.add(table.where(line), "no picture named; row left out")
                     continue
-                name = key(pictures, user, f"{_KINDS[pictures]}.{face}.{image}")
-                cells.append((name, user, age, gender, fold))
+                picture = key(above, kind, user, f"{_KINDS[kind]}.{face}.{image}")
+                cells.append((picture, user, age, gender, fold))
         if not cells:
-            raise self.refuse(
-                no_usable_row(self.root, problems + tally.problems(), "no picture")
-                if len(absent) < FOLDS
-                else describe_folder(self.root)
-            )
-        return self._rows(cells, problems, tally, absent)
+            raise self.refuse(no_usable_row(self.root, problems + tally.problems(), "no picture"))
+        absent = [name.format(fold) for fold, path in enumerate(lists) if path is None]
+        notes = not_there(absent)
+        if name != _LISTS[0]:
+            notes.append(f"frontal faces alone: no {_LISTS[0].format(0)}")
+        return self._rows(cells, problems, tally, notes)
 
     def _rows(
         self,
         cells: list[tuple[str, str, str, str, int]],
         problems: list[Problem],
         tally: Tally,
-        absent: list[str],
+        notes: list[str],
     ) -> Rows:
         keys, users, ages, genders, folds = (list(column) for column in zip(*cells, strict=True))
         years = np.array([_years(age) for age in ages], dtype=np.float32)
@@ -121,7 +128,6 @@ class Adience(Source):
         inside = (years[:, None] >= low) & (years[:, None] <= high)
         group = np.where(inside.any(axis=1), inside.argmax(axis=1), MISSING).astype(np.int64)
         names = tuple(f"{first}-{last}" for first, last in AGES)
-        notes = [f"not there: {', '.join(absent)}"] if absent else []
         return Rows(
             keys,
             np.full(len(keys), "", dtype="U5"),
@@ -137,12 +143,22 @@ class Adience(Source):
             folds=np.array(folds, dtype=np.int64),
         )
 
-    def _kind_of_pictures(self) -> Literal["faces", "aligned"]:
-        kinds: tuple[Literal["aligned", "faces"], ...] = ("aligned", "faces")
-        for kind in kinds:
-            if self.options.pictures in (None, kind) and is_folder(self.root / kind):
-                return kind
+    def _pictures(self) -> tuple[str, str]:
+        """Return the folder that holds the data set, and which of its pictures to take."""
+        for above in _ABOVE:
+            for kind in ("aligned", "faces"):
+                if self.options.pictures in (None, kind) and is_folder(self.root / above / kind):
+                    return above, kind
         raise self.refuse(describe_folder(self.root))
+
+    def _lists(self, above: str) -> tuple[str, list[Path | None]]:
+        """Return the name of the lists, with braces for the fold's number, and the lists."""
+        inside = ("", "folds", above, key(above, "folds"))
+        for name in _LISTS:
+            lists = [find_file(self, name.format(fold), inside) for fold in range(FOLDS)]
+            if any(lists):
+                return name, lists
+        raise self.refuse(describe_folder(self.root / above))
 
 
 def _years(cell: str) -> float:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from hybridface import images
 from hybridface.data.source import (
     MISSING,
     Labels,
@@ -24,13 +23,21 @@ from hybridface.data.source import (
     describe_folder,
     is_folder,
 )
-from hybridface.data.sources.label_files import find_file, key, names_in, read_bytes, read_each
+from hybridface.data.sources.label_files import (
+    find_file,
+    key,
+    not_there,
+    pictures_in,
+    read_bytes,
+    read_each,
+)
 from hybridface.data.sources.tables import BREAK, Table, Tally, no_usable_row, open_table
 from hybridface.errors import DataError
 
 NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
 NO_EXPRESSION = ("none", "uncertain", "no-face")
 _TABLES = {"train": "training.csv", "val": "validation.csv"}
+_ABOVE = ("", "AffectNet")
 _TABLE_FOLDERS = ("", "Manually_Annotated_file_lists")
 _PICTURES = (
     "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images",
@@ -60,6 +67,8 @@ class _Faces:
     splits: list[str] = field(default_factory=list)
     labels: list[NDArray[np.float64]] = field(default_factory=list)  # expression, valence, arousal
     boxes: list[NDArray[np.float64]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
 
 class AffectNet(Source):
@@ -75,65 +84,64 @@ class AffectNet(Source):
     layout = (
         f"PATH/training.csv and validation.csv (columns {_PATH}, {', '.join((*_BOX, *_LABELS))}) "
         "with the pictures in PATH/Manually_Annotated_Images; or PATH/train_set and PATH/val_set "
-        "with images/ID.jpg and annotations/ID_exp.npy, ID_val.npy and ID_aro.npy in each"
+        "with images/ID.jpg and annotations/ID_exp.npy, ID_val.npy and ID_aro.npy in each; or "
+        "these below PATH/AffectNet"
     )
     Options = AffectNetOptions
     options: AffectNetOptions
 
     def read(self) -> Rows:
         """Read the labels; see :meth:`hybridface.data.source.Source.read`."""
-        problems: list[Problem] = []
-        tally = Tally()
         faces = _Faces()
-        tables = {
-            split: path
-            for split, name in _TABLES.items()
-            if (path := find_file(self, name, _TABLE_FOLDERS))
-        }
-        inside = next((p for p in ("", "AffectNet") if is_folder(self.root / p / "train_set")
-                       or is_folder(self.root / p / "val_set")), None)  # fmt: skip
-        if tables:
+        above = next((each for each in _ABOVE if self._tables(each) or self._sets(each)), None)
+        if above is None:
+            raise self.refuse(describe_folder(self.root))
+        if tables := self._tables(above):
             absent = [name for split, name in _TABLES.items() if split not in tables]
             for split, path in tables.items():
-                self._read_table(split, open_table(path, _COLUMNS), faces, problems, tally)
-        elif inside is not None:
-            absent = [n for n in _SETS.values() if not is_folder(self.root / inside / n)]
-            for split, name in _SETS.items():
-                self._read_set(split, key(inside, name), faces, problems, tally)
+                self._read_table(split, open_table(path, _COLUMNS), above, faces)
         else:
-            raise self.refuse(describe_folder(self.root))
+            sets = self._sets(above)
+            absent = [name for split, name in _SETS.items() if split not in sets]
+            for split, folder in sets.items():
+                self._read_set(split, folder, faces)
+        problems = faces.problems + faces.tally.problems()
         if not faces.keys:
-            raise self.refuse(no_usable_row(self.root, problems + tally.problems(), "no picture"))
-        return self._rows(faces, problems + tally.problems(), absent)
+            raise self.refuse(no_usable_row(self.root, problems, "no picture"))
+        return self._rows(faces, problems, absent)
 
-    def _read_table(
-        self, split: str, table: Table, faces: _Faces, problems: list[Problem], tally: Tally
-    ) -> None:
+    def _tables(self, above: str) -> dict[str, Path]:
+        """Return the table of each split that has one."""
+        inside = [key(above, place) for place in _TABLE_FOLDERS]
+        found = {split: find_file(self, name, inside) for split, name in _TABLES.items()}
+        return {split: path for split, path in found.items() if path is not None}
+
+    def _sets(self, above: str) -> dict[str, str]:
+        """Return the folder of each split that has one."""
+        found = {split: key(above, name) for split, name in _SETS.items()}
+        return {split: place for split, place in found.items() if is_folder(self.root / place)}
+
+    def _read_table(self, split: str, table: Table, above: str, faces: _Faces) -> None:
         picture, *labels = table.need((_PATH, *_LABELS))
         box = [place for name in _BOX if (place := table.find((name,))) is not None]
-        folder = next((place for place in _PICTURES if is_folder(self.root / place)), _PICTURES[0])
-        for line, cells in table.rows(problems):
+        places = [key(above, place) for place in _PICTURES]
+        folder = next((place for place in places if is_folder(self.root / place)), places[0])
+        for line, cells in table.rows(faces.problems):
             name = cells[picture]
             if not name or BREAK.search(name):
-                tally.add(table.where(line), "no picture named; row left out")
+                faces.tally.add(table.where(line), "no picture named; row left out")
                 continue
             faces.keys.append(key(folder, name))
             faces.splits.append(split)
             faces.labels.append(_numbers([cells[place] for place in labels]))
             corner = _numbers([cells[place] for place in box])
             if len(corner) < 4 or not np.isfinite(corner).all():
-                tally.add(faces.keys[-1], "no box of the face: the whole picture is used")
+                faces.tally.add(faces.keys[-1], "no box of the face: the whole picture is used")
                 corner = np.full(4, np.nan)
             faces.boxes.append(corner + np.array([0, 0, *corner[:2]]))
 
-    def _read_set(
-        self, split: str, folder: str, faces: _Faces, problems: list[Problem], tally: Tally
-    ) -> None:
-        names = [
-            name
-            for name in names_in(self.root / folder / "images")
-            if Path(name).suffix.lower() in images.SUFFIXES
-        ]
+    def _read_set(self, split: str, folder: str, faces: _Faces) -> None:
+        names = pictures_in(self.root / folder / "images")
         stems = [f"{folder}/annotations/{Path(name).stem}" for name in names]
         columns = []
         for end in ("exp", "val", "aro"):
@@ -143,9 +151,9 @@ class AffectNet(Source):
             for place, what in wrong.items():
                 where, said = key(folder, "images", names[place]), f"its _{end}.npy {what}"
                 if end == "exp":  # the picture has no label: each such one is named
-                    problems.append(Problem(where, said))
+                    faces.problems.append(Problem(where, said))
                 else:
-                    tally.add(where, said)
+                    faces.tally.add(where, said)
         faces.keys += [key(folder, "images", name) for name in names]
         faces.splits += [split] * len(names)
         faces.labels += list(np.stack(columns, axis=1))
@@ -165,7 +173,7 @@ class AffectNet(Source):
         code = np.where((code >= 0) & (code < last), code, MISSING).astype(np.int64)
         kept = code < self.options.classes
         gone = Counter((*NAMES, *NO_EXPRESSION)[each] for each in code[~kept].tolist())
-        notes = [f"not there: {', '.join(absent)}"] if absent else []
+        notes = not_there(absent)
         if gone:
             counts = ", ".join(f"{count} {name}" for name, count in gone.items())
             notes.append(f"left out by their expression: {counts}")

@@ -20,6 +20,7 @@ from hybridface.data.sources.label_files import (
     first_folder,
     key,
     names_in,
+    not_there,
     read_bytes,
     read_each,
 )
@@ -178,7 +179,7 @@ class Aflw2000(MatPoses):
     kind = "aflw2000"
     layout = (
         "PATH/imageNNNNN.jpg with imageNNNNN.mat beside it (Pose_Para and pt2d), or these below "
-        "PATH/AFLW2000"
+        "PATH/AFLW2000 (or PATH/AFLW2000-3D/AFLW2000)"
     )
     Options = Aflw2000Options
     options: Aflw2000Options
@@ -206,7 +207,8 @@ class Aflw2000(MatPoses):
 
     def names(self, tally: Tally) -> tuple[list[str], NDArray[np.int64], list[str]]:
         """Return the pictures by rising number."""
-        inside = first_folder(self, ("", "AFLW2000"), _IMAGE.fullmatch)
+        places = ("", "AFLW2000", "AFLW2000-3D/AFLW2000")
+        inside = first_folder(self, places, _IMAGE.fullmatch)
         numbers = {}
         for name in names_in(self.root / inside):
             if match := _IMAGE.fullmatch(name):
@@ -229,7 +231,8 @@ class Poses300WLp(MatPoses):
     kind = "300wlp"
     layout = (
         "PATH/{AFW,HELEN,IBUG,LFPW}/NAME_K.jpg with NAME_K.mat beside it (Pose_Para and pt2d), and "
-        "the same in PATH/{AFW,HELEN,IBUG,LFPW}_Flip; or these below PATH/300W_LP"
+        "the same in PATH/{AFW,HELEN,IBUG,LFPW}_Flip; or these below PATH/300W_LP (or "
+        "PATH/300W-LP, or that one's 300W_LP)"
     )
     Options = Poses300WLpOptions
     options: Poses300WLpOptions
@@ -238,7 +241,8 @@ class Poses300WLp(MatPoses):
     def names(self, tally: Tally) -> tuple[list[str], NDArray[np.int64], list[str]]:
         """Return the pictures by folder and name."""
         folders = [name + end for name in _SETS for end in ("", "_Flip")[: 1 + self.options.flips]]
-        inside = first_folder(self, ("", "300W_LP", "300W-LP"), folders.__contains__)
+        places = ("", "300W_LP", "300W-LP", "300W-LP/300W_LP")
+        inside = first_folder(self, places, folders.__contains__)
         keys, photos = [], []
         for folder in folders:
             for name in names_in(self.root / inside / folder):
@@ -250,8 +254,7 @@ class Poses300WLp(MatPoses):
         if not keys:
             raise self.refuse(no_usable_row(self.root / inside, tally.problems(), "no picture"))
         absent = [name for name in folders if not is_folder(self.root / inside / name)]
-        notes = [f"not there: {', '.join(absent)}"] if absent else []
-        return keys, numbered(photos), notes
+        return keys, numbered(photos), not_there(absent)
 
 
 def _parse(path: Path, points: str) -> NDArray[np.float64]:

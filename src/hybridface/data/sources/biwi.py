@@ -22,6 +22,7 @@ from hybridface.data.sources.tables import Tally, no_usable_row
 from hybridface.errors import DataError
 from hybridface.rotations import ANGLES, to_angles
 
+_PLACES = ("", "hpdb", "faces_0", "kinect_head_pose_db", "kinect_head_pose_db/hpdb")
 _SEQUENCE = re.compile(r"[0-9]{2}")
 _FRAME = re.compile(r"(frame_[0-9]{1,9})_rgb\.png", re.IGNORECASE)
 # Sequences of people who were recorded before, by the data set's readme.
@@ -64,7 +65,8 @@ class Biwi(Source):
     kind = "biwi"
     layout = (
         "PATH/NN/frame_XXXXX_rgb.png with frame_XXXXX_pose.txt beside it (3 x 3 numbers of the "
-        "rotation, 3 of the centre in mm) and NN/rgb.cal; or these below PATH/hpdb or PATH/faces_0"
+        "rotation, 3 of the centre in mm) and NN/rgb.cal; or these below PATH/hpdb, PATH/faces_0 "
+        "or PATH/kinect_head_pose_db"
     )
     Options = BiwiOptions
     options: BiwiOptions
@@ -72,7 +74,7 @@ class Biwi(Source):
     def read(self) -> Rows:
         """Read the label files; see :meth:`hybridface.data.source.Source.read`."""
         tally = Tally()
-        inside = first_folder(self, ("", "hpdb", "faces_0"), _SEQUENCE.fullmatch)
+        inside = first_folder(self, _PLACES, _SEQUENCE.fullmatch)
         keys, sequences, cameras, notes = self._frames(inside, tally)
         poses = [f"{name[: -len('_rgb.png')]}_pose.txt" for name in keys]
         values, wrong = read_each(self.root, poses, _parse, 12, memory="biwi 1")

@@ -26,9 +26,14 @@ from hybridface.errors import DataError, UsageError, unknown
 from hybridface.labels import GENDERS
 
 GENDER = "Male"
-_LISTS = ("", "Anno", "Eval", "celeba", "CelebA", "CelebA/Anno", "CelebA/Eval")
-_PICTURES = ("img_align_celeba/img_align_celeba", "img_align_celeba", "Img/img_align_celeba",
-             "celeba/img_align_celeba", "CelebA/Img/img_align_celeba")  # fmt: skip
+_ABOVE = ("", "celeba", "CelebA")
+_LISTS = tuple(key(above, place) for above in _ABOVE for place in ("", "Anno", "Eval"))
+_PICTURES = tuple(
+    key(above, place, name)
+    for above in _ABOVE
+    for place in ("", "Img")
+    for name in ("img_align_celeba/img_align_celeba", "img_align_celeba")
+)
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
 Cells = tuple[str, list[str]]  # where a row stands, and its cells
@@ -56,7 +61,8 @@ class CelebA(Source):
     layout = (
         "PATH/list_attr_celeba.txt or .csv with the pictures in PATH/img_align_celeba/, and where "
         "known list_eval_partition.txt or .csv and identity_CelebA.txt beside it; or the lists in "
-        "PATH/Anno and PATH/Eval and the pictures in PATH/Img/img_align_celeba/"
+        "PATH/Anno and PATH/Eval and the pictures in PATH/Img/img_align_celeba/; or these below "
+        "PATH/CelebA or PATH/celeba"
     )
     Options = CelebAOptions
     options: CelebAOptions

@@ -248,7 +248,8 @@ class CsvTable(Source):
         for column, name in zip(usable, self._names(usable), strict=True):
             labels[name] = column.labels()
             if len(column.numbers) == 1:
-                notes.append(f"label column '{column.title}' has one value only")
+                beside = " beside -1, which is read as no label" * column.minus
+                notes.append(f"label column '{column.title}' has one value only{beside}")
         return labels
 
     def _names(self, columns: list[LabelColumn]) -> list[str]:

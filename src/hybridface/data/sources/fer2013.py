@@ -45,7 +45,7 @@ class Fer2013(Source):
         "PATH is the challenge's CSV file, or a folder with fer2013.csv, icml_face_data.csv or "
         "train.csv: columns emotion (0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, "
         "6 neutral), pixels (2304 numbers from 0 to 255) and Usage (Training, PublicTest, "
-        "PrivateTest)"
+        "PrivateTest); its pictures as files, one folder a class, are read by folder:PATH"
     )
 
     def read(self) -> Rows:
@@ -65,7 +65,7 @@ class Fer2013(Source):
 
     @cached_property
     def _file(self) -> Path:
-        names = ("", "fer2013.csv", "icml_face_data.csv", "train.csv")
+        names = ("", "fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv", "train.csv")
         for path in (self.root / name for name in names):
             if is_file(path):
                 return path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from hybridface.data.source import (
     is_folder,
 )
 from hybridface.data.sources.tables import split_name
+from hybridface.folders import Tell, entries_of, files_below
 
 
 class FolderOptions(SourceOptions):
@@ -35,6 +36,15 @@ class FolderOptions(SourceOptions):
     unlabelled: bool = False
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A folder whose pictures have one split and one class; both are empty where there is none."""
+
+    folder: str
+    split: str = ""
+    label: str = ""
+
+
 @dataclass
 class _Found:
     """Pictures in the order found; ``classes`` are by lower-case name, as two splits may differ."""
@@ -43,13 +53,13 @@ class _Found:
     splits: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     classes: dict[str, str] = field(default_factory=dict)
-    loose: list[Problem] = field(default_factory=list)
 
-    def add(self, key: str, split: str, name: str = "") -> None:
+    def add(self, key: str, place: _Place) -> None:
         self.keys.append(key)
-        self.splits.append(split)
-        self.names.append(name.casefold())
-        self.classes.setdefault(name.casefold(), _printable(name))
+        self.splits.append(place.split)
+        self.names.append(name := place.label.casefold())
+        if name not in self.classes:
+            self.classes[name] = _printable(place.label)
 
 
 class Folder(Source):
@@ -58,7 +68,9 @@ class Folder(Source):
     Everything below a class folder, however deep, belongs to the class. Classes are in the order
     of their names, case aside, and are called as their folders are; a character that cannot be
     printed, such as a line break or a byte that is not UTF-8, is escaped. Hidden files and files
-    that are no pictures by their suffix are left alone; links are followed.
+    that are no pictures by their suffix are left alone. Links are followed, and each file is read
+    once. The folders of splits may lie in one folder that is alone in PATH, one for training among
+    them.
     """
 
     kind = "folder"
@@ -72,120 +84,101 @@ class Folder(Source):
     def read(self) -> Rows:
         """Look through the folders; see :meth:`hybridface.data.source.Source.read`."""
         problems: list[Problem] = []
+        told: set[Problem] = set()
         if not is_folder(self.root):
             raise self.refuse(describe_folder(self.root))
+
+        def tell(path: str, what: str) -> None:
+            problem = Problem(self._key(path), what)
+            if problem not in told:  # a folder may be listed twice
+                told.add(problem)
+                problems.append(problem)
+
+        loose: list[Problem] = []
+        places = self._parts(problems, tell)
+        if not self.options.unlabelled:
+            places = self._classes(places, loose, tell)
+        wanted = partial(_is_picture, tell=tell)
         found = _Found()
-        for split, folder in self._parts(problems):
-            if self.options.unlabelled:
-                for key in self._pictures(folder, problems):
-                    found.add(key, split)
-            else:
-                self._read_classes(folder, split, found, problems)
+        # The last split first: what is tested on under another name is not trained on.
+        paths = files_below([place.folder for place in reversed(places)], wanted, tell)
+        for place, inside in zip(places, reversed(paths), strict=True):
+            for path in inside:
+                found.add(self._key(path), place)
+            if place.label and not inside:
+                where = f"{self._key(place.folder)}/"
+                problems.append(Problem(where, "a class folder without pictures"))
         if not found.keys:
-            raise self.refuse(self._describe(found, problems))
-        problems.extend(found.loose)
-        split_names = np.array(found.splits)
+            raise self.refuse(self._describe(loose, problems))
+        return self._rows(found, problems + loose)
+
+    def _rows(self, found: _Found, problems: list[Problem]) -> Rows:
+        splits = np.array(found.splits)
         if self.options.unlabelled:
-            return Rows(found.keys, split_names, {}, problems=problems)
+            return Rows(found.keys, splits, {}, problems=problems)
         order = sorted(found.classes)
         place = {name: number for number, name in enumerate(order)}
         ids = np.array([place[name] for name in found.names], dtype=np.int64)
         labels = Labels(tuple(found.classes[name] for name in order), ids)
         notes = ["there is one class folder only"] if len(order) == 1 else []
         return Rows(
-            found.keys, split_names, {self.options.label: labels}, problems=problems, notes=notes
+            found.keys, splits, {self.options.label: labels}, problems=problems, notes=notes
         )
 
-    def _parts(self, problems: list[Problem]) -> list[tuple[str, Path]]:
+    def _parts(self, problems: list[Problem], tell: Tell) -> list[_Place]:
         """Return the folders of the splits, else the root as one of no split."""
-        folders = [entry for entry in self._entries(self.root, problems) if entry.is_dir()]
-        parts = [(split_name(entry.name) or "", Path(entry.path)) for entry in folders]
-        parts = sorted(
-            ((split, path) for split, path in parts if split),
-            key=lambda part: (SPLITS.index(part[0]), part[1]),
-        )
+        folders = _folders_in(self.root, tell)
+        if len(folders) == 1 and not split_name(folders[0].name):
+            inner = _folders_in(folders[0].path, tell)
+            if any(split_name(entry.name) == "train" for entry in inner):  # as some archives are
+                folders = inner
+        parts = [_Place(entry.path, split_name(entry.name) or "") for entry in folders]
+        parts = [part for part in parts if part.split]
         if not parts:
-            return [("", self.root)]
+            return [_Place(os.fspath(self.root))]
         for entry in folders:
             if not split_name(entry.name):
-                problems.append(
-                    Problem(f"{entry.name}/", "not train, val or test as its neighbours; left out")
-                )
-        return parts
+                what = "not train, val or test as its neighbours; left out"
+                problems.append(Problem(f"{self._key(entry.path)}/", what))
+        return sorted(parts, key=lambda part: (SPLITS.index(part.split), part.folder))
 
-    def _read_classes(
-        self, folder: Path, split: str, found: _Found, problems: list[Problem]
-    ) -> None:
-        loose = 0
-        for entry in self._entries(folder, problems):
-            if not entry.is_dir():
-                loose += self._is_picture(entry, problems)
-                continue
-            before = len(found.keys)
-            for key in self._pictures(Path(entry.path), problems):
-                found.add(key, split, entry.name)
-            if len(found.keys) == before:
-                problems.append(Problem(f"{self._key(entry)}/", "a class folder without pictures"))
-        if loose:
-            where = f"{folder.relative_to(self.root).as_posix()}/"
-            found.loose.append(
-                Problem(where, f"{loose} pictures outside the class folders; left out")
-            )
+    def _classes(self, parts: list[_Place], loose: list[Problem], tell: Tell) -> list[_Place]:
+        """Return the folders of the classes in those of the splits."""
+        classes = []
+        for part in parts:
+            entries = entries_of(part.folder, tell)
+            classes += [_Place(e.path, part.split, e.name) for e in entries if e.is_dir()]
+            if count := sum(_is_picture(e, tell) for e in entries if not e.is_dir()):
+                what = f"{count} pictures outside the class folders; left out"
+                loose.append(Problem(f"{self._key(part.folder)}/", what))
+        return classes
 
-    def _describe(self, found: _Found, problems: list[Problem]) -> str:
+    def _describe(self, loose: list[Problem], problems: list[Problem]) -> str:
         """Say what there is instead of pictures in class folders."""
-        if found.loose:
-            loose = "; ".join(f"{problem.where}: {problem.what}" for problem in found.loose)
-            return f"{loose}. To use pictures without labels, write {self.kind}:{self.path}?" + (
+        if loose:
+            said = "; ".join(f"{problem.where}: {problem.what}" for problem in loose)
+            return f"{said}. To use pictures without labels, write {self.kind}:{self.path}?" + (
                 "unlabelled=true"
             )
         first = f" ({problems[0].where}: {problems[0].what})" if problems else ""
         return f"no pictures, but {describe_folder(self.root)}{first}"
 
-    def _pictures(
-        self, folder: Path, problems: list[Problem], above: tuple[str, ...] = ()
-    ) -> Iterator[str]:
-        """Walk a folder, in order of names; yields keys."""
-        place = os.path.realpath(folder)
-        if place in above:
-            where = folder.relative_to(self.root).as_posix()
-            problems.append(Problem(where, "a link to a folder above it; not followed"))
-            return
-        for entry in self._entries(folder, problems):
-            if entry.is_dir():
-                yield from self._pictures(Path(entry.path), problems, (*above, place))
-            elif self._is_picture(entry, problems):
-                yield self._key(entry)
+    def _key(self, path: str) -> str:
+        above = len(os.path.join(self.root, ""))  # noqa: PTH118 (a Path for each takes long)
+        return path[above:].replace(os.sep, "/") or "."
 
-    def _entries(self, folder: Path, problems: list[Problem]) -> list[os.DirEntry[str]]:
-        """List what is not hidden and can be reached."""
-        try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError as error:
-            where = f"{folder.relative_to(self.root).as_posix()}/"
-            problems.append(Problem(where, f"the folder cannot be read ({error.strerror})"))
-            return []
-        kept = []
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink() and not _is_there(entry):
-                problems.append(Problem(self._key(entry), "a broken link"))
-                continue
-            kept.append(entry)
-        return kept
 
-    def _is_picture(self, entry: os.DirEntry[str], problems: list[Problem]) -> bool:
-        if Path(entry.name).suffix.lower() not in images.SUFFIXES:
-            return False
-        if not entry.is_file():
-            problems.append(Problem(self._key(entry), "not a regular file"))
-            return False
-        return True
+def _folders_in(folder: str | Path, tell: Tell) -> list[os.DirEntry[str]]:
+    return [entry for entry in entries_of(folder, tell) if entry.is_dir()]
 
-    def _key(self, entry: os.DirEntry[str]) -> str:
-        return Path(entry.path).relative_to(self.root).as_posix()
+
+def _is_picture(entry: os.DirEntry[str], tell: Tell) -> bool:
+    if Path(entry.name).suffix.lower() not in images.SUFFIXES:
+        return False
+    if not entry.is_file():
+        tell(entry.path, "not a regular file")
+        return False
+    return True
 
 
 def _printable(name: str) -> str:
@@ -193,11 +186,3 @@ def _printable(name: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in name
     )
-
-
-def _is_there(entry: os.DirEntry[str]) -> bool:
-    try:
-        entry.stat()
-    except OSError:
-        return False
-    return True

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridface import images
 from hybridface.data.fingerprint import stamp
 from hybridface.data.source import Source, describe_folder, in_threads, is_file, is_folder
 from hybridface.errors import DataError, HybridFaceError
@@ -27,6 +28,16 @@ def names_in(folder: Path) -> list[str]:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
     except (OSError, ValueError):
         return []
+
+
+def pictures_in(folder: Path) -> list[str]:
+    """Return those of the :func:`names_in` a folder that are pictures' by their suffix."""
+    return [name for name in names_in(folder) if Path(name).suffix.lower() in images.SUFFIXES]
+
+
+def not_there(names: Sequence[str]) -> list[str]:
+    """Return a note that names what a data set lacks; none where it lacks nothing."""
+    return [f"not there: {', '.join(names)}"] if names else []
 
 
 def first_folder(source: Source, inside: Iterable[str], wanted: Callable[[str], object]) -> str:

@@ -15,7 +15,7 @@ from hybridface.data.sources.tables import Tally, numbered, whole_number
 from hybridface.labels import GENDERS
 
 _PICTURES = ("lfw", "lfw-deepfunneled", "lfw-deepfunneled/lfw-deepfunneled", "lfw_funneled",
-             "lfw-funneled", "")  # fmt: skip
+             "lfw-funneled", "lfw-funneled/lfw_funneled", "lfw_home/lfw_funneled", "")  # fmt: skip
 _NAME = re.compile(r"(.+)_[0-9]{4}\.jpg", re.IGNORECASE)
 _STEM = re.compile(r".+_[0-9]{4}")
 

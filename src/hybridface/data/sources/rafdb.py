@@ -6,12 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridface.data.source import MISSING, Labels, Problem, Rows, Source, describe_folder
-from hybridface.data.sources.label_files import find_file, read_lines
+from hybridface.data.source import MISSING, Labels, Problem, Rows, Source
+from hybridface.data.sources.label_files import (
+    find_file,
+    first_folder,
+    key,
+    pictures_in,
+    read_lines,
+)
 from hybridface.data.sources.tables import whole_number
 
 NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 _LIST = "list_patition_label.txt"
+_SPLITS = ("train", "test")
 _FOLDERS = ("", "rafdb", "basic", "RAF-DB/basic", "rafdb/basic")
 
 
@@ -22,14 +29,17 @@ class RafDb(Source):
     layout = (
         "PATH/EmoLabel/list_patition_label.txt with lines 'train_00001.jpg 5' (1 surprise, 2 fear, "
         "3 disgust, 4 happy, 5 sad, 6 angry, 7 neutral) and PATH/Image/aligned/"
-        "train_00001_aligned.jpg; PATH may also be the folder above, or its 'basic' folder"
+        "train_00001_aligned.jpg; PATH may also be the folder above, or its 'basic' folder; or the "
+        "pictures in PATH/DATASET/train/1 to 7 and PATH/DATASET/test/1 to 7 (DATASET may be left "
+        "out)"
     )
 
     def read(self) -> Rows:
         """Read the label list; see :meth:`hybridface.data.source.Source.read`."""
         label_file = find_file(self, f"EmoLabel/{_LIST}", _FOLDERS)
-        if label_file is None:
-            raise self.refuse(describe_folder(self.root))
+        return self._by_folder() if label_file is None else self._by_list(label_file)
+
+    def _by_list(self, label_file: Path) -> Rows:
         pictures = label_file.parents[1].relative_to(self.root) / "Image" / "aligned"
         keys, splits, ids, problems = [], [], [], []
         for number, line in enumerate(read_lines(label_file), start=1):
@@ -39,7 +49,7 @@ class RafDb(Source):
             name, _, label = line.rpartition(" ")
             stem = Path(name).stem
             split = stem.partition("_")[0]
-            if split not in ("train", "test"):
+            if split not in _SPLITS:
                 problems.append(Problem(where, f"'{line[:60]}' names no train_ or test_ picture"))
                 continue
             value = whole_number(label) or 0
@@ -54,3 +64,22 @@ class RafDb(Source):
             raise self.refuse(f"no usable line in {label_file}")
         labels = Labels(NAMES, np.array(ids, dtype=np.int64))
         return Rows(keys, np.array(splits), {"expression": labels}, problems=problems)
+
+    def _by_folder(self) -> Rows:
+        """Read the pictures of each class from a folder called by its number."""
+        numbers = {str(number) for number in range(1, len(NAMES) + 1)}
+        places = [key(above, split) for above in ("DATASET", "") for split in _SPLITS]
+        above = first_folder(self, places, numbers.__contains__).rpartition("/")[0]
+        keys, splits, ids = [], [], []
+        for split in _SPLITS:
+            for number in range(len(NAMES)):
+                folder = key(above, split, str(number + 1))
+                names = pictures_in(self.root / folder)
+                keys += [key(folder, name) for name in names]
+                splits += [split] * len(names)
+                ids += [number] * len(names)
+        if not keys:
+            raise self.refuse(f"folders 1 to {len(NAMES)} without a picture")
+        notes = [f"no picture in {split}/" for split in _SPLITS if split not in splits]
+        labels = Labels(NAMES, np.array(ids, dtype=np.int64))
+        return Rows(keys, np.array(splits), {"expression": labels}, notes=notes)

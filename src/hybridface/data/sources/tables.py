@@ -23,7 +23,8 @@ SPLIT_WORDS = {
 _SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
 _DELIMITERS = (",", ";", "\t")
 _LONGEST_CELL = 1 << 24
-_MISSING_CELLS = frozenset({"", "nan", "na", "-1", "-1.0"})
+_MINUS_ONE = frozenset({"-1", "-1.0"})
+_MISSING_CELLS = _MINUS_ONE | {"", "nan", "na"}
 _WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
 BREAK = re.compile(r"[\0\r\n]")
 NOT_UTF8 = "holds bytes that are not UTF-8"
@@ -48,8 +49,10 @@ def whole_number(cell: str) -> int | None:
 
 
 def numbered(values: Sequence[str]) -> NDArray[np.int64]:
-    """Return ``(N,)`` numbers that are equal for equal values, such as names of persons."""
-    return np.unique(np.array(values), return_inverse=True)[1].astype(np.int64)
+    """Return ``(N,)`` numbers in the order of the values, equal for equal ones, such as names."""
+    # An array of text takes the room of the longest value for each of them.
+    numbers = {value: number for number, value in enumerate(sorted(set(values)))}
+    return np.array([numbers[value] for value in values], dtype=np.int64)
 
 
 def is_missing(cell: str) -> bool:
@@ -90,6 +93,7 @@ class LabelColumn:
         most: How many different values it may have; None for any number.
         numbers: The number of each value.
         ids: The number of each row's value, missing where there is none.
+        minus: Whether -1 stands in it, which is no value.
     """
 
     title: str
@@ -97,11 +101,13 @@ class LabelColumn:
     most: int | None
     numbers: dict[str, int] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
+    minus: bool = False
 
     def add(self, cell: str) -> None:
         """Take the cell of the next row."""
         if self.too_many():
             return
+        self.minus |= cell in _MINUS_ONE
         missing = is_missing(cell) or BREAK.search(cell) is not None
         self.ids.append(MISSING if missing else self.numbers.setdefault(cell, len(self.numbers)))
 

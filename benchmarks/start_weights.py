@@ -1,0 +1,75 @@
+"""What a few labels give from random weights, ImageNet's, and those of the model that ships.
+
+``python benchmarks/start_weights.py CK+ FOLDER`` trains on a fifth of CK+'s labels, which the model
+that ships has not seen, in five folds by person of which each seed tests on one, and prints a JSON
+line a training: the same network, steps and settings, of which nothing was tuned. ``--seeds`` says
+how many; ``--epochs`` how long.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hybridface import build_recipe, train
+
+STARTS: dict[str, dict[str, Any]] = {
+    "random": {"init": "random"},
+    "imagenet": {"init": "imagenet"},
+    "the model that ships": {"checkpoint": "default"},
+}
+
+
+def recipe_of(start: dict[str, Any], seed: int, epochs: int, source: Path, run: Path) -> Any:
+    """Return the recipe of one training."""
+    return build_recipe(
+        {
+            "run": str(run),
+            "seed": seed,
+            "data": {
+                "source": f"ckplus:{source}",
+                "size": 112,
+                "fraction": 0.2,
+                "folds": {"count": 5, "test": seed},
+            },
+            "backbone": {"name": "tf_efficientnet_lite1", **start},
+            "augment": {"level": "strong"},
+            "tasks": {"expression": {"dropout": 0.3}},
+            "training": {
+                "epochs": epochs,
+                "batch_size": 32,
+                "learning_rate": 1e-3,
+                "validate_every": max(1, epochs // 4),
+                "threads": 1,
+            },
+        }
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=40)
+    options = parser.parse_args()
+    for seed in range(options.seeds):
+        for name, start in STARTS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                run = Path(folder) / "run"
+                recipe = recipe_of(start, seed, options.epochs, options.source, run)
+                result = train(recipe).result
+            row = {
+                "start": name,
+                "seed": seed,
+                "epochs": options.epochs,
+                "labels": result["train_rows"],
+                "test_pictures": result["test"]["count"],
+                "test_accuracy": result["test"]["accuracy"]["value"],
+                "test_accuracy_last": result["test_last"]["accuracy"]["value"],
+            }
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -360,6 +360,23 @@ def test_ctrl_c_says_so(call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatc
     assert (ran.returncode, ran.stderr) == (130, "hybridface: stopped\n")
 
 
+@pytest.mark.parametrize("loaded", ["typer", "hybridface.cli.models"])
+def test_ctrl_c_while_the_command_line_is_loaded_says_so(loaded: str) -> None:
+    code = f"""
+import sys
+from importlib.abc import MetaPathFinder
+class Stopped(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "{loaded}":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stopped())
+from hybridface.__main__ import main
+main()
+"""
+    ran = spawn("tasks", code=code)
+    assert (ran.returncode, ran.stderr) == (130, "hybridface: stopped\n")
+
+
 @pytest.mark.parametrize(
     ("error", "shown"),
     [

@@ -55,6 +55,16 @@ def test_unknown_keys_name_the_nearest(override: str) -> None:
     assert f"unknown key in recipe '{key}': did you mean '{near}'?" in str(caught.value)
 
 
+def test_unknown_keys_inside_what_the_user_has_named() -> None:
+    for key, near in (("wieght", "weight"), ("folds.cuont", "folds.count")):
+        source = override({"source": "drawn:100"}, [f"{key}=2"])
+        content = {"data": {"sources": {"mine": source}}, "tasks": {"expression": {}}}
+        with pytest.raises(UsageError) as caught:
+            build_recipe(content)
+        said = f"'data.sources.mine.{key}': did you mean 'data.sources.mine.{near}'?"
+        assert said in str(caught.value)
+
+
 WRONG = {
     "training.epochs=0": "training.epochs: Input should be greater than or equal to 1 (given: 0)",
     "data.fraction=1.5": "data.fraction: Input should be less than or equal to 1 (given: 1.5)",

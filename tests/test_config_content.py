@@ -74,7 +74,8 @@ def test_an_override_that_is_no_yaml() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [(b"- 1", "expected a mapping"), (b"", "expected a mapping"), (b"a: [", "not valid YAML"),
-     (b"\xff\xfe\x00", "not valid YAML")],
+     (b"\xff\xfe\x00", "not valid YAML"),
+     (b"a: 1\nb: {c: 2,\n  c: 3}", "the key 'c' stands twice\n.*line 3, column 3")],
 )  # fmt: skip
 def test_files_that_are_no_recipe(content: bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
@@ -82,6 +83,12 @@ def test_files_that_are_no_recipe(content: bytes, said: str, tmp_path: Path) -> 
     with pytest.raises(UsageError, match=said) as caught:
         read_yaml(file)
     assert str(file) in str(caught.value)
+
+
+def test_a_key_may_take_the_place_of_one_that_is_laid_under(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert read_yaml(file)["b"] == {"x": 1, "y": 3}
 
 
 NESTED = st.recursive(

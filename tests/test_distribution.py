@@ -49,7 +49,7 @@ def test_metadata_says_what_is_needed_and_under_which_terms(built: Path) -> None
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert "hybridface = hybridface.cli:main" in entry_points
+    assert "hybridface = hybridface.__main__:main" in entry_points
     needed = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
     plain = {re.split(r"[^\w-]", line)[0] for line in needed}
     assert plain == {

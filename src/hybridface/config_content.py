@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.composer import ComposerError
 
 from hybridface.errors import UsageError, unknown
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML would take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                said = f"the key '{key.value}' stands twice"
+                raise ComposerError(None, None, said, key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        UsageError: The file is missing, is no YAML, or holds something else.
+        UsageError: The file is missing, is no YAML, says a key twice, or holds something else.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -82,17 +97,23 @@ def validate(model: type[Model], content: Mapping[str, Any], where: str) -> Mode
 
 def _sibling_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     """List the right keys, with their path, beside an unknown one."""
-    prefix = ""
+    found: Any = model
     for part in place[:-1]:
-        found = model.model_fields.get(str(part))
-        if found is None:
-            break
-        candidates = [found.annotation, *getattr(found.annotation, "__args__", ())]
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not inner:
-            break
-        model, prefix = inner[0], f"{prefix}{part}."
-    return [f"{prefix}{name}" for name in model.model_fields]
+        if get_origin(found) in (dict, list, tuple):  # the part is a name or a number in it
+            found = [each for each in get_args(found) if each is not ...][-1]
+        elif (section := _section(found)) is None or part not in section.model_fields:
+            return []
+        else:
+            found = section.model_fields[str(part)].annotation
+    prefix = "".join(f"{part}." for part in place[:-1])
+    section = _section(found)
+    return [] if section is None else [f"{prefix}{name}" for name in section.model_fields]
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a key of this type holds, if any."""
+    kinds = (annotation, *get_args(annotation))
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
 
 
 def override(content: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
         (out, {"precision": "fp32"}, "is a model already; name the precision"),
         (out, {"data": []}, "has no pictures of its own; name face crops by --data"),
         (out, {"count": 3}, "expected 8 or more"),
+        (out, {"count": 8, "data": DATA * 9}, "8 are fewer than the [0-9]+ data sets"),
         (tmp_path, {}, "a folder; name the file to write"),
         (model, {}, "the model itself, which is not overwritten"),
     ):

@@ -139,7 +139,7 @@ def test_the_live_table_shows_the_error(pose_stub: Stub) -> None:
     console = Console(record=True, width=100, force_terminal=True)
     cell = pose_stub(**POSE).planned_cells()[-1]
     with LiveTable(console) as table:
-        table.show([(cell, CellProgress(1, 2, 3.0, None, 7.25))], 0)
+        table.show([(cell, CellProgress(1, 2, 3.0, 7.25))], 0)
         shown = console.export_text()
     assert "Validation error" in shown
     assert "7.2500" in shown

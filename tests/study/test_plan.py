@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hybridface.cli import app
-from hybridface.study import load_study
+from hybridface.study import Cell, load_study
 from hybridface.study.plan import describe, plan
 from hybridface.study.progress import CellProgress, cell_progress, read_progress
 from hybridface.study.runner import Study
@@ -99,13 +99,13 @@ def test_the_command_trains_nothing_and_times_a_real_step(
 @pytest.mark.parametrize("text", ["", "{}", '{"epoch": 3}', "[1]", "no json", '{"epoch": null}'])
 def test_a_run_that_says_nothing_readable_is_at_its_start(text: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(text)
-    assert read_progress(tmp_path, 8) == CellProgress(0, 8)
+    assert read_progress(tmp_path, 8, "accuracy") == CellProgress(0, 8)
 
 
 def test_progress_is_that_of_the_last_line(tmp_path: Path) -> None:
     lines = [{"epoch": n, "seconds": 2.0 * n, "val": {"accuracy": n / 10}} for n in (1, 2)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    progress = read_progress(tmp_path, 8)
+    progress = read_progress(tmp_path, 8, "accuracy")
     assert progress == CellProgress(2, 8, 4.0, 0.2)
     assert progress.part == 0.25
     assert progress.seconds_left == 12.0
@@ -114,7 +114,8 @@ def test_progress_is_that_of_the_last_line(tmp_path: Path) -> None:
 
 def test_a_first_stage_counts_in_the_progress(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, training={"epochs": 6}, pretrain={"epochs": 2})
-    assert cell_progress(tmp_path, recipe) == CellProgress(0, 8)
+    cell = Cell("arm", "method", 0, recipe, {})
+    assert cell_progress(tmp_path, cell) == CellProgress(0, 8)
     (tmp_path / "pretrain").mkdir()
     for place, epochs, accuracy in (
         (tmp_path / "pretrain", 2, {}),
@@ -122,7 +123,7 @@ def test_a_first_stage_counts_in_the_progress(tmp_path: Path) -> None:
     ):
         line = {"epoch": epochs, "seconds": 1.0 * epochs, "val": accuracy}
         (place / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    assert cell_progress(tmp_path, recipe) == CellProgress(5, 8, 5.0, 0.3)
+    assert cell_progress(tmp_path, cell) == CellProgress(5, 8, 5.0, 0.3)
 
 
 def test_both_stages_are_timed(stub: Stub, second_a_batch: list[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Generator
+from torch import Generator, nn
 
-from hybridface.errors import UsageError
+from hybridface.errors import HybridFaceError, UsageError
+from hybridface.network.model import HybridStep
 from hybridface.tasks import build_tasks
 from hybridface.tasks.base import View
 from hybridface.tasks.inpaint import BLANK, Inpaint, random_holes
-from tiny_runs import labelled_batch, tiny_model
+from hybridface.training.train import train
+from tiny_runs import labelled_batch, tiny_model, tiny_recipe
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIDES = st.tuples(st.floats(0.05, 1), st.floats(0.05, 1)).map(lambda pair: tuple(sorted(pair)))
@@ -247,6 +250,37 @@ def test_the_frozen_network_is_no_part_of_the_model() -> None:
     task.loss(model.heads["inpaint"](model.features(view.images)), view.target).backward()
     assert sum(parameter.numel() for parameter in model.parameters()) == before
     assert all(parameter.grad is not None for parameter in model.heads["inpaint"].parameters())
+
+
+def test_when_the_frozen_network_is_loaded_changes_nothing_that_is_drawn() -> None:
+    """Else a run that is gone on with would be another one: there it is loaded at a later step."""
+    options: dict[str, Any] = {"inpaint": {"perceptual_weight": 1.0}, "expression": {}}
+    model, tasks = tiny_model(options, 48)
+    late, loaded = build_tasks(options)[0], inpaint(**options["inpaint"])
+    assert isinstance(loaded.perceptual_distance, nn.Module)
+    batch = labelled_batch(size=48)
+    losses = []
+    for first in (late, loaded):
+        step = HybridStep(model.train(), [first, tasks[1]])
+        torch.manual_seed(0)
+        images = batch.images.float() / 255
+        losses.append(step(images, batch, Generator().manual_seed(0))[1]["expression/loss"])
+    assert losses[0] == losses[1]
+
+
+def test_a_frozen_network_that_cannot_be_had_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any, **__: Any) -> nn.Module:
+        raise OSError("no network")
+
+    monkeypatch.setattr("timm.create_model", missing)
+    tasks = {"inpaint": {"perceptual_weight": 1.0, "perceptual": {"network": "resnet18"}}}
+    recipe = tiny_recipe(tmp_path / "run", data={"source": "folder:/nowhere"}, tasks=tasks)
+    with pytest.raises(HybridFaceError, match="ImageNet weights of resnet18 cannot be had"):
+        train(recipe)
+    (task,) = build_tasks({"inpaint": tasks["inpaint"]})
+    task.restore(task.describe(), 48)  # as for an export, which does without
 
 
 @pytest.mark.parametrize(("options", "said"), [({"size": 64}, "112"), ({"depths": [-1]}, "from 0")])

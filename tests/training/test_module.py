@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from hybridface.errors import UsageError
 from hybridface.training import callbacks
 from hybridface.training.callbacks import RunKeeper
 from hybridface.training.module import HybridModule
@@ -22,10 +23,39 @@ TWO: dict[str, Any] = {
 }
 
 
-def module_of(run: Path, tasks: dict[str, Any]) -> HybridModule:
-    recipe = tiny_recipe(run, tasks={"puzzle": None, "inpaint": None, **tasks})
+BATCHES = 3
+
+
+def module_of(run: Path, tasks: dict[str, Any], **training: Any) -> HybridModule:
+    recipe = tiny_recipe(run, tasks={"puzzle": None, "inpaint": None, **tasks}, training=training)
     model, built = tiny_model(recipe.tasks)
-    return HybridModule(recipe, model, built, 4, lambda: iter(()))
+    return HybridModule(recipe, model, built, BATCHES, lambda: iter(()))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_batches_are_counted_whatever_makes_a_step(
+    accumulate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their number a task with ``every`` takes part; an epoch's last step may lack batches."""
+    module = module_of(tmp_path / "run", {}, accumulate=accumulate)
+    steps_an_epoch = math.ceil(BATCHES / accumulate)
+    assert module.total_steps == steps_an_epoch * module.recipe.training.epochs
+    place: dict[str, int] = {}
+    for name in ("current_epoch", "global_step"):
+        monkeypatch.setattr(HybridModule, name, property(lambda _, name=name: place[name]))
+    seen: list[int] = []
+
+    def step(*arguments: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        seen.append(arguments[-1])
+        return torch.zeros(()), {}
+
+    monkeypatch.setattr(module.step, "forward", step)
+    for epoch in range(4):
+        for index in range(BATCHES):
+            step_before = epoch * steps_an_epoch + index // accumulate
+            place |= {"current_epoch": epoch, "global_step": step_before}
+            module.training_step(labelled_batch(2), index)
+    assert seen == list(range(4 * BATCHES))
 
 
 def test_a_batch_without_a_label_is_not_averaged_in(tmp_path: Path) -> None:
@@ -68,10 +98,13 @@ def test_a_figure_that_is_no_number_is_not_the_best(
     """As a precision where nothing was said; whatever comes later is better."""
     monkeypatch.setattr(callbacks, "save_weights", lambda *_: None)
     keeper = RunKeeper(tiny_recipe(tmp_path / "run"), RunFolder(tmp_path / "run"), {})
-    task = SimpleNamespace(selects={"accuracy": True})
+    task = SimpleNamespace(name="mine", selects={"accuracy": True})
     for epoch, value in enumerate((math.nan, 0.2, math.nan, 0.3, 0.1), start=1):
         module: Any = SimpleNamespace(
             validation={"accuracy": value}, supervised=[task], evaluated_model=lambda: None
         )
         keeper._keep_best(module, epoch)
     assert keeper.best == {"epoch": 4, "value": 0.3}
+    module.validation = {"f1": 0.5, "mood/accuracy": 0.5}
+    with pytest.raises(UsageError, match="that it has accuracy, but its figures are f1; mend"):
+        keeper._keep_best(module, 6)

@@ -217,6 +217,14 @@ def test_first_stages_that_cannot_be_are_refused(
         refuse_early(recipe, tasks)
 
 
+def test_what_does_not_fit_the_second_stage_is_said_before_the_first(tmp_path: Path) -> None:
+    tasks = {"expression": {"label": "pose"}, "inpaint": None}
+    recipe = tiny_recipe(tmp_path / "run", tasks=tasks, pretrain={"epochs": 1})
+    with pytest.raises(UsageError, match="label column 'pose' holds numbers"):
+        train(recipe)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
 def test_the_first_stage_has_the_recipes_own_tasks_unless_told_others(tmp_path: Path) -> None:
     def stage(**pretrain: Any) -> Recipe:
         recipe, _ = resolve_tasks(tiny_recipe(tmp_path, seed=3, pretrain=pretrain))

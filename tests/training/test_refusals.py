@@ -21,6 +21,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"tasks": {"age": {}}, "training": {"loss_balance": "geometric"}},
         r"loss_balance: geometric .* that of age may be below",
     ),
+    "no labels to mix": (
+        {"tasks": {"expression": None}, "augment": {"mixup": 0.4}},
+        r"augment\.mixup: it needs a supervised task",
+    ),
 }
 
 

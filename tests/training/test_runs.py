@@ -55,6 +55,12 @@ def test_a_pickle_by_another_name_is_refused_and_never_run(how: str, tmp_path: P
     assert not (tmp_path / "gone-off").exists()
 
 
+def test_a_folder_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a source may; a recipe's ``run`` passes no shell that would say where that is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder(Path("~/runs/a")).path == tmp_path / "runs" / "a"
+
+
 @pytest.mark.parametrize("part", [0.0, 0.0001, 0.3, 0.999])
 def test_damaged_weights_are_refused(part: float, tmp_path: Path) -> None:
     model, _ = tiny_model(OPTIONS)

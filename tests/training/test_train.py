@@ -164,7 +164,7 @@ class Follower:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **training: Any) -> None:
         recipe = tiny_recipe(Path("none"), training=training)
         model, tasks = tiny_model({"expression": {}, "puzzle": {"grid": 2}}, drop_path=0.2)
-        self.module = HybridModule(recipe, model, tasks, 20, lambda: [])  # type: ignore[arg-type, return-value]
+        self.module = HybridModule(recipe, model, tasks, 5, lambda: [])  # type: ignore[arg-type, return-value]
         self.steps = 0
         monkeypatch.setattr(HybridModule, "global_step", property(lambda _: self.steps))
         monkeypatch.setattr(HybridModule, "global_rank", property(lambda _: 0))

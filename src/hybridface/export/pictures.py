@@ -68,6 +68,11 @@ def pictures_of_data(specs: Sequence[str], size: int, count: int) -> Pixels:
         DataError: Fewer than 8 pictures are left.
     """
     _check_count(count)
+    if count < len(specs):
+        raise UsageError(
+            f"pictures: {count} are fewer than the {len(specs)} data sets that they are to come "
+            "from; ask for more, or name fewer"
+        )
     pixels = [np.zeros((0, size, size, 3), np.uint8)]
     for source in [open_source(spec) for spec in specs]:
         read = source.read()

@@ -49,8 +49,8 @@ class StudyResult:
             in the mean absolute error) in place of test_correct and test_correct_last, and
             figures (others of the test pictures) in place of confusion, classes, ece and nll.
         tuning: One mapping for each trial: arm (the tuning group), settings, chosen (whether they
-            were taken), epochs, seconds, seed and what is chosen by, val_accuracy, val_mae or
-            val_geodesic.
+            were taken), epochs, seconds, seed and what is chosen by, val_accuracy, val_mae,
+            val_geodesic or the figure of a task of the user's own.
         headline: Name of the arm to put first; empty to choose by :func:`choose_headline`.
         baseline: Name of the supervised arm that everything is compared with.
         command: How to run the study again.

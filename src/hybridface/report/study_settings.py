@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hybridface.report.cells import Arm, Setting, StudyResult
@@ -59,10 +60,13 @@ def tuning_parts(study: StudyResult, measure: Measure) -> list[Part]:
 
 def _tuning_table(trials: Sequence[Mapping[str, Any]], measure: Measure) -> Table:
     """Lay out every tuning trial."""
-    head, write = measure.head(f"Validation {measure.name}"), measure.value
-    by = "val_mae" if "val_mae" in trials[0] else "val_accuracy"
-    if "val_geodesic" in trials[0]:
-        by, head, write = "val_geodesic", "Validation, angle between rotations (degrees)", number
+    head = measure.head(f"Validation {measure.name}")
+    write: Callable[[float | None], str] = measure.value
+    by = next(key for key in trials[0] if key.startswith("val_"))
+    if by == "val_geodesic":
+        head, write = "Validation, angle between rotations (degrees)", number
+    elif by not in ("val_accuracy", "val_mae"):  # of a task of the user's own
+        head, write = f"Validation, {by.removeprefix('val_')}", partial(number, digits=4)
     rows = [
         [
             str(trial["arm"]),

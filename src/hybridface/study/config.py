@@ -28,6 +28,8 @@ NOT_IN_KEY: Any = {
     "data": {"cache_limit_gib", "workers"},
 }
 TUNING = "tuning/"
+# What tasks of this package may be selected by.
+FIGURES = ("accuracy", "mean_class_accuracy", "nll", "mae", "geodesic")
 # Raised whenever a change of the code, or of a default, makes the same recipe train another model.
 TRAINING_VERSION = 2
 # Defaults that changed since then: what they were, so that finished cells keep their keys.
@@ -160,14 +162,35 @@ class Cell:
         return self._first.numeric
 
     @property
-    def chosen_by(self) -> str:
-        """Return the key of its row by which trials and arms are chosen, a validation figure.
+    def own_select(self) -> str | None:
+        """The figure under ``training.select``, where a task of the user's own brings it."""
+        select = self.recipe.training.select
+        return None if select in FIGURES else select
 
-        Of poses that is ``val_geodesic`` where ``training.select`` says so.
+    @property
+    def chosen_by(self) -> str:
+        """The key of its row by which trials are chosen, a validation figure.
+
+        It is ``val_accuracy``, or ``val_mae`` of numbers; ``val_geodesic`` where
+        ``training.select`` says so, and any figure that a task of the user's own brings.
         """
+        if self.own_select is not None:
+            return f"val_{self.own_select}"
         if not self.numeric:
             return "val_accuracy"
         return "val_geodesic" if self.recipe.training.select == "geodesic" else "val_mae"
+
+    @property
+    def figure_name(self) -> str:
+        """What it is chosen by, in words."""
+        return self.own_select or ("error" if self.numeric else "accuracy")
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of what it is chosen by is better."""
+        if self.own_select is not None:
+            return self._first.selects[self.own_select]
+        return not self.numeric
 
     @property
     def measured(self) -> tuple[str, str]:

@@ -49,13 +49,12 @@ class LiveTable:
             waiting: How many wait for their turn.
         """
         table = Table(caption=f"{waiting} more wait", caption_justify="left")
-        numeric = any(cell.numeric for cell, _ in training)
-        validated = "Validation error" if numeric else "Validation accuracy"
-        for head in ("Arm", "Seed", "Epoch", validated, "Time left"):
+        named = next((cell.figure_name for cell, _ in training), "figure")
+        for head in ("Arm", "Seed", "Epoch", f"Validation {named}", "Time left"):
             table.add_column(head, justify="left" if head == "Arm" else "right")
         for cell, progress in training:
             left = progress.seconds_left
-            figure = progress.error if cell.numeric else progress.accuracy
+            figure = progress.figure
             table.add_row(
                 cell.arm,
                 str(cell.seed),

@@ -61,7 +61,7 @@ def plan(study: Study) -> list[PlannedCell]:
         if study.finished(cell):
             planned.append(PlannedCell(cell, finished=True, part=1.0, seconds=0.0))
             continue
-        part = cell_progress(study.folder_of(cell), cell.recipe).part
+        part = cell_progress(study.folder_of(cell), cell).part
         planned.append(PlannedCell(cell, False, part, (1 - part) * clock.seconds(cell.recipe)))
     return planned
 

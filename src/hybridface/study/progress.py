@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridface.config import Recipe
+from hybridface.study.config import Cell
 from hybridface.training.pretraining import FOLDER
 
 
@@ -18,15 +18,14 @@ class CellProgress:
         epoch: Epochs that are done and written down, which is after each look at validation.
         epochs: Epochs of the whole training.
         seconds: What they took.
-        accuracy: Validation accuracy of the last of them; null before the first.
-        error: The mean absolute error in its place, of a task of numbers.
+        figure: What the cell is chosen by, on validation after the last of them; null before the
+            first.
     """
 
     epoch: int
     epochs: int
     seconds: float = 0.0
-    accuracy: float | None = None
-    error: float | None = None
+    figure: float | None = None
 
     @property
     def part(self) -> float:
@@ -39,36 +38,37 @@ class CellProgress:
         return self.seconds * (self.epochs - self.epoch) / self.epoch if self.epoch else None
 
 
-def cell_progress(run: Path, recipe: Recipe) -> CellProgress:
+def cell_progress(run: Path, cell: Cell) -> CellProgress:
     """Read how far a cell is, its first stage counted where it has one.
 
     Args:
         run: The run folder.
-        recipe: The cell's recipe.
+        cell: The cell.
     """
-    second = read_progress(run, recipe.training.epochs)
-    if recipe.pretrain is None:
+    figure = cell.chosen_by.removeprefix("val_")
+    second = read_progress(run, cell.recipe.training.epochs, figure)
+    if cell.recipe.pretrain is None:
         return second
-    first = read_progress(run / FOLDER, recipe.pretrain.epochs)
+    first = read_progress(run / FOLDER, cell.recipe.pretrain.epochs, figure)
     return CellProgress(
         first.epoch + second.epoch,
         first.epochs + second.epochs,
         first.seconds + second.seconds,
-        second.accuracy,
-        second.error,
+        second.figure,
     )
 
 
-def read_progress(run: Path, epochs: int) -> CellProgress:
+def read_progress(run: Path, epochs: int, figure: str) -> CellProgress:
     """Read how far a run is; one that has written nothing down is at its start.
 
     Args:
         run: The run folder.
         epochs: Epochs of the whole training.
+        figure: Which of its validation figures is shown.
     """
     try:
         last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-        accuracy, error = (last["val"].get(name) for name in ("accuracy", "mae"))
-        return CellProgress(int(last["epoch"]), epochs, float(last["seconds"]), accuracy, error)
+        seconds, value = float(last["seconds"]), last["val"].get(figure)
+        return CellProgress(int(last["epoch"]), epochs, seconds, value)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return CellProgress(0, epochs)

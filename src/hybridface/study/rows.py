@@ -56,6 +56,7 @@ def row_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         "pictures": result["pictures"],
         "seconds": result["seconds"],
         **(_errors(cell, run, result) if cell.numeric else _accuracies(result)),
+        **_own_figure(cell, run, result),
         "best_epoch": result["best_epoch"],
         "revision": environment["revision"],
         "machine": environment["machine"],
@@ -90,6 +91,19 @@ def _errors(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     return errors | {"unit": about.unit, "select": cell.recipe.training.select}
 
 
+def _own_figure(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
+    """Return the figure of the best epoch, where a task of the user's own brings what selects."""
+    if cell.own_select is None:
+        return {}
+    (best,) = (line for line in _lines(run) if line["epoch"] == result["best_epoch"])
+    return {"select": cell.own_select, cell.chosen_by: best["val"][cell.own_select]}
+
+
+def _lines(run: Path) -> list[Content]:
+    """Return what a run has written each time it looked at its validation pictures."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
 def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     """Return curve, per-picture outcomes and further figures of a finished run.
 
@@ -98,10 +112,10 @@ def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
         run: Its run folder.
         result: What the run's ``result.json`` holds.
     """
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = _lines(run)
     figure = "mae" if cell.numeric else "accuracy"
     curve = [
-        [line["epoch"], round(line["train"]["loss"], 4), float(f"{line['val'][figure]:.6g}")]
+        [line["epoch"], round(line["train"]["loss"], 4), _rounded(line["val"].get(figure))]
         for line in lines
     ]
     last: Content = {}
@@ -124,6 +138,11 @@ def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     if cell.numeric:
         return detail | _number_details(arrays, run / RUN_FILE, test)
     return detail | _class_details(arrays, run / RUN_FILE, test)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return a figure with six digits; none where a task of the user's own does not give it."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _class_details(arrays: Arrays, path: Path, test: Mapping[str, Any]) -> Content:

@@ -156,7 +156,8 @@ class Study:
         """Refuse cells that are not all measured by one figure, so that they do not compare."""
         first = next(cell for cell in cells if not cell.is_trial)
         for cell in cells:
-            if cell.numeric != first.numeric or (cell.numeric and cell.measured != first.measured):
+            other_label = cell.numeric and cell.measured != first.measured
+            if cell.numeric != first.numeric or cell.chosen_by != first.chosen_by or other_label:
                 raise UsageError(
                     f"study {self.config.name}, arm {cell.arm}: is measured by "
                     f"{' of '.join(cell.measured)}, and {first.arm} by "
@@ -234,9 +235,10 @@ class Study:
     def _best_settings(self, cells: Sequence[Cell]) -> Content:
         """Return the settings of the trial that is best on validation; the first of equals.
 
-        Best is the highest accuracy or, where the first task learns numbers, the lowest error.
+        Best is the highest accuracy or, where the first task learns numbers, the lowest error; of
+        a figure that a task of the user's own brings, what the task says.
         """
-        sign = -1 if cells[0].numeric else 1
+        sign = 1 if cells[0].higher_is_better else -1
         best = max(cells, key=lambda cell: sign * float(self.store.rows[cell.key][cell.chosen_by]))
         return best.settings
 
@@ -268,7 +270,7 @@ class Study:
 
     def _show(self, running: Sequence[Cell], waiting: int) -> None:
         if self.show is not None:
-            progress = (cell_progress(self.folder_of(cell), cell.recipe) for cell in running)
+            progress = (cell_progress(self.folder_of(cell), cell) for cell in running)
             self.show(list(zip(running, progress, strict=True)), waiting)
 
     def _ended(self, cell: Cell, seconds: float) -> None:
@@ -280,9 +282,8 @@ class Study:
             self.say(f"{name}: failed: {last}")
             return
         self._measure_elsewhere(cell)
-        what = "error" if cell.numeric else "accuracy"
         figure = self.store.rows[cell.key][cell.chosen_by]
-        self.say(f"{name}: validation {what} {figure:.4f} after {seconds:.0f} s")
+        self.say(f"{name}: validation {cell.figure_name} {figure:.4f} after {seconds:.0f} s")
         self._write_so_far()
 
     def _measure_elsewhere(self, cell: Cell) -> None:

@@ -7,6 +7,7 @@ are ours.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from torch import Generator, Tensor, nn
 from hybridface import draws
 from hybridface.config import Section
 from hybridface.data.batches import Batch
+from hybridface.data.source import Labels
 from hybridface.errors import UsageError
 from hybridface.network.perceptual import PerceptualDistance
 from hybridface.tasks.base import (
@@ -144,7 +146,20 @@ class Inpaint(Task):
             UsageError: It has no such depths.
         """
         options = self.config.perceptual
-        return PerceptualDistance(options.network, options.size, options.depths)
+        with torch.random.fork_rng(devices=[]):  # else what a step draws depends on when that is
+            return PerceptualDistance(options.network, options.size, options.depths)
+
+    def adopt(self, labels: Labels | None, train_ids: Tensor | None, size: int) -> None:
+        """Get the frozen network where it is needed, before anything is read or written.
+
+        Raises:
+            HybridFaceError: See :attr:`perceptual_distance`.
+        """
+        if self.config.perceptual_weight:
+            _ = self.perceptual_distance
+
+    def restore(self, said: Mapping[str, Any], size: int) -> None:
+        """Do nothing: the frozen network is for training alone."""
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the decoder.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -24,8 +23,34 @@ from hybridface.tasks.base import Task
 from hybridface.training.module import REESTIMATION_BATCHES, HybridModule
 from hybridface.training.pretraining import load_backbone
 from hybridface.training.refusals import refuse_lost_labels
+from hybridface.training.task_refusals import refuse_undescribed, refuse_unreadable
 
 START_BATCHES = 8
+
+
+def meet_data(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
+    """Let the tasks of a recipe meet its data.
+
+    Args:
+        recipe: The recipe.
+        tasks: Its tasks.
+        data: Its data.
+
+    Raises:
+        UsageError: A task does not fit the data.
+    """
+    for task in tasks:
+        labels = None if task.label is None else data.column(task.label)
+        rows = data.splits["train"]
+        if isinstance(labels, NumericLabels):
+            numbers = torch.from_numpy(labels.values[rows])
+            task.adopt_numbers(labels, numbers, recipe.data.size)
+            refuse_lost_labels(recipe, task, numbers)
+        else:
+            ids = None if labels is None else torch.from_numpy(labels.ids[rows])
+            task.adopt(labels, ids, recipe.data.size)
+        if task.supervised:
+            refuse_undescribed(task)
 
 
 def build_module(
@@ -42,18 +67,10 @@ def build_module(
     Raises:
         HybridFaceError: A task does not fit the data, or the weights the backbone.
     """
-    for task in tasks:
-        labels = None if task.label is None else data.column(task.label)
-        rows = data.splits["train"]
-        if isinstance(labels, NumericLabels):
-            numbers = torch.from_numpy(labels.values[rows])
-            task.adopt_numbers(labels, numbers, recipe.data.size)
-            refuse_lost_labels(recipe, task, numbers)
-        else:
-            ids = None if labels is None else torch.from_numpy(labels.ids[rows])
-            task.adopt(labels, ids, recipe.data.size)
+    meet_data(recipe, tasks, data)
     torch.manual_seed(recipe.seed)
     model = HybridModel(recipe.backbone, tasks, recipe.data.size)
+    refuse_unreadable(model, tasks, recipe.data.size)
 
     def intact() -> Any:
         pictures = make_loader(
@@ -69,8 +86,7 @@ def build_module(
     if recipe.training.processes > 1:
         check_batch_norm(model)
     batches = len(training_order(recipe, data))
-    steps = recipe.training.epochs * math.ceil(batches / recipe.training.accumulate)
-    return HybridModule(recipe, model, tasks, steps, intact), model
+    return HybridModule(recipe, model, tasks, batches, intact), model
 
 
 def make_loaders(

@@ -17,7 +17,7 @@ import hybridface
 from hybridface.config import Recipe
 from hybridface.data.identity import Identity
 from hybridface.data.orders import BatchOrder, MixedOrder
-from hybridface.errors import HybridFaceError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import write_atomically
 from hybridface.network.views import passes_a_picture
 from hybridface.training.checkpoints import FORMAT, STATE
@@ -175,9 +175,14 @@ class RunKeeper(Callback):
             self._keep_best(module, line["epoch"])
 
     def _keep_best(self, module: HybridModule, epoch: int) -> None:
-        select = self.recipe.training.select
-        value = module.validation[select]
-        higher = module.supervised[0].selects[select]
+        select, task = self.recipe.training.select, module.supervised[0]
+        if select not in module.validation:
+            own = [name for name in module.validation if "/" not in name]
+            raise UsageError(
+                f"training.select: task '{task.name}' says by selects that it has {select}, but "
+                f"its figures are {', '.join(own) or 'none'}; mend figures or selects in its class"
+            )
+        value, higher = module.validation[select], task.selects[select]
         best = math.nan if self.best is None else self.best["value"]
         if math.isnan(best) or (value > best if higher else value < best):
             self.best = {"epoch": epoch, "value": value}

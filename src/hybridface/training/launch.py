@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import signal
 import sys
 import tempfile
 import threading
-import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
-import torch
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from hybridface.config import Recipe, load_recipe
+from hybridface.config import Recipe
 from hybridface.errors import HybridFaceError, StoppedError, UsageError
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -30,7 +24,7 @@ WORK = """
 import os, sys
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 sys.path[:] = {path!r}
-from hybridface.training.launch import work
+from hybridface.training.launched import work
 work({file!r}, resume={resume!r}, show_progress={show_progress!r})
 """
 
@@ -118,44 +112,3 @@ def _handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def work(file: str, *, resume: bool, show_progress: bool) -> NoReturn:
-    """Be one of the processes: train, and leave word where that fails.
-
-    Args:
-        file: The recipe.
-        resume: Go on with the run where there is one.
-        show_progress: Show progress bars.
-    """
-    from hybridface.training.train import train
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    if "OMP_NUM_THREADS" not in os.environ:  # the processes share the cores
-        share = torch.get_num_threads() // int(os.environ["LOCAL_WORLD_SIZE"])
-        torch.set_num_threads(max(1, share))
-    try:
-        train(load_recipe(file), resume=resume, show_progress=show_progress)
-    except HybridFaceError as error:
-        _leave_word(str(error), error.exit_code)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        if os.environ.get("HYBRIDFACE_DEBUG"):
-            traceback.print_exc()
-        _leave_word(f"{type(error).__name__}: {error}", None)
-        sys.exit(1)
-    sys.exit(0)
-
-
-def _leave_word(message: str, exit_code: int | None) -> None:
-    """Write where PyTorch's launcher looks for it."""
-    word = {"message": message, "exit_code": exit_code, "timestamp": int(time.time())}
-    Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(word))
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, however that ended."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -42,7 +42,7 @@ class HybridModule(pl.LightningModule):
         recipe: The recipe.
         model: The model.
         tasks: Its tasks.
-        steps: Optimizer steps of the whole run.
+        batches: Batches of an epoch.
         intact: Returns a loader of training pictures, to re-estimate batch norm on.
     """
 
@@ -51,7 +51,7 @@ class HybridModule(pl.LightningModule):
         recipe: Recipe,
         model: HybridModel,
         tasks: Sequence[Task],
-        steps: int,
+        batches: int,
         intact: Callable[[], DataLoader[Batch]],
     ) -> None:
         super().__init__()
@@ -77,7 +77,9 @@ class HybridModule(pl.LightningModule):
             aggregator = find_aggregator(recipe.training.aggregator)
             self.joined_gradients = JoinedGradients(model, aggregator)
             self.step.weighted = {}
-        self.total_steps = steps
+        self.batches = batches
+        training = recipe.training
+        self.total_steps = training.epochs * math.ceil(batches / training.accumulate)
         self.intact = intact
         self.supervised = [task for task in tasks if task.supervised]
         self.train_figures: dict[str, Tensor] = {}
@@ -115,9 +117,9 @@ class HybridModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step; see :class:`hybridface.network.model.HybridStep`."""
         accumulate = self.recipe.training.accumulate
-        number = self.global_step * accumulate + batch_index % accumulate
-        torch.manual_seed(step_seed(self.recipe.seed, self.global_rank, number))  # dropout and such
-        generator = self._generator(batch, number)
+        draw = self.global_step * accumulate + batch_index % accumulate
+        torch.manual_seed(step_seed(self.recipe.seed, self.global_rank, draw))  # dropout and such
+        generator = self._generator(batch, draw)
         batch = batch.repeat(self.recipe.augment.views)
         with torch.autocast(self.device.type, enabled=False):
             level = self.recipe.augment.level
@@ -125,6 +127,7 @@ class HybridModule(pl.LightningModule):
             batch = follow(batch, self.tasks, geometry)
         loss: Tensor
         progress = self.global_step / max(1, self.total_steps - 1)
+        number = self.current_epoch * self.batches + batch_index
         loss, figures = self.step(images, batch, generator, progress, number)
         self.last_figures = figures
         self._add_up(figures, batch)
@@ -150,10 +153,10 @@ class HybridModule(pl.LightningModule):
         self.joined_gradients.backward(losses, 1 / self.recipe.training.accumulate)
         self.step.weighted = {}
 
-    def _generator(self, batch: Batch, number: int) -> Generator:
+    def _generator(self, batch: Batch, draw: int) -> Generator:
         """Return the source of what is drawn for a batch, the same however many processes."""
         processes = self.recipe.training.processes
-        seed = step_seed(self.recipe.seed, self.global_rank, number)
+        seed = step_seed(self.recipe.seed, self.global_rank, draw)
         if processes == 1:
             return Generator(self.device).manual_seed(seed ^ 1)
         labelled = batch.labelled_count
@@ -164,7 +167,7 @@ class HybridModule(pl.LightningModule):
             rank=self.global_rank,
             processes=processes,
             own_seed=seed ^ 2,
-            seed=step_seed(self.recipe.seed, 0, number) ^ 1,
+            seed=step_seed(self.recipe.seed, 0, draw) ^ 1,
         )
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -21,6 +21,7 @@ from hybridface.tasks.base import SelfSupervisedConfig, Task
 from hybridface.training.aggregation import find_aggregator
 from hybridface.training.pretraining import first_stage
 from hybridface.training.processes import on_gpu, refuse_unequal_shares
+from hybridface.training.task_refusals import refuse_half_said
 
 
 def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedData) -> None:
@@ -42,7 +43,7 @@ def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedDat
             "best epoch is chosen by it; put a task first that they have labels for, or give the "
             "data a validation split that has some (data.validation, data.folds)"
         )
-    if task.numeric and isinstance(column, NumericLabels) and task.describe()["kind"] == "pose":
+    if task.numeric and isinstance(column, NumericLabels) and task.describe().get("kind") == "pose":
         poses = column.values[rows]
         counted = countable("pose", poses)
         whole = counted & np.isfinite(poses).all(axis=1)
@@ -62,21 +63,8 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     Raises:
         UsageError: Names the key, and what it could be.
     """
-    first = next((task for task in tasks if task.supervised), None)
-    if first is None and recipe.training.sampling == "balanced":
-        raise UsageError("training.sampling: balanced needs a supervised task, for its classes")
-    if recipe.training.sampling == "balanced" and first is not None and first.numeric:
-        raise UsageError(
-            f"training.sampling: task '{first.name}', the first that is supervised, has no classes "
-            "to balance; put a task with classes before it, or take natural"
-        )
-    if recipe.training.sampling == "balanced" and any(
-        each.weight != 1 for each in recipe.data.sources.values()
-    ):
-        raise UsageError(
-            "training.sampling: balanced and the weights of data.sources both say how often a row "
-            "comes; leave one of them out"
-        )
+    refuse_half_said(tasks)
+    _refuse_sampling(recipe, tasks)
     below = [task.name for task in tasks if task.below_zero]
     if below and recipe.training.loss_balance == "geometric":
         raise UsageError(
@@ -106,11 +94,39 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "augment.views: several views of a picture cannot go with data.unlabelled; take 1"
         )
     _refuse_first_stage(recipe)
+    _refuse_mixup(recipe, tasks)
+
+
+def _refuse_mixup(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse to mix intact pictures where no supervised head sees them."""
+    if not recipe.augment.mixup:
+        return
+    if not any(task.supervised for task in tasks):
+        raise UsageError("augment.mixup: it needs a supervised task, for the labels that it mixes")
     shared = [task.name for task in tasks if takes_shared_view(task)]
-    if recipe.augment.mixup and (shared or not intact_is_supervised(tasks)):
+    if shared or not intact_is_supervised(tasks):
         raise UsageError(
             "augment.mixup: it mixes intact pictures, which the supervised heads do not see here "
             f"({', '.join(shared) or 'supervise: corrupted'}); take view: own and supervise: intact"
+        )
+
+
+def _refuse_sampling(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse to balance classes where there are none, or beside what weighs rows otherwise."""
+    if recipe.training.sampling != "balanced":
+        return
+    first = next((task for task in tasks if task.supervised), None)
+    if first is None:
+        raise UsageError("training.sampling: balanced needs a supervised task, for its classes")
+    if first.numeric:
+        raise UsageError(
+            f"training.sampling: task '{first.name}', the first that is supervised, has no classes "
+            "to balance; put a task with classes before it, or take natural"
+        )
+    if any(each.weight != 1 for each in recipe.data.sources.values()):
+        raise UsageError(
+            "training.sampling: balanced and the weights of data.sources both say how often a row "
+            "comes; leave one of them out"
         )
 
 

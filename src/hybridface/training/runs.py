@@ -24,7 +24,7 @@ import hybridface
 from hybridface.config import BackboneConfig, Recipe, build_recipe
 from hybridface.config_content import read_yaml, validate
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.files import cannot_write, remove_unfinished, write_atomically
+from hybridface.files import at_home, cannot_write, remove_unfinished, write_atomically
 from hybridface.network.model import HybridModel
 from hybridface.tasks import build_tasks, resolve_tasks
 from hybridface.tasks.base import Task
@@ -54,7 +54,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = at_home(path)
         self.recipe = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
         self.checkpoint = path / "checkpoint.ckpt"

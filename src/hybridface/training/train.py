@@ -27,7 +27,7 @@ from hybridface.files import DISK_FULL, cannot_write
 from hybridface.tasks import build_tasks, label_columns, resolve_tasks
 from hybridface.tasks.base import Task
 from hybridface.training.allocator import keep_freed_memory
-from hybridface.training.build import build_module, make_loaders
+from hybridface.training.build import build_module, make_loaders, meet_data
 from hybridface.training.callbacks import LossWatch, RunKeeper
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
 from hybridface.training.finish import finish_run
@@ -156,28 +156,32 @@ def _train(
     show_progress: bool,
 ) -> TrainedRun:
     """Train a run whose folder is this process's; ``columns`` are what its rows are cut by."""
-    first, before = first_stage(recipe), None
     start = None if go_on or recipe.backbone.checkpoint is None else recipe.backbone.checkpoint
     if start is not None:
         start = weights_file(start)
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
-    if first is not None:
-        folder.open(recipe)  # whatever ends the first stage, this run is known by its recipe
-        inner = RunFolder(first.run)
-        before = _finished(inner) if inner.result.exists() else _train(
-            first, build_tasks(first.tasks), inner, processes, go_on=inner.checkpoint.exists(),
-            columns=columns, progress=progress, show_progress=show_progress,
-        ).result  # fmt: skip
-        start = None if go_on else inner.last
     if processes.count > 1:  # those of a machine find the pictures decoded
         processes.first_on_each_machine_does(lambda: _prepare(recipe, columns, progress))
     data = _prepare(recipe, columns, progress)
+    refuse_unselectable(recipe, tasks, data)
+    first, before = first_stage(recipe), None
+    if first is not None:
+        meet_data(recipe, tasks, data)  # so that what does not fit is said before hours of training
+        folder.open(recipe)  # whatever ends the first stage, this run is known by its recipe
+        inner = RunFolder(first.run)
+        if inner.result.exists():
+            before = _finished(inner)
+        else:
+            before = _train(
+                first, build_tasks(first.tasks), inner, processes, go_on=inner.checkpoint.exists(),
+                columns=columns, progress=progress, show_progress=show_progress,
+            ).result  # fmt: skip
+        start = None if go_on else inner.last
     identity = identify(data)
     checkpoint = folder.checkpoint if go_on else None
     if checkpoint is not None:
         check_checkpoint(checkpoint, identity)
-    refuse_unselectable(recipe, tasks, data)
     module, model = build_module(recipe, tasks, data, start)
 
     def open_folder() -> None:
@@ -187,11 +191,7 @@ def _train(
 
     processes.first_does(open_folder)
     keeper = RunKeeper(recipe, folder, identity)
-    pictures = TaskPictures(first_batch(data), recipe.seed)
-    watchers: list[Callback] = [LossWatch(keeper), keeper, pictures]
-    if recipe.training.measure_training_rows:
-        watchers.append(TrainingRows(data))
-    watchers.append(Stopper(keeper) if processes.count == 1 else EndAtOnce())
+    watchers = _watchers(recipe, data, processes, keeper)
     trainer = _trainer(recipe, folder, processes, watchers, show_progress)
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
@@ -204,6 +204,18 @@ def _train(
     finish = finish_run if any(task.supervised for task in tasks) else finish_without_labels
     result = finish(recipe, folder, model, tasks, data, summary=summary)
     return TrainedRun(folder.path, result)
+
+
+def _watchers(
+    recipe: Recipe, data: PreparedData, processes: Processes, keeper: RunKeeper
+) -> list[Callback]:
+    """Return what watches a training, in the order in which it looks."""
+    pictures = TaskPictures(first_batch(data), recipe.seed)
+    watchers: list[Callback] = [LossWatch(keeper), keeper, pictures]
+    if recipe.training.measure_training_rows:
+        watchers.append(TrainingRows(data))
+    watchers.append(Stopper(keeper) if processes.count == 1 else EndAtOnce())
+    return watchers
 
 
 def _fit(

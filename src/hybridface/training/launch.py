@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -25,7 +26,7 @@ import os, sys
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 sys.path[:] = {path!r}
 from hybridface.training.launched import work
-work({file!r}, resume={resume!r}, show_progress={show_progress!r})
+work({file!r}, {parent!r}, resume={resume!r}, show_progress={show_progress!r})
 """
 
 
@@ -48,8 +49,9 @@ def train_in_processes(recipe: Recipe, *, resume: bool, show_progress: bool) -> 
         file = Path(folder) / "recipe.yaml"
         file.write_text(recipe.to_yaml(), encoding="utf-8")
         program = WORK.format(
-            path=sys.path, file=str(file), resume=resume, show_progress=show_progress
-        )
+            path=sys.path, file=str(file), parent=os.getpid(), resume=resume,
+            show_progress=show_progress,
+        )  # fmt: skip
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

@@ -19,16 +19,17 @@ from hybridface.errors import HybridFaceError
 from hybridface.training.train import train
 
 
-def work(file: str, *, resume: bool, show_progress: bool) -> NoReturn:
+def work(file: str, parent: int, *, resume: bool, show_progress: bool) -> NoReturn:
     """Train as one of several processes, and leave word where that fails.
 
     Args:
         file: The recipe.
+        parent: The process that started this one, whose end is the end of this one too.
         resume: Go on with the run where there is one.
         show_progress: Show progress bars.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if "OMP_NUM_THREADS" not in os.environ:  # the processes share the cores
         share = torch.get_num_threads() // int(os.environ["LOCAL_WORLD_SIZE"])
         torch.set_num_threads(max(1, share))

@@ -97,7 +97,7 @@ def test_arrays_come_back_and_objects_are_refused(tmp_path: Path) -> None:
     with np.load(path) as content:
         assert content["x"].tolist() == list(range(5))
         assert str(content["y"]) == "text"
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match="arrays of objects are not written: x"):
         write_arrays(path, {"x": np.array([{}], dtype=object)})
     with np.load(path) as content:
         assert set(content) == {"x", "y"}

@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: The file is missing, is no YAML, says a key twice, or holds something else.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -89,15 +89,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an uncompressed ``.npz`` file, whole or not at all; arrays of objects are refused.
+    """Write an uncompressed ``.npz`` file, whole or not at all.
 
     Raises:
+        ValueError: An array holds objects, which would be pickled.
         HybridFaceError: See :func:`write_atomically`.
     """
     import numpy as np
 
+    objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
+    if objects:  # older NumPy's savez takes allow_pickle for the name of an array
+        raise ValueError(f"arrays of objects are not written: {', '.join(objects)}")
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **dict(arrays))
+    np.savez(content, **dict(arrays))  # type: ignore[arg-type]
     write_atomically(path, content.getvalue())
 
 

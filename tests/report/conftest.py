@@ -98,7 +98,7 @@ def build_run(tmp_path: Path) -> RunBuilder:
         environment = {"machine": "4 cores", "versions": {"torch": "2.7.1"}, "revision": "abc123"}
         (folder / "environment.json").write_text(json.dumps(environment))
         if puzzle:
-            np.savez(folder / "samples.npz", allow_pickle=False, **samples())
+            np.savez(folder / "samples.npz", **samples())
         return folder
 
     return build
@@ -144,7 +144,7 @@ def predicted_run(
             f"{split}_labels": np.where(np.arange(count) == count - 1, -1, targets),
             f"{split}_probabilities": probabilities,
         }
-        np.savez(folder / "predictions.npz", allow_pickle=False, **{**arrays, **changes})
+        np.savez(folder / "predictions.npz", **{**arrays, **changes})
         return folder
 
     return build

@@ -204,7 +204,7 @@ def test_broken_yaml_and_samples_are_named(build_run: RunBuilder) -> None:
     (folder / "samples.npz").write_bytes(b"PK no archive")
     with pytest.raises(HybridFaceError, match=r"samples\.npz"):
         write_run_report(folder)
-    np.savez(folder / "samples.npz", allow_pickle=False, **{"puzzle/intact": np.zeros((2, 4, 4))})
+    np.savez(folder / "samples.npz", **{"puzzle/intact": np.zeros((2, 4, 4))})
     with pytest.raises(HybridFaceError, match=r"samples\.npz: puzzle/intact"):
         write_run_report(folder)
     (folder / "config.yaml").write_text("a: [")
@@ -253,7 +253,6 @@ def test_hostile_names_are_escaped(build_run: RunBuilder, tmp_path: Path) -> Non
     (folder / "config.yaml").write_text(f"name: {HOSTILE}\n")
     np.savez(
         folder / "samples.npz",
-        allow_pickle=False,
         **{"puzzle/<b>": np.zeros((1, 4, 4, 3), np.uint8)},
     )
     path = write_run_report(folder)

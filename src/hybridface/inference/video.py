@@ -63,13 +63,15 @@ class Frame:
     """A picture of a video: its number from 0, its time in seconds, RGB uint8 pixels.
 
     The time of a camera's frame is what passed since the first one. The rate is how many frames a
-    second are read, on average; None for a camera.
+    second are read, on average, and the length the seconds that the video says it lasts, 0 where it
+    does not say; None for a camera.
     """
 
     number: int
     time: float
     pixels: Picture
     rate: float | None = None
+    length: float | None = None
 
 
 def opencv() -> Any:
@@ -98,17 +100,10 @@ def count_frames(source: Input, every: int = 1) -> int | None:
     """Return about how many frames will be read; None for a camera or where nobody knows."""
     if source.kind == "camera":
         return None
-    frames, _ = _announced(source)
-    return -(-frames // every) if frames > 0 else None
-
-
-def _announced(source: Input) -> tuple[int, float]:
-    """Return how many frames a video says that it has, and seconds; 0 where it does not say."""
     cv2 = opencv()
     with _opened(source) as capture:
         frames = 0 if capture is None else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        rate = 0 if capture is None else capture.get(cv2.CAP_PROP_FPS)
-    return (frames, frames / rate) if frames > 0 and rate > 0 else (max(0, frames), 0.0)
+    return -(-frames // every) if frames > 0 else None
 
 
 def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
@@ -123,7 +118,9 @@ def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
         if capture is None:
             return
         live = source.kind == "camera"
-        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        said = capture.get(cv2.CAP_PROP_FPS)
+        rate = said or 25.0
+        length = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT)) / said if said > 0 else 0.0
         number, start = 0, 0.0
         while capture.grab():
             now = time.monotonic()
@@ -134,7 +131,8 @@ def read_frames(source: Input, every: int = 1) -> Iterator[Frame]:
                     pixels = np.ascontiguousarray(picture[:, :, ::-1])
                     # A camera gives fewer frames than it says where reading them takes longer.
                     passed = now - start if live else _stream_time(capture) or number / rate
-                    yield Frame(number, round(passed, 3), pixels, None if live else rate / every)
+                    about = (None, None) if live else (rate / every, length)
+                    yield Frame(number, round(passed, 3), pixels, *about)
             number += 1
 
 
@@ -167,14 +165,21 @@ def read_video(reader: FaceReader, source: Input, every: int = 1) -> Iterator[Ph
     yield from _read_batch(reader, tracker, source, waiting)
     if last is None:
         yield Photo(source.name, error=_why_unread(source))
-    elif last.rate is not None:
-        _, seconds = _announced(source)
-        # The last frame may be shown for longer than others, and lengths are often estimates.
-        if seconds - last.time - 1 / last.rate > max(1.0, seconds / 10):
-            said = (
-                f"its last frame is at {last.time:.1f} of {seconds:.1f} s; is the file cut short?"
-            )
-            yield Photo(source.name, error=said)
+    elif _is_cut_short(last):
+        said = (
+            f"its last frame is at {last.time:.1f} of {last.length:.1f} s; is the file cut short?"
+        )
+        yield Photo(source.name, error=said)
+
+
+def _is_cut_short(last: Frame) -> bool:
+    """Say whether a video ends well before what it says.
+
+    The last frame may be shown for longer than others, and lengths are often estimates.
+    """
+    if last.rate is None or last.length is None:
+        return False
+    return last.length - last.time - 1 / last.rate > max(1.0, last.length / 10)
 
 
 def _why_unread(source: Input) -> str:

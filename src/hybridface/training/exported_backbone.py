@@ -7,7 +7,6 @@ in, and a scale and a shift that are just these put them back, so that it change
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hybridface.errors import UsageError
-from hybridface.inference.metadata import METADATA_KEY
 from hybridface.inference.runtime import FaceModel
 from hybridface.network.backbones import Backbone
 
@@ -54,8 +52,10 @@ def load_exported_backbone(backbone: Backbone, path: Path, pictures: Iterable[Te
         if f"{norm}.weight" in found or bias is None:
             continue
         folded.append((module, bias))
-        found |= {f"{norm}.{key}": value for key, value in _shift_by(bias, module.eps).items()}
-        found[f"{convolution}.bias"] = torch.zeros_like(bias)
+        zero, one = torch.zeros_like(bias), torch.ones_like(bias)
+        said = _undone(module, bias, zero, one)
+        found |= {f"{norm}.{key}": value for key, value in said.items()}
+        found[f"{convolution}.bias"] = zero
     ours = backbone.state_dict()
     counted = {key for key in ours if key.endswith("num_batches_tracked")}
     missing = [
@@ -75,9 +75,8 @@ def load_exported_backbone(backbone: Backbone, path: Path, pictures: Iterable[Te
 
 def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     """Return the name of a file's backbone, and its weights by their names in it."""
-    FaceModel.load(path, threads=1)  # refuses what is damaged or something else
+    metadata = FaceModel.load(path, threads=1).metadata  # refuses what is damaged or something else
     proto = onnx.load(path)
-    metadata = {entry.key: entry.value for entry in proto.metadata_props}[METADATA_KEY]
     values = {each.name: each for each in proto.graph.initializer}
     for node in proto.graph.node:
         if node.op_type == "Cast" and node.input[0] in values:  # what is stored in half
@@ -94,7 +93,7 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
             bias = node.input[2].removeprefix(PREFIX) if len(node.input) == 3 else ""
             convolution = node.input[1].removeprefix(PREFIX).removesuffix(".weight")
             weights[f"{convolution}.bias"] = weights.get(bias, weight.new_zeros(len(weight)))
-    return str(json.loads(metadata).get("backbone")), weights
+    return str(metadata.get("backbone")), weights
 
 
 def _norms_after_convolutions(
@@ -123,12 +122,10 @@ def _norms_after_convolutions(
     return fed
 
 
-def _shift_by(bias: Tensor, eps: float) -> dict[str, Tensor]:
-    """Return what makes a batch norm in use add this and nothing else."""
-    one = torch.ones_like(bias)
-    zero = torch.zeros_like(bias)
-    scale = one * (1 + eps) ** 0.5
-    return {"weight": scale, "bias": bias, "running_mean": zero, "running_var": one}
+def _undone(norm: _BatchNorm, shift: Tensor, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
+    """Return what makes a batch norm of these statistics add a shift, in use, and nothing else."""
+    scale = (variance + norm.eps).sqrt()
+    return {"weight": scale, "bias": shift + mean, "running_mean": mean, "running_var": variance}
 
 
 def _spread(
@@ -151,6 +148,4 @@ def _spread(
         number, total, squares = sums[module]
         mean = total / number
         variance = (squares / number - mean.square()).clamp(min=0)
-        scale = (variance + module.eps).sqrt()
-        new = {"weight": scale, "bias": bias + mean, "running_mean": mean, "running_var": variance}
-        module.load_state_dict(new, strict=False)
+        module.load_state_dict(_undone(module, bias, mean, variance), strict=False)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
@@ -39,7 +38,7 @@ from hybridface.training.pretraining import (
     weights_file,
     with_first_stage,
 )
-from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined
+from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined, on_gpu
 from hybridface.training.refusals import refuse_early, refuse_unselectable
 from hybridface.training.runs import RunFolder, architecture, save_weights
 from hybridface.training.samples import TaskPictures, first_batch
@@ -193,7 +192,7 @@ def _train(
     keeper = RunKeeper(recipe, folder, identity)
     watchers = _watchers(recipe, data, processes, keeper)
     trainer = _trainer(recipe, folder, processes, watchers, show_progress)
-    if isinstance(trainer.accelerator, CPUAccelerator):
+    if not on_gpu(recipe.training):
         keep_freed_memory()
     keeper.order, training, validation = make_loaders(recipe, data, trainer)
     _fit(trainer, module, (training, validation), folder, checkpoint)

@@ -2,6 +2,8 @@
 # make docs: build the site; make wheel: build the packages, install and try the light one.
 PYTHON ?= python3
 VENV := .venv
+# A file's tests stay in one process, which makes what they share once.
+TEST_PROCESSES ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.docs-installed
@@ -12,7 +14,7 @@ demo: $(STAMP)
 	$(BIN)/hybridface demo --resume
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
@@ -191,14 +192,16 @@ def shared_data() -> Callable[[str, str], Path]:
         if not (SHARED / archive).is_file():
             pytest.skip(f"no real data: neither {place / folder} nor {SHARED / archive} is there")
         place.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(dir=place, prefix=".unpacking-"))
-        try:
-            with zipfile.ZipFile(SHARED / archive) as content:
-                content.extractall(building)
-            if not (place / folder).is_dir():
+        with FileLock(place / f".{archive}.lock"):
+            if (place / folder).is_dir():
+                return place / folder
+            building = Path(tempfile.mkdtemp(dir=place, prefix=".unpacking-"))
+            try:
+                with zipfile.ZipFile(SHARED / archive) as content:
+                    content.extractall(building)
                 (building / folder).rename(place / folder)
-        finally:
-            shutil.rmtree(building)
+            finally:
+                shutil.rmtree(building)
         return place / folder
 
     return unpacked

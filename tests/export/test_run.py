@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -165,17 +164,6 @@ def test_differences_are_seen(tiny_run: TrainedRun) -> None:
     ]
     assert other.agreement < 0.7
     assert other.largest > 0.01
-
-
-def test_what_is_no_number_agrees_with_nothing() -> None:
-    lost = np.full((8, 3), np.nan, np.float32)
-    file = SimpleNamespace(
-        tasks={"expression": SimpleNamespace(kind="classification")},
-        predict=lambda *_: {"expression": lost},
-    )
-    wanted = {"expression": np.tile(np.float32([0.8, 0.1, 0.1]), (8, 1))}
-    pictures = np.zeros((8, SIZE, SIZE, 3), np.uint8)
-    assert compare(file, wanted, pictures)["expression"].agreement == 0  # type: ignore[arg-type]
 
 
 def test_a_run_brings_its_own_validation_pictures(tiny_run: TrainedRun) -> None:

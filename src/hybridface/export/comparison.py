@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from hybridface.inference.runtime import FaceModel
 LEAST_AGREEMENT: dict[Precision, float] = {
     "fp32": 1.0, "fp16": 0.98, "fp16-stored": 0.98, "int8": 0.9
 }  # fmt: skip
-WITHIN = {"pose": 3.0, "regression": 1.0}
+DEGREES = 3.0
+DEVIATIONS = 0.1
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,23 @@ class Comparison:
     Attributes:
         largest: The largest difference of any number: of a probability, or in degrees or years.
         agreement: The part of the pictures with the same most probable class; for numbers, with
-            all of them within 3 degrees, or 1 of the unit, of the model's.
+            all of them within ``bound`` of the model's.
         count: How many pictures.
+        bound: 3 degrees for a pose; for another number a tenth of the standard deviation of its
+            training labels, in its unit, and 1 where a task of a user's own does not say that
+            deviation; None for classes.
     """
 
     largest: float
     agreement: float
     count: int
+    bound: float | None = None
 
     def describe(self, of: str = "pictures") -> str:
         """Return it in words, of pictures of some sort."""
+        within = "" if self.bound is None else f" (within {self.bound:.2g})"
         return (
-            f"largest difference {self.largest:.2g}, agreement {self.agreement:.1%} of "
+            f"largest difference {self.largest:.2g}, agreement{within} {self.agreement:.1%} of "
             f"{self.count} {of}"
         )
 
@@ -55,7 +62,10 @@ def compare(
         pixels: ``(N, size, size, 3)`` uint8.
     """
     found = model.predict(pixels, BATCH)
-    return {name: _compare(model.tasks[name], found[name], wanted[name]) for name in model.tasks}
+    return {
+        name: _compare(task, found[name], wanted[name], _bound(task, model.metadata["tasks"][name]))
+        for name, task in model.tasks.items()
+    }
 
 
 def check_agreement(
@@ -83,15 +93,27 @@ def check_agreement(
             )
 
 
+def _bound(task: ModelTask, said: Mapping[str, Any]) -> float | None:
+    """Return how far apart numbers of two models may be that agree; None for classes."""
+    if task.kind == "pose":
+        return DEGREES
+    if task.kind == "regression":
+        return DEVIATIONS * float(said.get("label_deviation", 1 / DEVIATIONS))
+    return None
+
+
 def _compare(
-    task: ModelTask, found: NDArray[np.float32], wanted: NDArray[np.float32]
+    task: ModelTask,
+    found: NDArray[np.float32],
+    wanted: NDArray[np.float32],
+    bound: float | None,
 ) -> Comparison:
     differences = np.abs(found - wanted)
     if task.kind == "pose":  # angles meet again at 180
         differences = np.minimum(differences, np.abs(360 - differences))
-    if task.kind in WITHIN:
-        agree = differences.max(axis=1) <= WITHIN[task.kind]
-    else:
+    if bound is None:
         agree = found.argmax(axis=1) == wanted.argmax(axis=1)
+    else:
+        agree = differences.max(axis=1) <= bound
     agree &= np.isfinite(found).all(axis=1)  # the largest of NaN is whichever comes first
-    return Comparison(float(differences.max()), float(agree.mean()), len(found))
+    return Comparison(float(differences.max()), float(agree.mean()), len(found), bound)

@@ -96,6 +96,12 @@ def test_finished_cells_that_are_left_are_measured(table: Path, tmp_path: Path, 
     assert study.said == []
 
 
+def test_a_data_set_with_every_class_is_one_setting(tmp_path: Path, stub: Stub) -> None:
+    rows = stub(seeds=[0], also_on={"every": "drawn:30?pixels=32&seed=9"}).run()
+    found = json.loads((tmp_path / "results" / "tiny-every.json").read_text())
+    assert [row["data"] for row in found] == ["every"] * len(rows)
+
+
 def test_cells_without_a_run_folder_are_counted_once(
     table: Path, tmp_path: Path, stub: Stub
 ) -> None:

@@ -26,8 +26,9 @@ SHARED = "its own classes"
 NOTE = (
     "The models of study {study}, which have seen nothing of {name}, on all of its pictures whose "
     "class they have. Once a model answers with any of its classes, so that one that the data set "
-    "lacks is an error; once, under '{shared}', with the likeliest of those that it has. Intervals "
-    "over pictures draw persons where these are known. Validation accuracy is that of the study."
+    "lacks is an error; where it lacks any, once more, under '{shared}', with the likeliest of "
+    "those that it has. Intervals over pictures draw persons where these are known. Validation "
+    "accuracy is that of the study."
 )
 
 
@@ -82,7 +83,8 @@ class Elsewhere:
         kept = _predict(run / "model.onnx", self.spec, task)
         last = _predict_last(run, self.spec, task)
         persons = _persons(self.spec, kept)
-        for among in ("", SHARED):
+        lacking = len(np.unique(kept.targets)) < kept.probabilities.shape[1]
+        for among in ("", SHARED) if lacking else ("",):  # else both are one comparison
             found = [_answered(each, shared=bool(among)) for each in (kept, last)]
             key = self._key(cell, among)
             self.store.rows[key] = {

@@ -161,8 +161,7 @@ def _recolour(images: Tensor, strength: Strength, draw: _Draw) -> Tensor:
     if strength.brightness:
         images = images + draw.sometimes(strength.brightness)
     if strength.grey:
-        weights = images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        grey = (images * weights).sum(1, keepdim=True)
+        grey = 0.299 * images[:, :1] + 0.587 * images[:, 1:2] + 0.114 * images[:, 2:]
         images = torch.where(draw.chance(strength.grey), grey, images)
     return images
 

@@ -65,10 +65,10 @@ class SharedGenerator(Generator):
         parts, start = [], 0
         for block, held in zip(self.blocks, itertools.accumulate(self.blocks), strict=True):
             first = start + rank * block
-            parts.append(torch.arange(first, first + block))
+            parts.append(torch.arange(first, first + block, device=self.device))
             start += block * self.processes
             if held == count:
-                return torch.cat(parts).to(self.device)
+                return torch.cat(parts)
         raise ValueError(f"{count} pictures are no whole blocks of a batch of {self.blocks}")
 
     def of_part(self, part: float, fewest: int) -> SharedGenerator:

@@ -167,7 +167,7 @@ class HybridStep(nn.Module):
             head = self.model.heads[task.name]
             outputs = [task.answer(head, part, target) for part in parts]
             rows = rows_of_view(task, batch, self.copies)
-            others = batch if rows is None else batch.rows(rows.to(batch.images.device))
+            others = batch if rows is None else batch.rows(rows)
             of = taught_of if task.supervised else others
             loss = torch.stack([self._loss(task, output, target, of) for output in outputs]).mean()
             if mix is not None and task.supervised and views[0] == 0:

@@ -62,8 +62,8 @@ def _own_view(task: Task, images: Tensor, batch: Batch, generator: Generator, co
     rows = rows_of_view(task, batch, copies)
     if rows is None:
         return task.make_view(shrink(images, task), batch, generator)
-    images = images[rows.to(images.device)].contiguous(memory_format=torch.channels_last)
-    images, batch = shrink(images, task), batch.rows(rows.to(batch.images.device))
+    images = images[rows].contiguous(memory_format=torch.channels_last)
+    images, batch = shrink(images, task), batch.rows(rows)
     if not isinstance(generator, draws.SharedGenerator):
         return task.make_view(images, batch, generator)
     of_part = generator.of_part(_part(task), FEWEST)
@@ -94,7 +94,7 @@ def rows_of_view(task: Task, batch: Batch, copies: int = 1) -> Tensor | None:
         copies: See :func:`make_views`.
 
     Returns:
-        Sorted int64 row numbers.
+        Sorted int64 row numbers, where the batch is.
     """
     part = _part(task)
     if part == 1:
@@ -104,7 +104,8 @@ def rows_of_view(task: Task, batch: Batch, copies: int = 1) -> Tensor | None:
     rows, start = [], 0
     for size in sizes:
         count = draws.part_of(size, part, FEWEST)
-        rows.append(start + torch.arange(count) * size // max(1, count))
+        numbers = torch.arange(count, device=batch.images.device)
+        rows.append(start + numbers * size // max(1, count))
         start += size
     return torch.cat(rows)
 

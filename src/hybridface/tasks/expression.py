@@ -113,7 +113,8 @@ class Expression(Task):
         """Return the cross-entropy of each picture, ``(B,)``, and what it weighs."""
         ids, soft = target
         output = widened(output)
-        weights = self.class_weights.to(output.device, output.dtype)
+        self.class_weights = self.class_weights.to(output.device)  # sent once, not at every step
+        weights = self.class_weights.to(output.dtype)
         safe = ids.clamp(min=0)
         smoothing = self.config.label_smoothing
         if soft is None:

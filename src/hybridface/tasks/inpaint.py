@@ -209,7 +209,7 @@ class Inpaint(Task):
                 network.to(output.device)
             distance = network(filled, truth[compared])
             self._distance = distance.detach().mean()
-            weight = output.new_tensor(len(distance))
+            weight = output.new_full((), len(distance))
             means.append(Mean(distance.mean(), weight, self.config.perceptual_weight))
         return means
 

@@ -118,8 +118,8 @@ def follow(poses: Tensor, geometry: Geometry) -> Tensor:
     after = torch.where(known.all(1, keepdim=True), whole, unknown)
     after = torch.where((known[:, :2].all(1) & ~known[:, 2]).unsqueeze(1), seen, after)
     after = torch.where(turn == 0, poses, after)
-    signs = poses.new_tensor([-1.0, 1.0, -1.0])
-    return torch.where(geometry.flipped.unsqueeze(1), after * signs, after)
+    flipped = torch.cat([-after[:, :1], after[:, 1:2], -after[:, 2:]], 1)
+    return torch.where(geometry.flipped.unsqueeze(1), flipped, after)
 
 
 def _unit(vectors: Tensor) -> Tensor:

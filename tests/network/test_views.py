@@ -91,6 +91,15 @@ def test_only_the_part_goes_through_the_backbone_and_has_its_own_batch_norm() ->
     torch.testing.assert_close(figures["puzzle/loss"], loss.detach())
 
 
+def test_a_part_is_taken_of_each_augmented_version() -> None:
+    model, tasks = with_puzzle(part=0.5)
+    seen = passes_of(model)
+    batch = labelled_batch(5).repeat(2)
+    step = HybridStep(model.train(), tasks, "split", copies=2)
+    step(pictures(batch), batch, Generator().manual_seed(0))
+    assert seen == [(10 + 2 * 2, 32)]
+
+
 def test_a_part_leaves_the_running_statistics_to_the_intact_view() -> None:
     model, tasks = with_puzzle(part=0.25)
     alone = copy.deepcopy(model).train()

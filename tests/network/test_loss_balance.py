@@ -52,6 +52,7 @@ def test_geometric_leaves_out_a_task_that_counts_nothing() -> None:
     assert joint.item() == pytest.approx(0.5)
     joint.backward()
     assert losses["expression"].grad == 0
+    assert balance("geometric")(dict.fromkeys(losses, torch.zeros(()))).isfinite()
 
 
 def test_uncertainty_learns_nothing_from_a_task_that_counts_nothing() -> None:

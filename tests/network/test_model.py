@@ -143,19 +143,39 @@ def test_a_second_task_works_on_the_shared_picture() -> None:
     assert spy.saw("inpaint", views["inpaint"].images)
 
 
-def test_supervision_is_the_mean_over_the_views_that_teach() -> None:
+def test_an_intact_picture_that_another_task_sees_does_not_teach() -> None:
+    model, tasks = tiny_model(
+        {"expression": {}, "drloc": {}, "puzzle": {"grid": 2, "supervise": "corrupted"}}
+    )
+    batch = labelled_batch()
+    _, views = views_of(tasks, batch)
+    spy = Spy(model)
+    take_step(model, tasks, batch)
+    assert len(spy.passes[0]) == 2 * 6
+    assert spy.saw("expression", views["puzzle"].images)
+
+
+def test_supervision_is_the_mean_over_the_views_that_teach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Figures are those of the first."""
     options = {"expression": {"dropout": 0.0}, "puzzle": {"grid": 2, "supervise": "both"}}
     model, tasks = tiny_model(options)
     batch = labelled_batch()
     images, views = views_of(tasks, batch)
+    monkeypatch.setattr(tasks[0], "measure", lambda output, _: {"sum": output.sum()})
     _, figures = take_step(model.eval(), tasks, batch)
+    torch.testing.assert_close(
+        figures["expression/sum"], model(images)["expression"].sum().detach()
+    )
     target = views["expression"].target
     each = [tasks[0].loss(model(v)["expression"], target) for v in (images, views["puzzle"].images)]
     torch.testing.assert_close(figures["expression/loss"], torch.stack(each).mean().detach())
 
 
-def test_split_keeps_the_running_statistics_of_the_intact_view() -> None:
-    model, tasks = tiny_model(ALL)
+@pytest.mark.parametrize("options", [{}, {"view_size": 16}])
+def test_split_keeps_the_running_statistics_of_the_intact_view(options: dict[str, int]) -> None:
+    model, tasks = tiny_model(ALL | {"puzzle": {"grid": 2, **options}})
     batch = labelled_batch()
     alone = copy.deepcopy(model).train()
     alone.features(pictures(batch))
@@ -169,6 +189,19 @@ def test_split_keeps_the_running_statistics_of_the_intact_view() -> None:
             torch.testing.assert_close(ours, theirs)
             moved += not torch.equal(ours, before[f"backbone.{name}"])
     assert moved > 0
+
+
+def test_split_normalises_each_augmented_version_by_itself() -> None:
+    model, tasks = tiny_model({"expression": {"dropout": 0.0}})
+    batch = labelled_batch(4)
+    images = augment(batch.repeat(2).images, "strong", Generator().manual_seed(0))
+    twice = HybridStep(copy.deepcopy(model).train(), tasks, "split", copies=2)
+    loss, _ = twice(images, batch.repeat(2), Generator())
+    each = [
+        HybridStep(copy.deepcopy(model).train(), tasks)(half, batch, Generator())[0]
+        for half in images.chunk(2)
+    ]
+    torch.testing.assert_close(loss, torch.stack(each).mean())
 
 
 def test_split_normalises_each_view_by_itself() -> None:

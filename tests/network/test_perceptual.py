@@ -76,6 +76,19 @@ def test_it_tells_a_blur_from_more_light_where_pixels_say_the_opposite(
     assert bool((distance(blurred, faces) > distance(lighter, faces)).all())
 
 
-def test_a_depth_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"depths 0 to 4, so 7 is none"):
-        PerceptualDistance(LITE0, 112, (0, 7))
+def test_only_small_pictures_are_enlarged_and_none_is_shrunk(distance: PerceptualDistance) -> None:
+    sides: list[tuple[int, ...]] = []
+    hook = distance.network.conv_stem.register_forward_pre_hook(
+        lambda _, given: sides.append(tuple(given[0].shape[2:]))
+    )
+    for height, width in ((48, 48), (128, 128), (96, 128)):
+        picture = torch.rand(1, 3, height, width)
+        distance(picture, picture)
+    hook.remove()
+    assert sides[::2] == [(112, 112), (128, 128), (112, 112)]
+
+
+@pytest.mark.parametrize("depth", [5, 7])
+def test_a_depth_that_is_not_there_is_refused(depth: int) -> None:
+    with pytest.raises(UsageError, match=rf"depths 0 to 4, so {depth} is none"):
+        PerceptualDistance(LITE0, 112, (0, depth))

@@ -21,7 +21,7 @@ from hybridface.network.views import (
     shrink,
 )
 from hybridface.tasks import build_tasks
-from hybridface.tasks.base import Task
+from hybridface.tasks.base import Task, View
 from hybridface.training.refusals import refuse_early
 from tiny_runs import labelled_batch, tiny_model, tiny_recipe
 
@@ -61,7 +61,9 @@ def take_step(
         (8, None, 1, 0.01, [0, 4]),  # batch norm takes no statistics of one picture
         (7, None, 1, 0.5, [0, 1, 3, 5]),
         (8, None, 2, 0.5, [0, 2, 4, 6]),
+        (10, None, 2, 0.5, [0, 2, 5, 7]),
         (12, 8, 1, 0.5, [0, 2, 4, 6, 8, 10]),
+        (10, 6, 1, 0.34, [0, 3, 6, 8]),
         (1, None, 1, 0.5, [0]),
     ],
 )
@@ -89,6 +91,15 @@ def test_only_the_part_goes_through_the_backbone_and_has_its_own_batch_norm() ->
     torch.testing.assert_close(figures["puzzle/loss"], loss.detach())
 
 
+def test_a_part_is_taken_of_each_augmented_version() -> None:
+    model, tasks = with_puzzle(part=0.5)
+    seen = passes_of(model)
+    batch = labelled_batch(5).repeat(2)
+    step = HybridStep(model.train(), tasks, "split", copies=2)
+    step(pictures(batch), batch, Generator().manual_seed(0))
+    assert seen == [(10 + 2 * 2, 32)]
+
+
 def test_a_part_leaves_the_running_statistics_to_the_intact_view() -> None:
     model, tasks = with_puzzle(part=0.25)
     alone = copy.deepcopy(model).train()
@@ -99,13 +110,24 @@ def test_a_part_leaves_the_running_statistics_to_the_intact_view() -> None:
         torch.testing.assert_close(ours.running_var, theirs.running_var)
 
 
-def test_a_part_is_dealt_from_the_pictures_it_is_made_of() -> None:
+def test_a_part_is_dealt_from_the_pictures_it_is_made_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     _, tasks = with_puzzle(part=0.5)
     batch = labelled_batch(8)
     images = pictures(batch)
+    given: list[Batch] = []
+    make = tasks[1].make_view
+
+    def noted(images: Tensor, batch: Batch, generator: Generator) -> View:
+        given.append(batch)
+        return make(images, batch, generator)
+
+    monkeypatch.setattr(tasks[1], "make_view", noted)
     _, views = make_views(tasks, images, batch, Generator().manual_seed(0))
     dealt = views["puzzle"].images
     assert dealt is not None
+    assert torch.equal(given[0].images, batch.images[::2])
     for ours, theirs in zip(dealt, images[::2], strict=True):  # a puzzle keeps every pixel
         assert torch.equal(ours.flatten().sort().values, theirs.flatten().sort().values)
 
@@ -128,6 +150,8 @@ def test_shrinking_keeps_the_mean() -> None:
     assert small.shape == (6, 3, 16, 16)
     torch.testing.assert_close(small.mean((2, 3)), images.mean((2, 3)), atol=0.01, rtol=0)
     assert shrink(images, tasks[0]) is images
+    noise = torch.rand(2, 3, 96, 96)
+    assert shrink(noise, tasks[1]).std() < noise.std() / 4  # every pixel counts
 
 
 def test_every_other_batch_counts_twice() -> None:
@@ -187,6 +211,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], float]] = {
     "shorter": ({"puzzle": {"until": 0.7}}, 1.7),
     "all": ({"puzzle": {"part": 0.5, "every": 2, "view_size": 24, "until": 0.5}}, 1 + 1 / 32),
     "two": ({"puzzle": {"part": 0.5}, "inpaint": {}}, 2.5),
+    "one objects": ({"puzzle": {}, "inpaint": {"supervise": "corrupted"}}, 3),
 }
 
 
@@ -197,6 +222,10 @@ def test_passes_count_what_a_view_costs(name: str) -> None:
     assert passes_a_picture(tasks, 48) == pytest.approx(passes)
     ours = passes_a_picture(tasks[1:], 48) if name not in ("alone", "shared") else passes - 1
     assert ours == pytest.approx(passes - 1)  # without labels nothing is seen but the own view
+
+
+def test_a_task_that_sees_the_intact_picture_shows_it_without_labels_too() -> None:
+    assert passes_a_picture(build_tasks({"drloc": {}}), 48) == 1
 
 
 def test_parts_of_steps_are_those_that_are_due() -> None:

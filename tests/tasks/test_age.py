@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hybridface.data.source import NumericLabels
+from hybridface.errors import UsageError
 from hybridface.tasks import build_tasks
 from hybridface.tasks.age import Age
 
@@ -45,6 +46,25 @@ def test_equal_ages_do_not_divide_by_zero() -> None:
     assert task.loss(torch.zeros(4, 2), same).isfinite()
 
 
+def test_rows_without_a_number_leave_them_as_they_are() -> None:
+    (task,) = build_tasks({"age": {}})
+    none = torch.full((4, 1), math.nan)
+    task.adopt_numbers(NumericLabels(("age",), none.numpy(), "years"), none, 48)
+    assert task.decode(torch.zeros(1, 2))[0].tolist() == pytest.approx([0, math.sqrt(2)])
+
+
+def test_a_column_of_several_numbers_is_refused() -> None:
+    (task,) = build_tasks({"age": {}})
+    pair = torch.zeros(4, 2)
+    with pytest.raises(UsageError, match="has the parts x, y; expected one number a picture"):
+        task.adopt_numbers(NumericLabels(("x", "y"), pair.numpy()), pair, 48)
+
+
+def test_answers_are_comparable_in_deviations_of_the_labels(task: Age) -> None:
+    said = np.array([[40 + 2 * task.spread, 3 * task.spread]], np.float32)
+    assert task.comparable(said)[0] == pytest.approx([2, 3])
+
+
 def test_the_loss_is_the_likelihood_of_a_laplace_distribution(task: Age) -> None:
     output = torch.tensor([[0.3, -0.5], [0.1, 0.4], [-1.0, 0.0], [5.0, 5.0], [0.9, -1.0]])
     said = task.decode(output)
@@ -69,6 +89,12 @@ def test_the_best_answer_is_the_median_and_the_mean_distance_from_it(task: Age) 
     middle, deviation = task.decode(output.detach())[0].tolist()
     assert middle == pytest.approx(25, abs=1)
     assert deviation == pytest.approx(math.sqrt(2) * (5 + 3 + 0 + 5 + 63) / 5, rel=0.05)
+
+
+@pytest.mark.parametrize("width", [-5.0, 3.0])
+def test_an_answer_may_be_very_sure_and_very_unsure(task: Age, width: float) -> None:
+    deviation = task.decode(torch.tensor([[0.0, width]]))[0, 1].item()
+    assert deviation == pytest.approx(math.sqrt(2) * task.spread * math.exp(width))
 
 
 def test_answers_far_off_stay_finite(task: Age) -> None:

@@ -27,6 +27,7 @@ from tiny_runs import CLASSES, batch_for, labelled_batch, tiny_model
 SIZE = 48  # many grids divide it
 KINDS = list(task_types())
 SUPERVISED = [name for name, kind in task_types().items() if kind.supervised]
+FIELDS = {name: kind.Config.model_fields for name, kind in task_types().items()}
 CORRUPTING = [
     name for name, kind in task_types().items() if issubclass(kind.Config, SelfSupervisedConfig)
 ]
@@ -278,6 +279,49 @@ def test_a_run_can_choose_by_the_figures_of_a_split(kind: str) -> None:
     alone = task.figures(output[rows].detach(), task.truth(batch)[rows])
     for name, value in task.figures(output.detach(), task.truth(batch)).items():
         torch.testing.assert_close(value, alone[name])
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
+def test_a_batch_is_measured_as_a_split_is(kind: str) -> None:
+    model, task, batch = build(kind)
+    unlabel(batch, task, [1, 4])
+    _, output, target = answer(model.eval(), task, batch)
+    figures = task.figures(output.detach(), task.truth(batch))
+    for name, value in task.measure(output, target).items():
+        torch.testing.assert_close(value, figures[name])
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
+def test_the_loss_is_taken_in_single_precision(kind: str) -> None:
+    model, task, batch = build(kind)
+    _, output, target = answer(model.eval(), task, batch)
+    said = output.detach().bfloat16()
+    torch.testing.assert_close(task.loss(said, target), task.loss(said.float(), target))
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
+def test_what_lowers_the_loss_betters_the_figures(kind: str) -> None:
+    model, task, batch = build(kind)
+    _, output, target = answer(model.eval(), task, batch)
+    said = output.detach().requires_grad_()
+    before = task.figures(said, task.truth(batch))
+    optimizer = torch.optim.Adam([said], lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        task.loss(said, target).backward()
+        optimizer.step()
+    after = task.figures(said, task.truth(batch))
+    for name, higher in task.selects.items():
+        assert (after[name] - before[name]).sign() == (1 if higher else -1), name
+
+
+@pytest.mark.parametrize("kind", [n for n in SUPERVISED if "dropout" in FIELDS[n]])
+def test_a_head_drops_what_the_recipe_says(kind: str) -> None:
+    for dropout in (0.0, 0.5):
+        model, _, batch = build(kind, dropout=dropout)
+        features, head = model.eval().features(intact(batch)), model.heads[kind]
+        in_use = head(features)
+        assert torch.equal(head.train()(features), in_use) == (dropout == 0)
 
 
 @pytest.mark.parametrize("kind", SUPERVISED)

@@ -62,6 +62,26 @@ def test_the_head_sees_the_features_of_the_two_places() -> None:
         first = torch.cat([chosen[picture, :, 0, 0], chosen[picture, :, 1, 1]])
         second = torch.cat([chosen[picture, :, 5, 5], chosen[picture, :, 0, 5]])
         assert torch.equal(both[picture], torch.stack([first, second]))
+    of_first = head(features)  # as an exported head is asked: every place, row by row
+    every = torch.tensor([[place, 0] for place in range(36)]).expand(2, -1, -1)
+    assert torch.equal(of_first, head(features, every))
+
+
+def test_the_head_reads_the_last_map_where_that_is_fine_enough() -> None:
+    head = DrlocHead(3, None, 4)
+    features = [Features(torch.zeros(1, 3), torch.rand(1, 3, 6, 6), maps) for maps in ((), ())]
+    assert not torch.equal(head(features[0]), head(features[1]))
+    maps = (torch.rand(1, 3, 6, 6),)
+    with_maps = Features(features[0].pooled, features[0].final, maps)
+    assert torch.equal(head(with_maps), head(features[0]))
+
+
+def test_a_distance_is_no_linear_function_of_the_features() -> None:
+    model, _ = drloc(hidden=16)
+    compare = model.heads["drloc"].compare
+    assert [layer.out_features for layer in compare if isinstance(layer, nn.Linear)] == [16, 2]
+    both = torch.rand(4, compare[0].in_features)
+    assert not torch.allclose(compare(both) + compare(-both), 2 * compare(0 * both))
 
 
 def test_the_backbone_sees_no_more_pictures() -> None:

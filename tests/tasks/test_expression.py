@@ -126,10 +126,10 @@ def test_votes_without_a_winner_still_teach() -> None:
 def test_votes_reach_the_loss_through_the_batch() -> None:
     votes = torch.tensor([[0.2, 0.8, 0, 0]])
     images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
-    batch = Batch(images, {"expression": torch.tensor([1])}, {"expression": votes})
-    view = expression().make_view(images.float(), batch, torch.Generator())
+    batch = Batch(images, {"mood": torch.tensor([1])}, {"mood": votes})
+    view = expression(label="mood").make_view(images.float(), batch, torch.Generator())
     assert view.images is None
-    assert view.target[0] is batch.labels["expression"]
+    assert view.target[0] is batch.labels["mood"]
     assert view.target[1] is votes
 
 

@@ -14,7 +14,8 @@ from torch import Generator, nn
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.network.model import HybridStep
 from hybridface.tasks import build_tasks
-from hybridface.tasks.base import View
+from hybridface.tasks.base import Features, FeatureShape, View
+from hybridface.tasks.decoder import PictureDecoder
 from hybridface.tasks.inpaint import BLANK, Inpaint, random_holes
 from hybridface.training.train import train
 from tiny_runs import labelled_batch, tiny_model, tiny_recipe
@@ -108,6 +109,8 @@ def test_a_fill_by_the_mean_colour_of_the_rest_is_measured_too() -> None:
     figures = inpaint().measure(truth, (truth, holes))
     assert figures["mean_fill_psnr"].item() == pytest.approx(expected, abs=1e-4)
     assert "perceptual_distance" not in figures
+    everywhere = torch.ones_like(holes)  # no rest is left
+    assert inpaint().measure(truth, (truth, everywhere))["mean_fill_psnr"].isfinite()
 
 
 def test_the_view_is_blank_in_the_holes_and_true_elsewhere() -> None:
@@ -174,6 +177,27 @@ def test_the_decoder_reads_finer_maps_only_when_asked(intermediate: bool) -> Non
     assert torch.equal(head(features), head(changed)) != intermediate
 
 
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_a_decoder_reads_no_maps_finer_than_its_own_last_one(stride: int) -> None:
+    shape = FeatureShape(5, 5, (2, 3, 4), 32, 2, (16, 8, 4))
+    head = PictureDecoder(shape, 4, stride).eval()
+    sizes = zip(shape.maps, shape.map_sides, strict=True)
+    maps = [torch.rand(1, width, side, side) for width, side in sizes]
+    final = torch.rand(1, 5, 2, 2)
+    whole = head(Features(torch.zeros(1, 5), final, tuple(maps)))
+    assert whole.shape == (1, 3, 32, 32)
+    for number, side in enumerate(shape.map_sides):
+        changed = tuple(m + (place == number) for place, m in enumerate(maps))
+        seen = not torch.equal(head(Features(torch.zeros(1, 5), final, changed)), whole)
+        assert seen == (side <= 32 // stride)
+
+
+def test_a_decoder_goes_on_from_maps_coarser_than_its_own_last_one() -> None:
+    head = PictureDecoder(FeatureShape(5, 5, (4,), 32, 2, (4,)), 4, 2)
+    features = Features(torch.zeros(1, 5), torch.rand(1, 5, 2, 2), (torch.rand(1, 4, 4, 4),))
+    assert head.eval()(features).shape == (1, 3, 32, 32)
+
+
 @pytest.mark.parametrize("stride", [1, 4])
 def test_a_decoder_learns_one_picture(stride: int) -> None:
     model, (task,) = tiny_model({"inpaint": {"decoder_channels": 16, "output_stride": stride}})
@@ -217,6 +241,8 @@ def test_the_perceptual_distance_is_added_with_its_weight(
     distance = task.perceptual_distance(torch.where(holes, output, truth), truth).mean()
     expected = inpaint().loss(output, (truth, holes)) + 0.25 * distance
     torch.testing.assert_close(task.loss(output, (truth, holes)), expected)
+    figures = task.measure(output, (truth, holes))
+    torch.testing.assert_close(figures["perceptual_distance"], distance)
 
 
 def test_the_perceptual_distance_of_every_other_picture(
@@ -226,6 +252,7 @@ def test_the_perceptual_distance_of_every_other_picture(
     task = inpaint(hole_weight=0, rest_weight=0, perceptual_weight=1, perceptual={"every": 2})
     each = task.perceptual_distance(torch.where(holes, output, truth), truth)
     torch.testing.assert_close(task.loss(output, (truth, holes)), (each[0] + each[2]) / 2)
+    assert task.means(output, (truth, holes), labelled_batch(3))[-1].weight == 2
 
 
 def test_the_perceptual_distance_is_of_the_fill_alone(
@@ -239,6 +266,11 @@ def test_the_perceptual_distance_is_of_the_fill_alone(
     inside = holes.expand_as(output)
     assert bool((output.grad[~inside] == 0).all())
     assert bool((output.grad[inside] != 0).any())
+
+
+def test_the_frozen_network_is_the_one_asked_for() -> None:
+    task = inpaint(perceptual_weight=1, perceptual={"size": 128, "depths": [0, 2]})
+    assert (task.perceptual_distance.size, task.perceptual_distance.depths) == (128, [0, 2])
 
 
 def test_the_frozen_network_is_no_part_of_the_model() -> None:

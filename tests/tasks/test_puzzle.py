@@ -133,6 +133,14 @@ def test_an_unsure_answer_shows_a_tile_in_every_slot() -> None:
     assert set(shown["answered"].unique().tolist()) <= set(images.unique().tolist())
 
 
+def test_a_place_shows_the_slot_that_claims_its_tile_most_surely() -> None:
+    images = torch.arange(4.0).view(1, 1, 2, 2)
+    claims = torch.tensor([[3.0, 0, 0, 0], [9, 9, 0, 0], [0, 0, 0, 0], [6, 0, 0, 0]])
+    shown = puzzle(2).picture(images, View(None, None), claims.unsqueeze(0))
+    assert torch.equal(shown["dealt"], images)
+    assert shown["answered"][0, 0, 0].tolist() == [3, 1]
+
+
 def test_slot_accuracy_counts_slots() -> None:
     output = torch.eye(4).expand(2, 4, 4) * 5
     target = torch.tensor([[0, 1, 2, 3], [0, 1, 3, 2]])

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Generator
 
 from hybridface.tasks import build_tasks
@@ -26,6 +28,24 @@ def test_each_picture_turns_as_numpy_turns_it(quarters: list[int]) -> None:
 def test_turned_back_it_is_the_picture(quarters: list[int]) -> None:
     images, count = torch.rand(len(quarters), 3, 8, 8), torch.tensor(quarters)
     assert torch.equal(turn(turn(images, count), (4 - count) % 4), images)
+
+
+def test_turns_are_told_in_degrees_to_the_left() -> None:
+    (task,) = build_tasks({"rotation": {}})
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    for number, degrees in enumerate(task.describe()["turns"]):
+        turned = turn(image.unsqueeze(0), torch.tensor([number]))[0].permute(1, 2, 0)
+        assert np.array_equal(turned, np.asarray(Image.fromarray(pixels).rotate(degrees)))
+
+
+def test_answers_are_chances_and_cost_their_mean_surprise() -> None:
+    (task,) = build_tasks({"rotation": {}})
+    logits, target = torch.eye(4)[:3] * 2, torch.tensor([0, 1, 0])
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    torch.testing.assert_close(task.decode(logits), chances)
+    expected = -np.log([chances[row, number] for row, number in enumerate(target)]).mean()
+    assert task.loss(logits, target).item() == pytest.approx(expected)
 
 
 def test_all_quarters_are_as_likely() -> None:

@@ -17,7 +17,7 @@ from hybridface.data.batches import Batch, PictureBatches
 from hybridface.data.prepare import prepare_data
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.network.model import HybridStep
-from hybridface.network.views import passes_a_picture
+from hybridface.network.views import make_views, passes_a_picture
 from hybridface.training.module import HybridModule
 from hybridface.training.train import train
 from tiny_runs import labelled_batch, tiny_model, tiny_recipe
@@ -186,21 +186,41 @@ def test_a_run_with_other_pictures(tmp_path: Path) -> None:
     assert list(report["sources"]) == [OTHERS]
 
 
-def test_mixup_joins_two_pictures_and_their_losses() -> None:
+def test_mixup_leaves_an_intact_picture_that_does_not_teach() -> None:
+    options = {
+        "expression": {"dropout": 0.0},
+        "puzzle": {"grid": 2, "supervise": "corrupted"},
+        "drloc": {"pairs": 4},
+    }
+    (mixed, _), (plain, _) = (take(options, labelled_batch(), mixup=part) for part in (0.5, 0.0))
+    assert mixed == plain
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+@pytest.mark.parametrize("supervise", ["intact", "both"])
+def test_mixup_joins_two_pictures_and_their_losses(supervise: str, seed: int) -> None:
+    """Those of the intact view alone."""
     batch = labelled_batch()
-    options = {"expression": {"dropout": 0.0}}
-    model, (task,) = tiny_model(options)
-    step = HybridStep(model.eval(), [task], mixup=1.0)
+    options = {"expression": {"dropout": 0.0}, "puzzle": {"grid": 2, "supervise": supervise}}
+    model, tasks = tiny_model(options)
+    step = HybridStep(model.eval(), tasks, mixup=1.0)
     images = batch.images.float() / 255
-    loss, _ = step(images, batch, Generator().manual_seed(5))
-    random = np.random.default_rng(5)
+    _, figures = step(images, batch, Generator().manual_seed(seed))
+    random = np.random.default_rng(seed)
     share = max(part := random.beta(1.0, 1.0), 1 - part)
-    other = torch.randperm(6, generator=Generator().manual_seed(5))
+    generator = Generator().manual_seed(seed)
+    _, views = make_views(tasks, images, batch, generator)
+    other = torch.randperm(6, generator=generator)
     logits = model(share * images + (1 - share) * images[other])["expression"]
     labels = batch.labels["expression"]
     expected = share * torch.nn.functional.cross_entropy(logits, labels)
     expected = expected + (1 - share) * torch.nn.functional.cross_entropy(logits, labels[other])
-    torch.testing.assert_close(loss, expected)
+    if supervise == "both":
+        dealt = views["puzzle"].images
+        assert dealt is not None
+        plain = torch.nn.functional.cross_entropy(model(dealt)["expression"], labels)
+        expected = (expected + plain) / 2
+    torch.testing.assert_close(figures["expression/loss"], expected.detach())
 
 
 @pytest.mark.parametrize("saved", [True, False])

@@ -46,7 +46,7 @@ class LossBalance(nn.Module):
         if config.final_weight is None:
             return first
         last: float = config.final_weight
-        done = min(1.0, progress / self.until(name))
+        done = progress / self.until(name)
         return first + (last - first) * done
 
     def until(self, name: str) -> float:

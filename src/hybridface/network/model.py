@@ -170,7 +170,7 @@ class HybridStep(nn.Module):
             others = batch if rows is None else batch.rows(rows)
             of = taught_of if task.supervised else others
             loss = torch.stack([self._loss(task, output, target, of) for output in outputs]).mean()
-            if mix is not None and task.supervised and views[0] == 0:
+            if mix is not None and task.supervised:
                 other = task.make_view(images, mix.batch, generator).target
                 change = self._loss(task, outputs[0], other, mix.batch)
                 change = change - self._loss(task, outputs[0], target, of)

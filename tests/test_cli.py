@@ -160,6 +160,9 @@ def test_data_list_names_each_kind_with_its_layout() -> None:
         assert f"{name}\n    {kind.layout}\n" in ran.stdout
         for option in kind.Options.model_fields:
             assert f"?{option}=" in ran.stdout
+    table = ran.stdout.split("\ncsv\n", 1)[1].split("\ndrawn\n", 1)[0]
+    for column in ("image_path", "usage", "partition", "person", "subject"):
+        assert column in table
     assert "torch" not in ran.stderr
     options = re.findall(r"^    \?(.*)$", ran.stdout, re.MULTILINE)
     assert {"seed=0", "flips=true", "split=", "margin=0.3"} <= set(options)

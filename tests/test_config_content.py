@@ -52,6 +52,21 @@ def test_null_drops_a_task() -> None:
         changed("tasks.expression=null")
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("tasks.expresion=null", "'expresion': did you mean 'expression'"),
+        ("tasks.puzzle=null", "'puzzle': known are: expression"),
+        ("pretrain.tasks.puzzle=null", "'puzzle': known are: none"),
+    ],
+)
+def test_a_task_that_is_not_there_cannot_be_taken_out(override: str, said: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown task to be taken out {said}"):
+        changed("pretrain.epochs=2", override)
+    with pytest.raises(UsageError, match=f"unknown task to be taken out {said}"):
+        changed(override)
+
+
 def test_tasks_of_a_first_stage_are_named_and_dropped_as_all_others() -> None:
     content = LEAST | {"pretrain": {"epochs": 2, "tasks": {"puzzle": None, "rotation": None}}}
     pretrain = build_recipe(override(content, ["pretrain.tasks.rotation=null"])).pretrain

@@ -43,7 +43,7 @@ def test_both_arms_are_trained_and_shown_and_gone_on_with(
         "one seed, drawn faces: not evidence.",
         f"Report: {page}",
         "The same on your own faces, one folder a class:",
-        "  .venv/bin/hybridface demo folder:/path/to/your/faces --out runs/mine",
+        "  .venv/bin/hybridface demo folder:/path/to/your/faces --out runs/my-demo",
     ]
     table = "".join(lines[2:-4])
     assert all(each in table for each in ("supervised", "hybrid", "test accuracy"))

@@ -49,6 +49,14 @@ def test_quickstart_commands_run_as_they_stand(
     run_commands(block_after(README, "run: quickstart"), tmp_path)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_no_command_trains_where_one_before_it_has(page: str) -> None:
+    text = (ROOT / page).read_text()
+    commands = re.findall(r"^ *\S*hybridface (?:train|demo) .*$", text, re.MULTILINE)
+    places = [place for line in commands for place in re.findall(r"(?:run=|--out )(\S+)", line)]
+    assert len(places) == len(commands) == len(set(places)) > 2, places
+
+
 def test_python_example_runs(
     tmp_path: Path, hybridface_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

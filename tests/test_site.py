@@ -61,6 +61,8 @@ def test_configuration_page_says_type_default_bounds_and_meaning(reference) -> N
         shown = rows_of(page, f"### {name} {{ #data-{name} }}")
         assert list(shown) == list(source.Options.model_fields)
     assert "anything or null" not in page
+    assert not re.search(r"`[A-Z]+_[A-Z]+`", page)  # a name in the code says nothing to a reader
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= set(re.findall(r"\{ #(\S+) \}", page))
     unexplained = re.findall(r"^\| `(\w+)` \|.*\|  \|$", page, re.MULTILINE)
     assert set(unexplained) <= {"data", "backbone", "augment", "training"}  # these have sections
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -112,7 +112,7 @@ def first_line(thing: Any) -> str:
     return plain(inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0].replace("\n", " "))
 
 
-def models_page(models: list[type[BaseModel]]) -> Iterator[str]:
+def models_page(models: Iterable[type[BaseModel]]) -> Iterator[str]:
     """Give a heading, a summary and a table for each model."""
     for model in models:
         yield f"### {model.__name__} {{ #{model.__name__.lower()} }}\n"
@@ -120,12 +120,24 @@ def models_page(models: list[type[BaseModel]]) -> Iterator[str]:
         yield from model_table(model)
 
 
+def with_inner(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Give a model and those that its fields hold, at any depth."""
+    yield model
+    for field in model.model_fields.values():
+        for kind in kinds_in(field.annotation):
+            yield from with_inner(kind)
+
+
+def kinds_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Give the models that a type names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from kinds_in(inner)
+
+
 def configuration_page() -> str:
     """Return every key of a recipe, of each task, of each kind of data, and of a study."""
-    sections = [
-        config.Recipe, config.DataConfig, config.FoldConfig, config.BackboneConfig,
-        config.AugmentConfig, config.TrainingConfig, config.PretrainConfig,
-    ]  # fmt: skip
     lines = [
         "# Configuration\n",
         "Made from the code by `tools/reference.py`. Unknown keys are refused with the nearest "
@@ -133,20 +145,21 @@ def configuration_page() -> str:
         "`training.epochs=10`; `tasks.NAME=null` takes a task out. "
         "`hybridface config RECIPE` prints a recipe with every default filled in.\n",
         "## Recipe\n",
-        *models_page(sections),
+        *models_page(dict.fromkeys(with_inner(config.Recipe))),
         "## Tasks\n",
     ]
     for name, kind in task_types().items():
         nature = "supervised" if kind.supervised else "self-supervised, dropped at inference"
         lines += [f"### {name} {{ #task-{name} }}\n", f"{kind.summary} ({nature}).\n"]
         lines += model_table(kind.Config)
+        lines += models_page(list(with_inner(kind.Config))[1:])
     lines += ["## Kinds of data\n", "Written `KIND:PATH?key=value&key=value`.\n"]
     for name, source in source_kinds().items():
         layout = source.layout.replace("*", "\\*")
         lines += [f"### {name} {{ #data-{name} }}\n", f"{layout}.\n"]
         if source.Options.model_fields:
             lines += model_table(source.Options)
-    lines += ["## Study\n", *models_page([study.StudyConfig, study.ArmConfig, study.TuningGroup])]
+    lines += ["## Study\n", *models_page(dict.fromkeys(with_inner(study.StudyConfig)))]
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ COPIED = {
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
     "benchmarks.md": "benchmarks/README.md",
+    "card.md": "src/hybridface/models/README.md",
 }
 
 
@@ -45,16 +46,15 @@ def results_page(folder: Path) -> str:
     lines = [
         "# Results\n",
         "A page here is written by `hybridface study`, from rows that are stored beside it as "
-        "JSON; none is written by hand. A study without a page is not finished.\n",
+        "JSON; none is written by hand. It is there as soon as there are rows, and says at its top "
+        "how many cells are finished.\n",
     ]
     pages = sorted(folder.glob("*.md"))
     for page in pages:
         title = re.search(r"^# (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
         lines.append(f"- [{title[1] if title else page.stem}]({page.name})")
     if not pages:
-        lines.append(
-            "There is no finished study yet, so no claim is made that hybrid learning pays."
-        )
+        lines.append("No study has rows yet, so no claim is made that hybrid learning pays.")
     return "\n".join(lines) + "\n"
 
 

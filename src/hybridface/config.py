@@ -53,13 +53,11 @@ def _as_several(value: Any) -> Any:
 class SourceConfig(Section):
     """One of several data sets that a run learns from.
 
-    What is null is as the data section says.
-
     Attributes:
         source: ``KIND:PATH``, as in ``data.source``.
         weight: How often an epoch shows each of its training rows: 2 is twice, 0.25 every fourth
             epoch.
-        folds: See ``data.folds``; so are all below.
+        folds: As ``data.folds``, and so each key below; null for what ``data`` says.
         validation: Part of its training rows that becomes validation.
         test_part: Part of its validation rows that becomes the test split.
         fraction: Part of its training labels that is used.

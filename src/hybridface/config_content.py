@@ -122,12 +122,26 @@ def override(content: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]
     ``tasks.NAME=null`` takes a task out, and so does ``pretrain.tasks.NAME=null``.
 
     Raises:
-        UsageError: See :func:`parse_override`.
+        UsageError: See :func:`parse_override`; or a task that is not there is taken out.
     """
     content = name_tasks(content)
     for text in texts:
-        content = drop_tasks(merge(content, parse_override(text)))
+        change = parse_override(text)
+        _refuse_absent_tasks(content, change)
+        content = drop_tasks(merge(content, change))
     return content
+
+
+def _refuse_absent_tasks(content: Mapping[str, Any], change: Mapping[str, Any]) -> None:
+    """Refuse to take out a task that is not there: a misspelt one would stay without a word."""
+    there, changed = content.get("tasks") or {}, change.get("tasks")
+    if isinstance(there, Mapping) and isinstance(changed, Mapping):
+        for name in (name for name, options in changed.items() if options is None):
+            if name not in there:
+                raise unknown("task to be taken out", str(name), map(str, there))
+    before, after = content.get("pretrain") or {}, change.get("pretrain")
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        _refuse_absent_tasks(before, after)
 
 
 def name_tasks(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from hybridface.training.train import TrainedRun, train
 DRAWN = "drawn:3000"
 NOTICE_DRAWN = "one seed, drawn faces: not evidence"
 NOTICE_OWN = "one seed: not evidence"
-OWN = "demo folder:/path/to/your/faces --out runs/mine"
+OWN = "demo folder:/path/to/your/faces --out runs/my-demo"
 
 # Fixed before any result was seen; chosen to end within four minutes on two cores.
 SHARED: dict[str, Any] = {

@@ -31,7 +31,7 @@ def test_keys_are_of_what_decides_the_result(tmp_path: Path) -> None:
     same = key(study)
     for override in (
         "training.threads=8", "training.device=cuda", "training.checkpoint_minutes=9",
-        "run=/somewhere/else", "tasks.puzzle=null", "data.cache_limit_gib=0", "data.workers=3",
+        "run=/somewhere/else", "data.cache_limit_gib=0", "data.workers=3",
     ):  # fmt: skip
         assert key(study, override) == same
     for override in (

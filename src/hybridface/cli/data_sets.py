@@ -29,7 +29,7 @@ def data_list() -> None:
 
 
 def data_sheet(
-    data: Annotated[str, typer.Argument(help="KIND:PATH")],
+    data: Annotated[str, typer.Argument(help="KIND:PATH, as in folder:/my/faces")],
     out: Annotated[Path, typer.Option(help="A .png file; a sheet that is there is replaced.")],
     count: Annotated[int, typer.Option(min=1, max=400, help="Pictures on it.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="Decides which pictures.")] = 0,
@@ -42,7 +42,9 @@ def data_sheet(
 
 
 def data_check(
-    data: Annotated[list[str], typer.Argument(metavar="KIND:PATH...", help="Data sets.")],
+    data: Annotated[
+        list[str], typer.Argument(metavar="KIND:PATH...", help="Data sets, as in folder:/my/faces.")
+    ],
     *,
     as_json: Json = False,
     out: Annotated[

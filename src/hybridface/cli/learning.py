@@ -72,30 +72,30 @@ def _figures(figures: dict[str, Any]) -> str:
 def study(
     study_file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study, a YAML file.")],
     overrides: Overrides = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Cells that train at once; default 1.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at once; default 1.")] = None,
     results: Annotated[
-        Path | None, typer.Option(help="Where the rows go; default as the study says.")
+        Path | None, typer.Option(help="The .json file of the results; default as the study says.")
     ] = None,
     *,
     ray: Annotated[
         str | None,
         typer.Option(help="Train on a Ray cluster: local, auto, or its address; extra [ray]."),
     ] = None,
-    cell_cpus: Annotated[float, typer.Option(min=0, help="CPUs of a cell on the cluster.")] = 1,
-    cell_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a cell on the cluster.")] = 0,
+    cell_cpus: Annotated[float, typer.Option(min=0, help="CPUs of a training on the cluster.")] = 1,
+    cell_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a training on the cluster.")] = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cells and about how long each takes.")
+        bool, typer.Option("--dry-run", help="List the trainings and about how long each takes.")
     ] = False,
     take: Annotated[
-        list[Path] | None, typer.Option(help="Rows of this study from another machine, NAME.json.")
+        list[Path] | None,
+        typer.Option(help="Results of this study from another machine, NAME.json."),
     ] = None,
     page: Annotated[
-        bool, typer.Option("--page", help="Write rows and page of what is finished; train nothing.")
+        bool,
+        typer.Option("--page", help="Write results and page of what is finished; train nothing."),
     ] = False,
 ) -> None:
-    """Compare methods over seeds; goes on where it stopped, writes rows as cells end."""
+    """Train the methods of a study over seeds and compare them; goes on where it stopped."""
     if ray is not None and jobs is not None:
         raise UsageError("--jobs: a Ray cluster trains what it has room for at once; leave it out")
     if dry_run and page:

@@ -20,8 +20,12 @@ from hybridface.files import CACHE_LIMIT_GIB
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder, an ONNX file or default.")],
-    data: Annotated[str, typer.Option("--data", help="KIND:PATH")],
+    model: Annotated[
+        Path, typer.Argument(help="A run folder, an ONNX file, or default, which ships.")
+    ],
+    data: Annotated[
+        str, typer.Option("--data", help="KIND:PATH; hybridface data list has the kinds.")
+    ],
     split: Annotated[
         str | None, typer.Option(help="train, val, test or all; default test, else all")
     ] = None,
@@ -48,7 +52,10 @@ def evaluate(
 
 def compare(
     a: Annotated[
-        Path, typer.Argument(help="A run folder, an ONNX file, default, or a kept evaluation.")
+        Path,
+        typer.Argument(
+            help="A run folder, an ONNX file, default, or the .npz file of an evaluation."
+        ),
     ],
     b: Annotated[Path, typer.Argument(help="The same of the other model.")],
     data: Annotated[

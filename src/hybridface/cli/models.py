@@ -89,7 +89,9 @@ def export(
     ] = None,
     least_agreement: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Refuse below this; default 1, 0.98 or 0.9 by precision."),
+        typer.Option(
+            min=0, max=1, help="Part that must agree; default 1, 0.98 or 0.9 by precision."
+        ),
     ] = None,
     pictures: Annotated[int, typer.Option(min=8, help="How many pictures at most.")] = 512,
 ) -> None:

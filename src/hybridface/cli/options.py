@@ -15,9 +15,14 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes, as in training.epochs=10 data.fraction=0.2")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Label = Annotated[str | None, typer.Option(help="The data's label column.")]
+Label = Annotated[
+    str | None, typer.Option(help="The data's label column; default by the names of the tasks.")
+]
 CacheLimit = Annotated[
-    float, typer.Option(min=0, help="GiB of decoded pictures that may be cached; above, workers.")
+    float,
+    typer.Option(
+        min=0, help="GiB of decoded pictures to cache at most; else they are decoded each time."
+    ),
 ]
 Workers = Annotated[
     int | None,

@@ -30,7 +30,9 @@ def serve(
     ] = None,
     ssl_model: Annotated[
         Path | None,
-        typer.Option(help="One exported with --keep-ssl-heads, for the page; default --model."),
+        typer.Option(
+            help="Has the self-supervised heads for the page; default --model or what ships."
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")
@@ -41,12 +43,12 @@ def serve(
         typer.Option(
             envvar=KEY_VARIABLE,
             show_envvar=False,
-            help=f"Key that requests must bring; better in {KEY_VARIABLE}, where ps is blind.",
+            help=f"Key that requests must bring; better in {KEY_VARIABLE}, which ps does not show.",
         ),
     ] = None,
     *,
     max_mb: Annotated[float, typer.Option(help="Megabytes of one request.")] = 20,
-    max_megapixels: Annotated[float, typer.Option(help="Of one picture.")] = 40,
+    max_megapixels: Annotated[float, typer.Option(help="Megapixels of one picture.")] = 40,
     max_pictures: Annotated[int, typer.Option(min=1, help="Pictures of one request.")] = 16,
     max_faces: Annotated[int, typer.Option(min=1, help="Faces of a picture, the surest.")] = 64,
     max_waiting: Annotated[

@@ -70,8 +70,8 @@ class SelfSupervisedConfig(TaskConfig):
             is ``own``. A ``shared`` view leaves them only the ``corrupted`` picture.
         part: Part of a batch's pictures that a view of its own is made of, spread evenly over
             the batch; at least two pictures.
-        every: Of the batches every how manieth has the view, from the first of the run on. Its loss
-            then counts so many times, so that the gradient stays the same in the mean.
+        every: One batch in so many has the view, from the first of the run on: 4 for every fourth.
+            Its loss then counts so many times, so that the gradient stays the same in the mean.
         view_size: Side in pixels of the pictures of the view, which are shrunk; ``data.size``
             where null.
         until: Part of all steps in which the view is made; after that it costs nothing. A

@@ -44,9 +44,9 @@ class PerceptualConfig(Section):
             connection or timm's cache.
         size: Smallest side in pixels at which it sees the pictures; smaller ones are enlarged.
         depths: Which of its maps count, 0 for the finest.
-        every: Of a step's pictures every how manieth is compared, from the first on; of several
-            processes, each starts with the first of its own. The network sees many times the
-            pixels that the backbone sees, so it costs more than all the rest.
+        every: One of so many pictures of a step is compared, from the first on: 4 for every
+            fourth; of several processes, each starts with the first of its own. The network sees
+            many times the pixels that the backbone sees, so it costs more than all the rest.
     """
 
     network: str = "tf_efficientnet_lite0"

@@ -60,9 +60,9 @@ class CsvOptions(SourceOptions):
     """Which columns mean what; an empty value, as in ``split=``, means that there is none.
 
     Attributes:
-        image: Column of the picture files; by default the first of :data:`IMAGE_COLUMNS` there.
-        split: Column of the split; by default the first of :data:`SPLIT_COLUMNS` that is there.
-        group: Column of the person; by default the first of :data:`GROUP_COLUMNS` that is there.
+        image: Column of the picture files; by default the first of the usual names that is there.
+        split: Column of the split; by default the first of the usual names that is there.
+        group: Column of the person; by default the first of the usual names that is there.
         labels: Columns of labels, with commas; by default all others with at most 200 values.
         names: What to call the label columns, in the order of ``labels``.
         numbers: Columns of numbers, with commas: ``yaw``, ``pitch`` and ``roll`` become the column
@@ -118,10 +118,11 @@ class CsvTable(Source):
     layout = (
         "PATH is a CSV file in UTF-8 whose first line names the columns: one of pictures "
         f"({', '.join(IMAGE_COLUMNS)}; or ?image=COLUMN) with paths relative to the file's folder "
-        "(or ?root=FOLDER), columns of labels (?labels=COLUMN,COLUMN), and where known a split "
-        "(?split=COLUMN) and the person (?group=COLUMN), columns of numbers such as age or yaw, "
-        "pitch and roll (?numbers=COLUMN,COLUMN); or a Parquet file PATH.parquet with such "
-        "columns, which may hold the pictures as bytes instead of their paths"
+        f"(or ?root=FOLDER), where known a split ({', '.join(SPLIT_COLUMNS)}; or ?split=COLUMN) "
+        f"and the person ({', '.join(GROUP_COLUMNS)}; or ?group=COLUMN), columns of numbers such "
+        "as age or yaw, pitch and roll (?numbers=COLUMN,COLUMN), and columns of labels (all "
+        "others, or ?labels=COLUMN,COLUMN); or a Parquet file PATH.parquet with such columns, "
+        "which may hold the pictures as bytes instead of their paths"
     )
     Options = CsvOptions
     options: CsvOptions

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hybridface.console import all_printable, number_table, stdout_console
 from hybridface.data.check.counts import NO_SPLIT
+from hybridface.data.check.members import COLUMNS, KINDS
 from hybridface.data.numbers import decimals_of_range
 
 _NAMED = 5
@@ -88,22 +89,16 @@ def _figures(title: str, parts: dict[str, Any]) -> Table:
 
 
 def _duplicates(duplicates: dict[str, Any], *, several: bool) -> Table:
-    columns = {
-        "groups": "groups", "pictures": "pictures", "within_splits": "within a split",
-        "across_splits": "across splits", "across_sources": "across data sets",
-        "with_different_labels": "labels differ", "largest": "largest",
-    }  # fmt: skip
-    if not several:
-        del columns["across_sources"]
-    table = number_table("duplicates", *columns.values())
-    for kind, name in (("exact", "equal"), ("near", "nearly equal")):
+    columns = [key for key in COLUMNS if several or key != "across_sources"]
+    table = number_table("duplicates", *(COLUMNS[key] for key in columns))
+    for kind, name in KINDS.items():
         table.add_row(name, *(f"{duplicates[kind][key]:,}" for key in columns))
     return table
 
 
 def _print_groups(console: Console, duplicates: dict[str, Any], key: str, *, several: bool) -> None:
     """Name the first groups that stand where they should not."""
-    for kind, name in (("exact", "equal"), ("near", "nearly equal")):
+    for kind, name in KINDS.items():
         shown = duplicates[kind]["first"][: min(_NAMED, duplicates[kind][key])]
         for group in shown:
             members = (

@@ -11,7 +11,7 @@ one JSON line, and adds it to ``results/detection.jsonl`` with ``--store``.
 - ``pasted``: the same with faces 24 to 40 pixels tall, 12 in each of 60 scenes of 640x480: faces of
   AFLW2000 with half a box around them, pasted on scikit-image's pictures without faces.
 - ``none``: what is found in those pictures, at five sizes and mirrored.
-- ``speed``: photos of 640x480 a second, from JPEG files to boxes, with two threads.
+- ``speed``: photos of 640x480 a second, from JPEG files to boxes, with ``--threads`` (two).
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def truth_of(path: Path) -> tuple[Box, float]:
     return box, float(np.abs(angles).max())
 
 
-def aflw2000(detector: Detector, data: Path, every: int) -> dict[str, Any]:
-    paths = sorted(data.glob("*.jpg"))[::every]
+def aflw2000(detector: Detector, given: argparse.Namespace) -> dict[str, Any]:
+    paths = sorted(given.data.glob("*.jpg"))[:: given.every]
     found, angles = [], []
     for start in range(0, len(paths), BATCH):
         pictures = [read(path) for path in paths[start : start + BATCH]]
@@ -133,9 +133,9 @@ def scenes(data: Path) -> Iterator[tuple[NDArray[np.uint8], Box]]:
         yield scene, np.array(boxes, np.float32)
 
 
-def pasted(detector: Detector, data: Path, every: int) -> dict[str, Any]:
+def pasted(detector: Detector, given: argparse.Namespace) -> dict[str, Any]:
     hits = others = count = 0
-    for scene, boxes in scenes(data):
+    for scene, boxes in scenes(given.data):
         faces = detector.detect([scene])[0]
         shared = overlaps(boxes, faces.boxes)
         hits += int((shared.max(axis=1, initial=0) >= 0.5).sum())
@@ -147,7 +147,7 @@ def pasted(detector: Detector, data: Path, every: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def none(detector: Detector, data: Path, every: int) -> dict[str, Any]:
+def none(detector: Detector, given: argparse.Namespace) -> dict[str, Any]:
     finds: dict[str, int] = {}
     pictures, pixels, names = 0, 0, []
     for name, picture in free_pictures():
@@ -168,9 +168,9 @@ def none(detector: Detector, data: Path, every: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def speed(detector: Detector, data: Path, every: int) -> dict[str, Any]:
+def speed(detector: Detector, given: argparse.Namespace) -> dict[str, Any]:
     encoded = []
-    for scene, _ in scenes(data):
+    for scene, _ in scenes(given.data):
         content = io.BytesIO()
         Image.fromarray(scene).save(content, "JPEG", quality=90)
         encoded.append(content.getvalue())
@@ -182,7 +182,8 @@ def speed(detector: Detector, data: Path, every: int) -> dict[str, Any]:
         if turn:
             rates.append(len(encoded) / (time.perf_counter() - start))
     return {
-        "pictures": len(encoded), "size": list(SIZE), "threads": 2, "rounds": ROUNDS,
+        "pictures": len(encoded), "size": list(SIZE), "threads": given.threads,
+        "rounds": ROUNDS,
         "photos_per_second": round(statistics.median(rates), 1),
         "lowest": round(min(rates), 1), "highest": round(max(rates), 1),
         "load_average": round(os.getloadavg()[0], 1),
@@ -205,7 +206,7 @@ def main() -> None:
     detector = CenterFace(threshold=given.threshold, longest=given.longest, threads=given.threads)
     row = {
         "what": given.what, "detector": "centerface", "threshold": given.threshold,
-        "longest": given.longest, **WHAT[given.what](detector, given.data, given.every),
+        "longest": given.longest, **WHAT[given.what](detector, given),
         "date": datetime.date.today().isoformat(),
     }  # fmt: skip
     line = json.dumps(row)

@@ -37,7 +37,7 @@ def main() -> None:
             }
             recipe = build_recipe(content, str(STUDY))
             train(recipe, resume=True)
-            lines = (RunFolder(recipe.run).path / "metrics.jsonl").read_text().splitlines()
+            lines = RunFolder(recipe.run).metrics.read_text().splitlines()
             curve = {
                 row["epoch"]: round(row["val"]["accuracy"], 4) for row in map(json.loads, lines)
             }

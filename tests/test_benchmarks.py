@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -155,6 +156,21 @@ def test_the_shipped_models_card_has_the_stored_figures(script: Callable[[str], 
     tables = script("model_card_figures").card(stored, [stored / "utkface.json"])
     card = (ROOT / "src" / "hybridface" / "models" / "README.md").read_text()
     assert "\n".join(tables).strip() in card
+
+
+def test_the_threads_of_a_detectors_speed_are_those_it_has(
+    script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detection = script("detection")
+    scene = np.zeros((48, 64, 3), np.uint8)
+    monkeypatch.setattr(detection, "scenes", lambda data: iter([(scene, None)] * 2))
+    monkeypatch.setattr(detection, "CenterFace", lambda **options: Mock())
+    monkeypatch.setattr("sys.argv", ["detection.py", "speed", "--threads", "4"])
+    printed: list[str] = []
+    monkeypatch.setattr("builtins.print", printed.append)
+    detection.main()
+    row = json.loads(printed[0])
+    assert (row["what"], row["pictures"], row["threads"]) == ("speed", 2, 4)
 
 
 def test_one_model_and_one_a_task_differ_in_nothing_else(script: Callable[[str], Any]) -> None:

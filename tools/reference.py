@@ -69,14 +69,10 @@ def describe_default(field: FieldInfo) -> str:
         return "must be given"
     if isinstance(value, BaseModel):
         return "its defaults"
-    words = {None: "null", True: "true", False: "false", (): "none"}
-    try:
-        if isinstance(value, bool | tuple | NoneType) and value in words:
-            return f"`{words[value]}`"
-    except TypeError:
-        pass
+    if value is None or isinstance(value, bool):
+        return {None: "`null`", True: "`true`", False: "`false`"}[value]
     if isinstance(value, tuple):
-        return f"`[{', '.join(map(str, value))}]`"
+        return f"`[{', '.join(map(str, value))}]`" if value else "`none`"
     return f"`{value}`" if str(value) else "empty"
 
 

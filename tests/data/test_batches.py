@@ -28,8 +28,9 @@ def data() -> PreparedData:
     poses = np.arange(20, dtype=np.float32).reshape(10, 2)
     poses[4] = np.nan
     return PreparedData(
-        "made:up", images, labels, [str(n) for n in range(10)], splits, [], [],
+        images, labels, [str(n) for n in range(10)], splits, [], [],
         numeric={"pose": NumericLabels(("yaw", "pitch"), poses, "degrees")},
+        sources={"": "made:up"},
     )  # fmt: skip
 
 

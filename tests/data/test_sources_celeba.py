@@ -72,6 +72,17 @@ def test_attributes(write_files: Write) -> None:
         open_source(f"celeba:{root}?attributes=Smilling").read()
 
 
+def test_lines_without_a_person_are_named(write_files: Write) -> None:
+    files = celeba()
+    first, rest = files["identity_CelebA.txt"].split(b"\n", 1)
+    files["identity_CelebA.txt"] = first.partition(b" ")[0] + b"\n" + rest
+    rows = open_source(f"celeba:{write_files(files)}").read()
+    (problem,) = rows.problems
+    assert (problem.where, problem.what) == ("identity_CelebA.txt:1", "not a picture and a number")
+    assert rows.notes == ["1 pictures are of no person in identity_CelebA.txt"]
+    assert rows.group is not None and (rows.group == rows.group[0]).sum() == 1
+
+
 def test_what_is_wrong_or_missing_is_said(write_files: Write) -> None:
     files = celeba()
     lines = files["list_attr_celeba.txt"].split(b"\n")

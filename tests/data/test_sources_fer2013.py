@@ -45,6 +45,16 @@ def test_fer2013(tmp_path: Path) -> None:
             np.testing.assert_array_equal(decoded[..., channel], expected)
 
 
+def test_fer2013_is_read_where_nothing_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("HYBRIDFACE_CACHE", str(tmp_path / "a file"))
+    rows = read_fer(tmp_path / "fer2013.csv", "emotion,pixels", f"1,{grey_cell(1)}")
+    (pixels,) = open_source(f"fer2013:{tmp_path}").decode(rows, [0])
+    assert isinstance(pixels, np.ndarray) and pixels.shape == (48, 48, 3)
+
+
 @pytest.mark.parametrize("name", ["icml_face_data.csv", "train.csv", "fer2013/fer2013.csv"])
 def test_fer2013_newer_form(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -217,6 +217,16 @@ def test_json_is_all_there_is_on_stdout(
     assert err == ""
 
 
+def test_names_do_not_steer_the_terminal(
+    colours: Path, model: FaceModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (colours / "red" / "\x1b[2J.png").write_bytes(b"broken")
+    assert run_evaluate(model.path, f"folder:{colours}") == 0
+    out = capsys.readouterr().out
+    assert "red/\\x1b[2J.png: " in out
+    assert "\x1b" not in out
+
+
 def test_tables_say_everything_a_reader_must_know(
     tmp_path: Path, model: FaceModel, capsys: pytest.CaptureFixture[str]
 ) -> None:

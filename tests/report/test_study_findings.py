@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from hybridface.evaluation.bootstrap import paired_bootstrap
 from hybridface.evaluation.multiplicity import holm
 from hybridface.evaluation.statistics import paired_difference
+from hybridface.report import study_outcomes
+from hybridface.report.cells import CONTROLS
 from hybridface.report.study import StudyResult
 from hybridface.report.text import MISSING
 
@@ -191,3 +194,20 @@ def test_what_tuning_looked_at_is_told(
     markdown, _ = pages(build_study(3, tuning=tuning, details={}), tmp_path)
     assert "training.learning_rate=0.004, training.clip=null, tasks.puzzle.view=own" in markdown
     assert "Tuning chose" not in pages(build_study(3, tuning=[], details={}), tmp_path)[0]
+
+
+def test_pictures_of_two_arms_are_compared_once_at_each_checkpoint(
+    build_study: StudyBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[Any] = []
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        compared.append(arguments)
+        return paired_bootstrap(*arguments, **options)
+
+    monkeypatch.setattr(study_outcomes, "paired_bootstrap", count)
+    study = build_study(3, (1.0, 0.05))
+    pages(study, tmp_path)
+    methods = {row["arm"]: row["method"] for row in study.rows}
+    controls = sum(method in CONTROLS for method in methods.values())
+    assert len(compared) == 2 * 2 * controls * (len(methods) - controls)

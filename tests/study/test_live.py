@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -38,3 +39,10 @@ def test_lines_stand_above_the_table_and_stay(stub: Stub, terminal: Console) -> 
     written = terminal.file.getvalue()  # type: ignore[attr-defined]
     for part in ("[started]", "2 of 8", "0 of 8", "0.5000", "0:03:00", "3 more wait", cell.arm):
         assert part in written
+
+
+def test_names_of_arms_are_no_markup(stub: Stub, terminal: Console) -> None:
+    cell = replace(stub().planned_cells()[-1], arm="puzzle [own][/]")
+    with LiveTable(terminal) as table:
+        table.show([(cell, CellProgress(2, 8))], 0)
+    assert "puzzle [own][/]" in terminal.file.getvalue()  # type: ignore[attr-defined]

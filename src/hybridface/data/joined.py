@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,9 @@ class Joined:
     """What the data sets of a recipe are together; of one it is what that one is.
 
     Attributes:
-        images: ``(N, size, size, 3)`` uint8, all rows of all of them.
-        labels: Columns of classes over all rows.
-        numeric: Columns of numbers over all rows.
+        images: ``(N, size, size, 3)`` uint8, all rows of all of them: memory-mapped, or decoded
+            when they are read.
+        labels: Columns of classes over all rows, for the tasks that asked for them.
         keys: Names of the rows; of several data sets ``NAME/KEY``.
         splits: Row indices of ``train``, ``val`` and ``test``.
         problems: What was skipped, and why.
@@ -42,22 +42,23 @@ class Joined:
         validation_duplicates: Validation pictures dropped because they stand in test.
         notes: What a reader should know.
         fingerprint: Equal for equal content of all pictures.
+        numeric: Columns of numbers over all rows, for the tasks that asked for them.
         groups: ``(N,)`` int64 id of the person of each row, where any of them knows it.
         origin: ``(N,)`` int64 number of the data set of each row; None where there is one.
     """
 
     images: Pictures
     labels: dict[str, Labels]
-    numeric: dict[str, NumericLabels]
     keys: Sequence[str]
     splits: dict[str, Index]
     problems: list[Problem]
     duplicates: list[str]
-    validation_duplicates: list[str]
-    notes: list[str]
-    fingerprint: str
-    groups: Index | None
-    origin: Index | None
+    validation_duplicates: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    fingerprint: str = ""
+    numeric: dict[str, NumericLabels] = field(default_factory=dict)
+    groups: Index | None = None
+    origin: Index | None = None
 
 
 def drop_across(parts: Mapping[str, Part]) -> None:

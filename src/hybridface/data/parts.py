@@ -23,7 +23,6 @@ from hybridface.data.splits import (
     drop_leaked,
     official_folds,
 )
-from hybridface.data.unlabelled import refuse_problems
 from hybridface.errors import DataError, UsageError
 
 TEST_SEED = 0  # a test split is the same for every run
@@ -244,3 +243,18 @@ def _refuse_unusable(
                 f"{config.source}: no row is left for the split '{name}': {len(rows)} rows, "
                 f"{int(usable.sum())} of them with a label and a readable picture; {advice}"
             )
+
+
+def refuse_problems(where: str, problems: Sequence[Problem]) -> None:
+    """Refuse a data set of which anything cannot be used.
+
+    Raises:
+        DataError: There are problems; names the first ten.
+    """
+    if not problems:
+        return
+    first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
+    raise DataError(
+        f"{where}: {len(problems)} problems, and data.problems is 'refuse':\n"
+        f"{first}\nMend or remove them, or say data.problems=skip to do without them"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,62 +11,34 @@ import numpy as np
 from hybridface.config import DataConfig
 from hybridface.data.cache import Progress
 from hybridface.data.decoding import choose_workers, needed_workers
-from hybridface.data.joined import drop_across, join
+from hybridface.data.joined import Joined, drop_across, join
 from hybridface.data.numbers import describe
 from hybridface.data.parts import Part, columns_of, cut_part
 from hybridface.data.source import (
     MISSING,
     Labels,
     NumericLabels,
-    Pictures,
-    Problem,
     as_text,
 )
 from hybridface.data.sources import in_one_line
-from hybridface.data.splits import Index
 from hybridface.data.unlabelled import UnlabelledPictures, gather_unlabelled
 from hybridface.errors import UsageError
 
 
-@dataclass(frozen=True)
-class PreparedData:
-    """Everything a training needs of its data.
+@dataclass(frozen=True, kw_only=True)
+class PreparedData(Joined):
+    """Everything a training needs of its data: beside what :class:`Joined` has, the following.
 
     Attributes:
         sources: The data sets as the recipe names them, by their names; of one the name is empty.
-        images: ``(N, size, size, 3)`` uint8, all rows of all of them: memory-mapped, or decoded
-            when they are read.
-        labels: Label columns over all rows, for the tasks that asked for them.
-        keys: Names of the rows.
-        splits: Row indices of ``train``, ``val`` and ``test``.
-        problems: What was skipped, and why.
-        duplicates: Training pictures dropped because they stand in validation or test.
-        validation_duplicates: Validation pictures dropped because they stand in test.
-        notes: What the source wants a reader to know.
         unlabelled: Pictures that only the self-supervised tasks learn from.
-        fingerprint: Equal for equal content of all pictures of the source.
         workers: How many processes read batches for this one; 0 where all pictures are cached.
-        numeric: Columns of numbers over all rows, for the tasks that asked for them.
-        groups: ``(N,)`` int64 id of the person of each row, where the source knows it.
-        origin: ``(N,)`` int64 number of the data set of each row; None where there is one.
         weights: How often an epoch shows a row of each data set; empty where all come once.
     """
 
     sources: dict[str, str]
-    images: Pictures
-    labels: dict[str, Labels]
-    keys: Sequence[str]
-    splits: dict[str, Index]
-    problems: list[Problem]
-    duplicates: list[str]
-    validation_duplicates: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     unlabelled: UnlabelledPictures | None = None
-    fingerprint: str = ""
     workers: int = 0
-    numeric: dict[str, NumericLabels] = field(default_factory=dict)
-    groups: Index | None = None
-    origin: Index | None = None
     weights: tuple[float, ...] = ()
 
     @property

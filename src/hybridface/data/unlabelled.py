@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,28 +12,11 @@ from hybridface.config import REST, DataConfig
 from hybridface.data.cache import CachedPictures, Progress
 from hybridface.data.decoding import open_pictures
 from hybridface.data.joined_pictures import JoinedPictures
+from hybridface.data.parts import Part, refuse_problems
 from hybridface.data.source import Pictures, Problem
 from hybridface.data.sources import open_source
 from hybridface.data.splits import Index
 from hybridface.errors import DataError
-
-
-class Labelled(Protocol):
-    """A labelled data set, as far as it matters to pictures without labels.
-
-    Attributes:
-        spec: The data set as the recipe names it.
-        pictures: Its pictures.
-        rest: ``(N,)`` bool, rows that could train but are not among the labelled ones.
-        held_out: ``(N,)`` bool, its validation and test rows.
-    """
-
-    spec: str
-    pictures: CachedPictures
-    rest: NDArray[np.bool_]
-
-    @property
-    def held_out(self) -> NDArray[np.bool_]: ...  # noqa: D102
 
 
 @dataclass
@@ -76,7 +58,7 @@ class UnlabelledPictures:
 
 def gather_unlabelled(
     config: DataConfig,
-    parts: Sequence[Labelled],
+    parts: Sequence[Part],
     progress: Progress | None = None,
     *,
     workers: int = 0,
@@ -125,7 +107,7 @@ def gather_unlabelled(
     return found
 
 
-def _rest(parts: Sequence[Labelled]) -> dict[str, tuple[CachedPictures, NDArray[np.bool_]]]:
+def _rest(parts: Sequence[Part]) -> dict[str, tuple[CachedPictures, NDArray[np.bool_]]]:
     return {
         REST if len(parts) == 1 else f"{REST} of {part.spec}": (
             part.pictures,
@@ -153,18 +135,3 @@ def _open(
         refuse_problems(f"data.unlabelled: {spec}", problems)
     found.problems += problems
     return opened, opened.decoded & np.isin(rows.split, ("", "train"))
-
-
-def refuse_problems(where: str, problems: Sequence[Problem]) -> None:
-    """Refuse a data set of which anything cannot be used.
-
-    Raises:
-        DataError: There are problems; names the first ten.
-    """
-    if not problems:
-        return
-    first = "\n".join(f"  {problem.where}: {problem.what}" for problem in problems[:10])
-    raise DataError(
-        f"{where}: {len(problems)} problems, and data.problems is 'refuse':\n"
-        f"{first}\nMend or remove them, or say data.problems=skip to do without them"
-    )

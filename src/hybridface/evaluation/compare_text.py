@@ -6,21 +6,16 @@ from typing import Any
 
 from rich.table import Table
 
-from hybridface.evaluation.console_tables import (
-    interval,
-    number_table,
-    percent,
-    split_name,
-    stdout_console,
-)
+from hybridface.console import all_printable, number_table, stdout_console
 from hybridface.evaluation.number_text import decimals_of
+from hybridface.evaluation.words import interval, percent, split_name
 
 _SHARES = {"accuracy": "accuracy", "mean_class_accuracy": "mean class accuracy"}
 
 
 def print_comparison(result: dict[str, Any]) -> None:
     """Print what :func:`hybridface.compare` gives as tables on stdout."""
-    console = stdout_console()
+    result, console = all_printable(result), stdout_console()
     lines = [
         f"A: {result['a']['from']}",
         f"B: {result['b']['from']}",

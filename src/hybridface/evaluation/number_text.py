@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from hybridface.evaluation.console_tables import interval, number_table, percent
+from hybridface.console import number_table
+from hybridface.evaluation.words import interval, percent
 from hybridface.rotations import FURTHEST
 
 NAMES = {

@@ -53,6 +53,11 @@ class PairedDifference:
     p_value: float
     smallest_detectable: float
 
+    @property
+    def interval(self) -> Interval:
+        """The mean with its t interval."""
+        return Interval(self.mean, self.low, self.high)
+
 
 def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """Return the mean with its Student t interval.

@@ -6,14 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
-from hybridface.evaluation.console_tables import (
-    interval,
-    number_table,
-    percent,
-    split_name,
-    stdout_console,
-)
+from hybridface.console import all_printable, number_table, stdout_console
 from hybridface.evaluation.number_text import by_group, by_yaw, left_out, number_scores
+from hybridface.evaluation.words import interval, percent, split_name
 
 _SCORES = {
     "accuracy": "accuracy",
@@ -24,7 +19,7 @@ _SCORES = {
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print what :func:`hybridface.evaluate` gives as tables on stdout."""
-    console = stdout_console()
+    result, console = all_printable(result), stdout_console()
     console.print(
         f"{result['model']} on {result['data']}, {split_name(result['split'])}, "
         f"{result['count']} pictures",

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from hybridface.data.check.findings import Checked
-from hybridface.data.check.members import Member, Opened, first_groups
+from hybridface.data.check.members import KINDS, Member, Opened, first_groups
 from hybridface.data.source import Pixels, Problem, as_text
 from hybridface.report.document import Album, Captioned, Paragraph, Part, Picture
 from hybridface.report.pictures import data_address
@@ -21,8 +21,8 @@ HEIGHT = 80
 def group_parts(checked: Checked) -> list[Part]:
     """Show the first groups of equal and of nearly equal pictures, with names and splits."""
     parts: list[Part] = []
-    found = checked.duplicates
-    for ids, what in ((found.exact, "equal"), (found.near, "nearly equal")):
+    for kind, what in KINDS.items():
+        ids = getattr(checked.duplicates, kind)
         groups = first_groups(checked.opened, ids, MOST_SHOWN, MOST_BESIDE)
         if not groups:
             continue

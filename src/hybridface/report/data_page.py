@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hybridface.data.check.findings import Checked
-from hybridface.data.check.members import Opened
+from hybridface.data.check.members import COLUMNS, KINDS, Opened
 from hybridface.data.numbers import decimals_of_range
 from hybridface.files import write_atomically
 from hybridface.report import data_figures
@@ -30,7 +30,6 @@ from hybridface.report.sections import picture_notices
 from hybridface.report.text import MISSING, counted, number
 
 QUANTILES = {"0.05": "5%", "0.5": "Median", "0.95": "95%"}
-EXACT, NEAR = "equal", "nearly equal"
 
 
 def write_data_page(checked: Checked, out: Path, *, pictures: bool = True) -> None:
@@ -94,22 +93,20 @@ def _to_mend(said: Sequence[str]) -> Section:
 def _duplicates(checked: Checked, pictures: bool) -> Section:
     """Count groups in each data set and in all, and show some."""
     several = len(checked.opened) > 1
-    columns = {
-        "groups": "Groups", "pictures": "Pictures", "within_splits": "Within a split",
-        "across_splits": "Across splits", "across_sources": "Across data sets",
-        "with_different_labels": "Labels differ", "largest": "Largest",
-    }  # fmt: skip
-    if not several:
-        del columns["across_sources"]
+    columns = [key for key in COLUMNS if several or key != "across_sources"]
     named = [(each["source"], each["duplicates"]) for each in checked.result["data"]]
     if several:
         named.append(("all together", checked.result["duplicates"]))
     rows = [
         [*([name] if several else []), kind, *(f"{counts[key][each]:,}" for each in columns)]
         for name, counts in named
-        for key, kind in (("exact", EXACT), ("near", NEAR))
+        for key, kind in KINDS.items()
     ]
-    heads = [*(["Data set"] if several else []), "Pictures are", *columns.values()]
+    heads = [
+        *(["Data set"] if several else []),
+        "Pictures are",
+        *(COLUMNS[key].capitalize() for key in columns),
+    ]
     table = Table(
         "Groups of pictures that are equal, pixel for pixel, or nearly so.", heads, rows,
         text_columns=2 if several else 1,

@@ -48,6 +48,16 @@ class Measure:
         """Which way is better, for captions."""
         return "higher is better" if self.higher_is_better else "lower is better"
 
+    @property
+    def gain(self) -> str:
+        """What a difference of test figures is called, as in ``gain in test accuracy``."""
+        return f"{'gain in' if self.higher_is_better else 'difference of'} test {self.name}"
+
+    @property
+    def on(self) -> str:
+        """The word between :attr:`gain` and what is compared with."""
+        return "on" if self.higher_is_better else "to"
+
     def head(self, what: str) -> str:
         """Return a column head with the unit, as in ``Validation (%)``."""
         return f"{what} ({self.unit})"

@@ -52,7 +52,7 @@ def error_parts(task: NumericPredictions, name: str, where: str) -> list[Part]:
     made = f"{name} on {where}"
     persons = None if task.groups is None else task.groups[counted]
     found = [
-        _figure(targets[:, k], away[:, k], persons, (part, task.unit, task.kind), made)
+        _figure(task, part, made, true=targets[:, k], away=away[:, k], persons=persons)
         for k, part in enumerate(task.names)
     ]
     drawn = [figure for figure in found if figure is not None]
@@ -60,16 +60,18 @@ def error_parts(task: NumericPredictions, name: str, where: str) -> list[Part]:
 
 
 def _figure(
+    task: NumericPredictions,
+    part: str,
+    made: str,
+    *,
     true: NDArray[np.float32],
     away: NDArray[np.float64],
     persons: NDArray[np.int64] | None,
-    what: tuple[str, str, str],
-    made: str,
 ) -> Figure | None:
     """Draw the mean error of one number for each part of its range; None where it is unknown."""
-    part, unit, kind = what
+    unit = task.unit
     rows, found = [], []
-    for low, high, inside in _ranges(true, kind):
+    for low, high, inside in _ranges(true, task.kind):
         whose = None if persons is None else persons[inside]
         figure = bootstrap_means(away[inside][:, None], whose).figure(0)
         bounds = figure["ci95"] or [math.nan, math.nan]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hybridface.errors import HybridFaceError
 from hybridface.files import write_atomically
-from hybridface.report.analysis import Comparison, compare, flattening
+from hybridface.report.analysis import Claim, flattening
 from hybridface.report.cells import Setting, StudyResult, settings
 from hybridface.report.document import (
     Gallery,
@@ -27,7 +27,7 @@ from hybridface.report.study_figures import (
     curve_figures,
     difference_figures,
 )
-from hybridface.report.study_findings import findings, judge, notice, tiles
+from hybridface.report.study_findings import Judged, findings, judge, notice, tiles
 from hybridface.report.study_fit import fit_table, gain_table, task_table
 from hybridface.report.study_further import calibration_table, figure_table
 from hybridface.report.study_rules import rules
@@ -35,7 +35,7 @@ from hybridface.report.study_settings import recipe_table, tuning_parts
 from hybridface.report.study_tables import (
     arm_table,
     cell_table,
-    comparison_table,
+    comparison_tables,
     machine_table,
 )
 from hybridface.report.text import counted
@@ -65,7 +65,8 @@ def _page(study: StudyResult) -> Page:
     if not found:
         raise HybridFaceError(f"study {study.name}: no cell has finished, there is nothing to show")
     measure, judged = found[0].measure, [judge(study, setting) for setting in found]
-    parts = [section for setting in found for section in _setting_sections(study, setting, found)]
+    several = len(found) > 1
+    parts = [section for each in judged for section in _setting_sections(each, several)]
     parts += condition_sections(study, found)
     tail: list[Section] = []
     if study.tuning:
@@ -98,27 +99,13 @@ def _lead(study: StudyResult) -> str:
     )
 
 
-def _comparisons(
-    study: StudyResult, setting: Setting, last_epoch: bool = False
-) -> list[Comparison]:
-    controls = [arm for arm in setting.arms if not arm.is_hybrid]
-    hybrids = [arm for arm in setting.arms if arm.is_hybrid]
-    every = [
-        compare(hybrid, control, last_epoch, study.same_test_pictures)
-        for control in controls
-        for hybrid in hybrids
-    ]
-    return [each for each in every if each is not None]
-
-
-def _setting_sections(
-    study: StudyResult, setting: Setting, found: Sequence[Setting]
-) -> list[Section]:
-    suffix = f": {setting.title}" if len(found) > 1 else ""
+def _setting_sections(judged: Judged, several: bool) -> list[Section]:
+    setting = judged.setting
+    suffix = f": {setting.title}" if several else ""
     right = setting.measure.higher_is_better
     contents: dict[str, list[Part]] = {
         f"{setting.measure.name.capitalize()} and cost of each arm": _arm_parts(setting),
-        "Differences to the supervised arms": _difference_parts(study, setting),
+        "Differences to the supervised arms": _difference_parts(setting, judged.every),
         "Training": _training_parts(setting),
         "Mistakes and calibration" if right else "Further figures": _mistake_parts(setting),
     }
@@ -132,16 +119,11 @@ def _arm_parts(setting: Setting) -> list[Part]:
     return [Gallery(drawn), *(table for table in tables if table is not None)]
 
 
-def _difference_parts(study: StudyResult, setting: Setting) -> list[Part]:
-    comparisons = _comparisons(study, setting)
-    if not comparisons:
+def _difference_parts(setting: Setting, claims: Sequence[Claim]) -> list[Part]:
+    if not claims:
         return []
-    last = _comparisons(study, setting, last_epoch=True)
-    return [
-        Gallery(difference_figures(setting, comparisons)),
-        comparison_table(comparisons, setting.headline, "validation checkpoint"),
-        comparison_table(last, setting.headline, "last epoch"),
-    ]
+    drawn = difference_figures(setting, [each.kept for each in claims])
+    return [Gallery(drawn), *comparison_tables(claims, setting.headline)]
 
 
 def _training_parts(setting: Setting) -> list[Part]:

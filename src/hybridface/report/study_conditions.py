@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from hybridface.evaluation.statistics import Interval, t_interval
-from hybridface.report.analysis import compare
+from hybridface.report.analysis import claim
 from hybridface.report.cells import Arm, Setting, StudyResult
 from hybridface.report.document import Figure, Gallery, Section, Table
 from hybridface.report.interval_lines import Points, interval_lines
 from hybridface.report.measures import Measure
-from hybridface.report.study_tables import comparison_table, seeds_note
-from hybridface.report.text import MISSING, percent
+from hybridface.report.study_gains import gains
+from hybridface.report.study_tables import comparison_tables, seeds_note
+from hybridface.report.text import MISSING, percent, with_bounds
 
 LEVELS = ("none", "weak", "strong")
 RANDOM, IMAGENET = "random", "imagenet"
@@ -35,16 +34,13 @@ def labels_section(group: Group) -> Section | None:
     measure = settings[0].measure
     lines: dict[str, list[tuple[float, Interval, str, int]]] = {}
     for setting in sorted(settings, key=lambda each: float(each.apart["fraction"])):
-        baseline = setting.baseline
-        for arm in setting.arms:
-            found = None if baseline is None or arm is baseline else compare(arm, baseline)
-            if found is None or baseline is None:
-                continue
-            gain = found.difference
-            share = percent(float(setting.apart["fraction"]), 0)
-            interval = Interval(gain.mean, gain.low, gain.high)
-            labels = float(np.mean([cell.labels for cell in baseline.cells.values()]))
-            lines.setdefault(arm.name, []).append((labels, interval, share, gain.count))
+        if setting.baseline is None:
+            continue
+        share = percent(float(setting.apart["fraction"]), 0)
+        labels = setting.baseline.mean("labels")
+        for each in gains(setting):
+            point = (labels, each.difference.interval, share, each.difference.count)
+            lines.setdefault(each.name, []).append(point)
     if not any(len(points) > 1 for points in lines.values()):
         return None
     drawn = [
@@ -54,12 +50,11 @@ def labels_section(group: Group) -> Section | None:
     ]
     svg = interval_lines(
         drawn, "Labelled training pictures", measure.over("the baseline"),
-        f"{_gain(measure)} test {measure.name} over the number of labels, {title}", reference=0,
+        f"{measure.gain} over the number of labels, {title}", reference=0,
         scale=measure.scale,
     )  # fmt: skip
     caption = (
-        f"{_gain(measure).capitalize()} test {measure.name} "
-        f"{'on' if measure.higher_is_better else 'to'} the baseline of the same labels, in "
+        f"{measure.gain.capitalize()} {measure.on} the baseline of the same labels, in "
         f"{measure.differences}, with its 95% interval over seeds."
         f"{'' if measure.higher_is_better else ' Below zero is better.'}"
     )
@@ -135,13 +130,11 @@ def weights_section(study: StudyResult, group: Group) -> Section | None:
         return None
     control = replace(imagenet.baseline, name=f"{imagenet.baseline.name}, {IMAGENET} weights")
     arms = [replace(arm, name=f"{arm.name}, {RANDOM} weights") for arm in random.arms]
-    tables = []
-    for late, checkpoint in ((False, "validation checkpoint"), (True, "last epoch")):
-        every = (compare(arm, control, late, study.same_test_pictures) for arm in arms)
-        comparisons = [each for each in every if each is not None]
-        if comparisons:
-            tables.append(comparison_table(comparisons, None, checkpoint))
-    return Section(_title("Random weights against ImageNet's", title), tables) if tables else None
+    every = (claim(arm, control, study.same_test_pictures) for arm in arms)
+    claims = [each for each in every if each is not None]
+    if not claims:
+        return None
+    return Section(_title("Random weights against ImageNet's", title), comparison_tables(claims))
 
 
 def _error(arm: Arm) -> Interval:
@@ -152,12 +145,7 @@ def _error(arm: Arm) -> Interval:
 def _shown(error: Interval | None, measure: Measure) -> str:
     if error is None:
         return MISSING
-    bounds = measure.bounds(error)
-    return measure.value(error.mean) + (f" ({bounds})" if bounds != MISSING else "")
-
-
-def _gain(measure: Measure) -> str:
-    return "gain in" if measure.higher_is_better else "difference of"
+    return with_bounds(measure.value(error.mean), measure.bounds(error))
 
 
 def _title(what: str, group: str) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from hybridface.errors import HybridFaceError
-from hybridface.evaluation.statistics import Interval, t_interval
+from hybridface.evaluation.statistics import t_interval
 from hybridface.report import figures
-from hybridface.report.analysis import Comparison, compare, mean_curve, relative_compute
+from hybridface.report.analysis import Comparison, mean_curve
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Figure
+from hybridface.report.study_gains import gains
 from hybridface.report.study_tables import seeds_note
 from hybridface.report.text import counted, joined
 
@@ -46,11 +47,7 @@ def difference_figures(setting: Setting, comparisons: Sequence[Comparison]) -> l
         if not found:
             continue
         rows = [
-            figures.Dots(
-                each.treated.name,
-                Interval(each.difference.mean, each.difference.low, each.difference.high),
-                styles[each.treated.name],
-            )
+            figures.Dots(each.treated.name, each.difference.interval, styles[each.treated.name])
             for each in found
         ]
         alt = f"difference of test {measure.name} to {control.name}, {setting.title}"
@@ -81,51 +78,56 @@ def compute_figure(setting: Setting) -> Figure | None:
     not recorded: steps by batch would have it that a further view of a picture costs nothing.
     """
     baseline, views, measure = setting.baseline, setting.counts_pictures, setting.measure
-    if baseline is None:
-        return None
-    gains = []
-    for style, arm in enumerate(setting.arms):
-        found = None if arm is baseline else compare(arm, baseline)
-        if found is not None:
-            seeds = arm.cells.keys() & baseline.cells.keys()
-            gain = Interval(found.difference.mean, found.difference.low, found.difference.high)
-            seconds, pictures = relative_compute(arm.over(seeds), baseline.over(seeds), views)
-            gains.append(figures.Gain(arm.name, pictures if views else seconds, gain, style))
-    if not gains:
+    points = [
+        figures.Gain(
+            each.name,
+            each.pictures if views else each.seconds,
+            each.difference.interval,
+            each.style,
+        )
+        for each in gains(setting)
+    ]
+    if baseline is None or not points:
         return None
     cost = "pictures through the backbone, views included" if views else "training time"
-    what = "gain in" if measure.higher_is_better else "difference of"
     svg = figures.gain_versus_compute(
-        gains,
+        points,
         f"{'Pictures' if views else 'Training time'} (times those of {baseline.name})",
         measure.over(baseline.name),
-        f"{what} test {measure.name} over {cost}, {setting.title}",
+        f"{measure.gain} over {cost}, {setting.title}",
         measure.scale,
     )
-    to = "on" if measure.higher_is_better else "to"
     return Figure(
         svg,
-        f"{what.capitalize()} test {measure.name} {to} {baseline.name} over {cost}, with its 95% "
+        f"{measure.gain.capitalize()} {measure.on} {baseline.name} over {cost}, with its 95% "
         f"interval over seeds. {measure.direction.capitalize()}, further left is cheaper.",
     )
 
 
 def curve_figures(setting: Setting) -> list[Figure]:
     """Draw mean validation figure and training loss of every arm over its own training."""
-    validated = f"alidation {setting.measure.name}"
-    worse = "falls too" if setting.measure.higher_is_better else "rises"
-    captions = {
-        setting.measure.head(f"V{validated}"): f"V{validated}, mean over seeds, by how much of its "
-        "own training an arm has done; 100% is more epochs for a stretched arm.",
-        "Training loss (no unit)": "Training loss as recorded, mean over seeds. A loss that falls "
-        f"while v{validated} {worse} is over-fitting.",
-    }
-    drawn = (_curves(setting, label, caption) for label, caption in captions.items())
+    name, measure = setting.measure.name, setting.measure
+    worse = "falls too" if measure.higher_is_better else "rises"
+    drawn = (
+        _curves(
+            setting,
+            measure.head(f"Validation {name}"),
+            f"Validation {name}, mean over seeds, by how much of its own training an arm has done; "
+            "100% is more epochs for a stretched arm.",
+            loss=False,
+        ),
+        _curves(
+            setting,
+            "Training loss (no unit)",
+            "Training loss as recorded, mean over seeds. A loss that falls while validation "
+            f"{name} {worse} is over-fitting.",
+            loss=True,
+        ),
+    )
     return [figure for figure in drawn if figure is not None]
 
 
-def _curves(setting: Setting, label: str, caption: str) -> Figure | None:
-    loss = label.startswith("Training loss")
+def _curves(setting: Setting, label: str, caption: str, *, loss: bool) -> Figure | None:
     curves = []
     for style, arm in enumerate(setting.shared):
         found = mean_curve(arm, loss=loss)

@@ -19,12 +19,17 @@ class Judged:
     Attributes:
         setting: The setting.
         baseline: The name of the baseline.
-        claims: One against each supervised arm that shares a seed with the headline arm.
+        every: One claim of each hybrid against each supervised arm that shares a seed with it.
     """
 
     setting: Setting
     baseline: str
-    claims: Sequence[Claim]
+    every: Sequence[Claim]
+
+    @property
+    def claims(self) -> list[Claim]:
+        """Those of the headline arm."""
+        return [each for each in self.every if each.kept.treated is self.setting.headline]
 
     @property
     def main(self) -> Claim | None:
@@ -34,11 +39,14 @@ class Judged:
 
 
 def judge(study: StudyResult, setting: Setting) -> Judged:
-    """Compare the headline arm of a setting with every supervised arm."""
-    if setting.headline is None:
-        return Judged(setting, study.baseline, [])
-    controls = (arm for arm in setting.arms if not arm.is_hybrid)
-    every = [claim(setting.headline, arm, study.same_test_pictures) for arm in controls]
+    """Compare every hybrid of a setting with every supervised arm."""
+    controls = [arm for arm in setting.arms if not arm.is_hybrid]
+    hybrids = [arm for arm in setting.arms if arm.is_hybrid]
+    every = [
+        claim(hybrid, control, study.same_test_pictures)
+        for control in controls
+        for hybrid in hybrids
+    ]
     return Judged(setting, study.baseline, [each for each in every if each is not None])
 
 

@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from hybridface.evaluation.statistics import Interval, t_interval
-from hybridface.report.analysis import compare, relative_compute
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
 from hybridface.report.measures import Measure
+from hybridface.report.study_gains import ArmGain, gains
 from hybridface.report.study_rows import Cell
 from hybridface.report.study_tables import seeds_note
-from hybridface.report.text import (
-    MISSING,
-    measure_title,
-    measured,
-    number,
-)
+from hybridface.report.text import MISSING, measure_title, measured, number, with_bounds
 
 
 def gain_table(setting: Setting) -> Table | None:
     """Lay out what every other arm gains on the baseline beside what it costs."""
     baseline, views, measure = setting.baseline, setting.counts_pictures, setting.measure
-    if baseline is None:
+    found = gains(setting)
+    if baseline is None or not found:
         return None
-    rows = []
-    for arm in setting.arms:
-        found = None if arm is baseline else compare(arm, baseline)
-        if found is None:
-            continue
-        seeds = arm.cells.keys() & baseline.cells.keys()
-        seconds, pictures = relative_compute(arm.over(seeds), baseline.over(seeds), views)
-        gain = found.difference
-        rows.append(
-            [
-                arm.name,
-                number(pictures) if views else MISSING,
-                number(seconds),
-                measure.change(gain.mean),
-                measure.changes(gain.low, gain.high),
-                str(gain.count),
-            ]
-        )
-    if not rows:
-        return None
-    what, to = ("gain", "in test accuracy on")
-    if not measure.higher_is_better:
-        what, to = "difference", "of test error to"
+    what = measure.gain.partition(" ")[0]
+
+    def compute(each: ArmGain) -> tuple[float, float]:
+        return round(each.pictures, 2) if views else 0, round(each.seconds, 2)  # as is written
+
     return Table(
-        f"{what.capitalize()} {to} {baseline.name} beside its compute, which is 1 for "
-        f"{baseline.name}: pictures through the backbone, views included (smaller ones by their "
-        f"pixels), and seconds of training. The {what} is in {measure.differences}, with its 95% "
-        f"interval over seeds{'' if measure.higher_is_better else '; below zero is better'}.",
+        f"{measure.gain.capitalize()} {measure.on} {baseline.name} beside its compute, which is 1 "
+        f"for {baseline.name}: pictures through the backbone, views included (smaller ones by "
+        f"their pixels), and seconds of training. The {what} is in {measure.differences}, with its "
+        f"95% interval over seeds{'' if measure.higher_is_better else '; below zero is better'}.",
         ["Arm", "Pictures", "Seconds", what.capitalize(), "95% interval over seeds", "Seeds"],
-        sorted(rows, key=lambda row: (row[1] == MISSING, _value(row[1]), _value(row[2]))),
+        [
+            [
+                each.name,
+                number(each.pictures) if views else MISSING,
+                number(each.seconds),
+                measure.change(each.difference.mean),
+                measure.changes(each.difference.low, each.difference.high),
+                str(each.difference.count),
+            ]
+            for each in sorted(found, key=compute)
+        ],
     )
 
 
@@ -210,16 +197,11 @@ def _signed(interval: Interval | None, measure: Measure) -> str:
     if interval is None:
         return MISSING
     bounds = measure.changes(interval.low, interval.high)
-    return measure.change(interval.mean) + (f" ({bounds})" if bounds != MISSING else "")
+    return with_bounds(measure.change(interval.mean), bounds)
 
 
 def _rise(interval: Interval | None) -> str:
     if interval is None:
         return MISSING
-    known = not math.isnan(interval.low)
-    bounds = f" ({number(interval.low, 3)} to {number(interval.high, 3)})" if known else ""
-    return number(interval.mean, 3) + bounds
-
-
-def _value(text: str) -> float:
-    return math.inf if text == MISSING else float(text.replace(",", ""))
+    mean, low, high = (number(each, 3) for each in (interval.mean, interval.low, interval.high))
+    return with_bounds(mean, MISSING if low == MISSING else f"{low} to {high}")

@@ -19,6 +19,7 @@ from hybridface.report.text import (
     number,
     percent,
     percent_range,
+    with_bounds,
 )
 
 ERRORS = ("val_mae", "test_mae", "test_mae_last", "val_geodesic", "test_geodesic")
@@ -156,18 +157,24 @@ def less_by(each: Comparison) -> str:
     less = each.less_error
     if less is None:
         return MISSING
-    bounds = percent_range(less)
-    return percent(less.mean, 1) + (f" ({bounds})" if bounds != MISSING else "")
+    return with_bounds(percent(less.mean, 1), percent_range(less))
 
 
 def _below_zero(measure: Measure) -> str:
     return "" if measure.higher_is_better else "; below zero is less error, which is better"
 
 
-def comparison_table(
+def comparison_tables(claims: Sequence[Claim], headline: Arm | None = None) -> list[Table]:
+    """Lay out paired differences at either checkpoint, in a table each."""
+    return [
+        _comparison_table([each.kept for each in claims], headline, "validation checkpoint"),
+        _comparison_table([each.last for each in claims], headline, "last epoch"),
+    ]
+
+
+def _comparison_table(
     comparisons: Sequence[Comparison], headline: Arm | None, checkpoint: str
 ) -> Table:
-    """Lay out paired differences of hybrids and supervised arms."""
     measure = comparisons[0].measure
     errors = not measure.higher_is_better
 

@@ -90,6 +90,11 @@ def percent_range(interval: Interval) -> str:
     return f"{percent(interval.low)} to {percent(interval.high)}"
 
 
+def with_bounds(value: str, bounds: str) -> str:
+    """Write bounds in brackets behind a value, where there are any."""
+    return value if bounds == MISSING else f"{value} ({bounds})"
+
+
 def duration(seconds: float | None) -> str:
     """Write a time in seconds as hours, minutes or seconds, whichever reads best."""
     if seconds is None or math.isnan(seconds):

@@ -82,7 +82,6 @@ class Elsewhere:
         task = _first_task(run)
         kept = _predict(run / "model.onnx", self.spec, task)
         last = _predict_last(run, self.spec, task)
-        persons = _persons(self.spec, kept)
         lacking = len(np.unique(kept.targets)) < kept.probabilities.shape[1]
         for among in ("", SHARED) if lacking else ("",):  # else both are one comparison
             found = [_answered(each, shared=bool(among)) for each in (kept, last)]
@@ -99,7 +98,7 @@ class Elsewhere:
                 "test_correct": packed(found[0] == kept.targets),
                 "test_correct_last": packed(found[1] == last.targets),
                 "test_count": len(kept.targets),
-                **({} if persons is None else {"test_groups": persons}),
+                **({} if kept.groups is None else {"test_groups": numbered(kept.groups)}),
             }
 
     def refuse_other_rows(self, cells: Sequence[Cell]) -> None:
@@ -141,15 +140,6 @@ def _predict(model: Path, spec: str, task: str) -> TaskPredictions:
     """Return what a model says of a whole data set."""
     _, found = measure(model, spec, ALL)
     return found.tasks[task]
-
-
-def _persons(spec: str, kept: TaskPredictions) -> list[int] | None:
-    """Return whose picture each is that was predicted; None where the data set does not say."""
-    rows = open_source(spec).read()
-    if rows.group is None:
-        return None
-    person = dict(zip(rows.keys, rows.group.tolist(), strict=True))
-    return numbered([person[key] for key in kept.keys.tolist()])
 
 
 def _predict_last(run: Path, spec: str, task: str) -> TaskPredictions:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hybridface.config import DataConfig, FoldConfig
 from hybridface.errors import UsageError
-
-if TYPE_CHECKING:
-    from hybridface.study.config import Cell, StudyConfig
+from hybridface.study.config import Cell, StudyConfig
 
 FOLD = "folds.test"
 # What of a data set decides which of its pictures are the test split.

@@ -10,6 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from hybridface.study.config import Cell
 from hybridface.study.progress import CellProgress
@@ -51,12 +52,12 @@ class LiveTable:
         table = Table(caption=f"{waiting} more wait", caption_justify="left")
         named = next((cell.figure_name for cell, _ in training), "figure")
         for head in ("Arm", "Seed", "Epoch", f"Validation {named}", "Time left"):
-            table.add_column(head, justify="left" if head == "Arm" else "right")
+            table.add_column(Text(head), justify="left" if head == "Arm" else "right")
         for cell, progress in training:
             left = progress.seconds_left
             figure = progress.figure
             table.add_row(
-                cell.arm,
+                Text(cell.arm),  # a name is no markup
                 str(cell.seed),
                 f"{progress.epoch} of {progress.epochs}",
                 "" if figure is None else f"{figure:.4f}",

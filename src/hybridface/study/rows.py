@@ -182,7 +182,7 @@ def packed(correct: NDArray[np.bool_]) -> str:
     return np.packbits(correct).tobytes().hex()
 
 
-def numbered(persons: Any) -> list[int]:
+def numbered(persons: NDArray[np.int64]) -> list[int]:
     """Return the number of each picture's person, from 0."""
     numbers: list[int] = np.unique(persons, return_inverse=True)[1].tolist()
     return numbers

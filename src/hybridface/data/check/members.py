@@ -18,6 +18,13 @@ from hybridface.labels import canonical_name
 
 MOST_GROUPS = 20
 MOST_MEMBERS = 10
+# What figures of :func:`count_duplicates` are called.
+KINDS = {"exact": "equal", "near": "nearly equal"}
+COLUMNS = {
+    "groups": "groups", "pictures": "pictures", "within_splits": "within a split",
+    "across_splits": "across splits", "across_sources": "across data sets",
+    "with_different_labels": "labels differ", "largest": "largest",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hybridface.console import all_printable, number_table, stdout_console
 from hybridface.data.check.counts import NO_SPLIT
+from hybridface.data.check.members import COLUMNS, KINDS
 from hybridface.data.numbers import decimals_of_range
-from hybridface.errors import printable
 
-_WIDTH = 120
 _NAMED = 5
 
 
 def print_check(result: dict[str, Any]) -> None:
     """Print what :func:`hybridface.data.check.findings.check_data` found, on stdout."""
-    result = _printable(result)
-    width = None if sys.stdout.isatty() else _WIDTH
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False)
+    result, console = all_printable(result), stdout_console()
     for data in result["data"]:
         _print_data(console, data)
     if len(result["data"]) > 1:
@@ -32,15 +28,6 @@ def print_check(result: dict[str, Any]) -> None:
     console.print("\nto be mended before a training" if said else "\nnothing found to be mended")
     for line in said:
         console.print(f"  {line}", soft_wrap=True)
-
-
-def _printable(value: Any) -> Any:
-    """Return what is to be printed without control characters, which names may have."""
-    if isinstance(value, dict):
-        return {_printable(key): _printable(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_printable(each) for each in value]
-    return printable(value) if isinstance(value, str) else value
 
 
 def _print_data(console: Console, data: dict[str, Any]) -> None:
@@ -76,7 +63,7 @@ def _print_data(console: Console, data: dict[str, Any]) -> None:
 
 
 def _classes(column: str, counts: dict[str, Any]) -> Table:
-    table = _table(column, *counts["splits"])
+    table = number_table(column, *counts["splits"])
     for place, name in enumerate(counts["names"]):
         table.add_row(name, *(f"{each['counts'][place]:,}" for each in counts["splits"].values()))
     if counts["unknown"]:
@@ -86,7 +73,9 @@ def _classes(column: str, counts: dict[str, Any]) -> Table:
 
 
 def _figures(title: str, parts: dict[str, Any]) -> Table:
-    table = _table(title, "known", "unknown", "least", "5 %", "median", "95 %", "most", "mean")
+    table = number_table(
+        title, "known", "unknown", "least", "5 %", "median", "95 %", "most", "mean"
+    )
     for name, each in parts.items():
         counts = [f"{each[key]:,}" for key in ("known", "unknown")]
         if not each["known"]:
@@ -100,22 +89,16 @@ def _figures(title: str, parts: dict[str, Any]) -> Table:
 
 
 def _duplicates(duplicates: dict[str, Any], *, several: bool) -> Table:
-    columns = {
-        "groups": "groups", "pictures": "pictures", "within_splits": "within a split",
-        "across_splits": "across splits", "across_sources": "across data sets",
-        "with_different_labels": "labels differ", "largest": "largest",
-    }  # fmt: skip
-    if not several:
-        del columns["across_sources"]
-    table = _table("duplicates", *columns.values())
-    for kind, name in (("exact", "equal"), ("near", "nearly equal")):
+    columns = [key for key in COLUMNS if several or key != "across_sources"]
+    table = number_table("duplicates", *(COLUMNS[key] for key in columns))
+    for kind, name in KINDS.items():
         table.add_row(name, *(f"{duplicates[kind][key]:,}" for key in columns))
     return table
 
 
 def _print_groups(console: Console, duplicates: dict[str, Any], key: str, *, several: bool) -> None:
     """Name the first groups that stand where they should not."""
-    for kind, name in (("exact", "equal"), ("near", "nearly equal")):
+    for kind, name in KINDS.items():
         shown = duplicates[kind]["first"][: min(_NAMED, duplicates[kind][key])]
         for group in shown:
             members = (
@@ -146,11 +129,3 @@ def _print_remarks(console: Console, data: dict[str, Any]) -> None:
             console.print(f"  and {more:,} more")
     for note in data["notes"]:
         console.print(f"note: {note}", soft_wrap=True)
-
-
-def _table(*columns: str) -> Table:
-    """Make a table whose first column holds names and whose others hold numbers."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
-    return table

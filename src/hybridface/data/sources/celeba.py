@@ -99,7 +99,7 @@ class CelebA(Source):
             [key(pictures, name) for name in keys],
             self._split(keys, notes, problems),
             labels,
-            group=self._persons(keys, notes),
+            group=self._persons(keys, notes, problems),
             problems=problems + tally.problems(),
             notes=notes,
         )
@@ -140,12 +140,16 @@ class CelebA(Source):
             notes.append(f"{without} pictures are in no split of {path.name}")
         return np.array([splits.get(name, "") for name in keys], dtype="U5")
 
-    def _persons(self, keys: list[str], notes: list[str]) -> NDArray[np.int64] | None:
+    def _persons(
+        self, keys: list[str], notes: list[str], problems: list[Problem]
+    ) -> NDArray[np.int64] | None:
         path = self._find("identity_CelebA")
         if path is None:
             notes.append("no identity_CelebA.txt: the persons are not known")
             return None
-        persons = {cells[0]: cells[1] for _, cells in _pairs(path, [])}
+        persons = {cells[0]: cells[1] for _, cells in _pairs(path, problems)}
+        if without := sum(name not in persons for name in keys):
+            notes.append(f"{without} pictures are of no person in {path.name}")
         return numbered([persons.get(name, f"\0{name}") for name in keys])
 
 

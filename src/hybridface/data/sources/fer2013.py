@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hybridface.data.source import (
     is_file,
 )
 from hybridface.data.sources.tables import no_usable_row, open_table, split_name, whole_number
+from hybridface.errors import HybridFaceError
 from hybridface.files import cache_folder, read_arrays
 
 FORMAT = 1
@@ -90,7 +92,8 @@ class Fer2013(Source):
             )
         rows, pixels = self._parse()
         arrays = {"split": rows.split, "ids": rows.labels["expression"].ids, "pixels": pixels}
-        keep(self._store, FORMAT, arrays, rows.problems, keys=rows.keys, notes=rows.notes)
+        with suppress(HybridFaceError):  # read-only or full: it is parsed again next time
+            keep(self._store, FORMAT, arrays, rows.problems, keys=rows.keys, notes=rows.notes)
         return rows
 
     @cached_property

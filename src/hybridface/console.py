@@ -1,4 +1,4 @@
-"""What tables of figures on a terminal have in common."""
+"""What tables on a terminal have in common."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hybridface.errors import printable
+
 _WIDTH = 120
 
 
@@ -16,11 +18,6 @@ def stdout_console() -> Console:
     """Return a console on stdout: as wide as the terminal, or of one width in a file."""
     width = None if sys.stdout.isatty() else _WIDTH
     return Console(file=sys.stdout, width=width, markup=False, highlight=False)
-
-
-def split_name(split: str) -> str:
-    """Return how a sentence names a split."""
-    return "all rows" if split == "all" else f"split {split}"
 
 
 def number_table(*columns: str) -> Table:
@@ -31,11 +28,10 @@ def number_table(*columns: str) -> Table:
     return table
 
 
-def percent(value: float | None) -> str:
-    """Return a fraction in percent, ``-`` for none."""
-    return "-" if value is None else f"{value:.1%}"
-
-
-def interval(score: dict[str, Any], form: str) -> str:
-    """Return the bounds of ``{"value": …, "ci95": …}`` in a format, ``-`` where it has none."""
-    return " to ".join(format(bound, form) for bound in score["ci95"]) if score["ci95"] else "-"
+def all_printable(value: Any) -> Any:
+    """Return what is to be printed with every text in it as :func:`printable` gives it."""
+    if isinstance(value, dict):
+        return {all_printable(key): all_printable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [all_printable(each) for each in value]
+    return printable(value) if isinstance(value, str) else value

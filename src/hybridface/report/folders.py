@@ -88,7 +88,6 @@ class Result(_Record):
 
     name: str
     label: str | None
-    classes: list[str] | None = None
     best_epoch: int | None = None
     epochs: int | None = None
     steps: int | None = None
@@ -110,9 +109,6 @@ class Validation(_Record):
     """One line of ``metrics.jsonl``: training means since the last line, and a validation."""
 
     epoch: float
-    step: int | None = None
-    seconds: float | None = None
-    lr: float | None = None
     train: dict[str, float | None] = Field(default_factory=dict)
     val: dict[str, float | None] = Field(default_factory=dict)
 

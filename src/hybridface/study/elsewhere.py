@@ -62,7 +62,7 @@ class Elsewhere:
         return [self._key(cell, among) for cell in cells for among in ("", SHARED)]
 
     def take(self, cell: Cell, run: Path, row: Mapping[str, Any]) -> None:
-        """Measure a finished run there, unless that was done before.
+        """Measure a finished run there.
 
         Args:
             cell: Its cell.
@@ -73,8 +73,6 @@ class Elsewhere:
             HybridFaceError: The data set cannot be read, has no class of the model's, or is what
                 the model was trained on.
         """
-        if self.has(cell):
-            return
         source, data = open_source(self.spec), cell.recipe.data
         learned = [*data.specs.values(), *(spec for spec in data.unlabelled if spec != REST)]
         if any(is_same_data(spec, source) for spec in learned):

@@ -23,13 +23,12 @@ from hybridface.data.source import (
     describe_folder,
     is_file,
 )
-from hybridface.data.sources.number_columns import NumberColumn, numeric_labels
+from hybridface.data.sources.columns import LabelColumn, NumberColumn, numeric_labels
 from hybridface.data.sources.parquet import SUFFIXES as PARQUET
 from hybridface.data.sources.parquet import EmbeddedPictures, ParquetTable, open_parquet
 from hybridface.data.sources.tables import (
     BREAK,
     SPLIT_WORDS,
-    LabelColumn,
     Table,
     is_missing,
     no_usable_row,

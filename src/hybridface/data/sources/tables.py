@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.data.source import MISSING, Labels, Problem
+from hybridface.data.source import Problem
 from hybridface.errors import DataError
 
 SPLIT_WORDS = {
@@ -23,9 +23,9 @@ SPLIT_WORDS = {
 _SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
 _DELIMITERS = (",", ";", "\t")
 _LONGEST_CELL = 1 << 24
-_MINUS_ONE = frozenset({"-1", "-1.0"})
-_MISSING_CELLS = _MINUS_ONE | {"", "nan", "na"}
-_WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
+MINUS_ONE = frozenset({"-1", "-1.0"})
+_MISSING_CELLS = MINUS_ONE | {"", "nan", "na"}
+WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
 BREAK = re.compile(r"[\0\r\n]")
 NOT_UTF8 = "holds bytes that are not UTF-8"
 
@@ -81,54 +81,6 @@ class Tally:
             Problem(first, reason if count == 1 else f"{reason}; {count} rows, this is the first")
             for reason, (first, count) in self.counts.items()
         ]
-
-
-@dataclass
-class LabelColumn:
-    """A label column while it is read: its values are numbered as they come.
-
-    Attributes:
-        title: Its name in the table.
-        place: Its place among the columns.
-        most: How many different values it may have; None for any number.
-        numbers: The number of each value.
-        ids: The number of each row's value, missing where there is none.
-        minus: Whether -1 stands in it, which is no value.
-    """
-
-    title: str
-    place: int
-    most: int | None
-    numbers: dict[str, int] = field(default_factory=dict)
-    ids: list[int] = field(default_factory=list)
-    minus: bool = False
-
-    def add(self, cell: str) -> None:
-        """Take the cell of the next row."""
-        if self.too_many():
-            return
-        self.minus |= cell in _MINUS_ONE
-        missing = is_missing(cell) or BREAK.search(cell) is not None
-        self.ids.append(MISSING if missing else self.numbers.setdefault(cell, len(self.numbers)))
-
-    def too_many(self) -> bool:
-        """Say whether it has more different values than it may."""
-        return self.most is not None and len(self.numbers) > self.most
-
-    def labels(self) -> Labels:
-        """Order the values: as numbers where all are whole (``3.0`` is 3), else by name."""
-        whole = [_WHOLE_NUMBER.fullmatch(value) for value in self.numbers]
-        if all(whole):
-            values = [int(match[1]) for match in whole if match]
-            order: list[int] | list[str] = sorted(set(values))
-            numbered = np.searchsorted(order, values)
-        else:
-            order = sorted(self.numbers, key=lambda value: (value.casefold(), value))
-            rank = {value: place for place, value in enumerate(order)}
-            numbered = np.array([rank[value] for value in self.numbers])
-        new_ids = np.append(numbered, MISSING).astype(np.int64)  # the last is where MISSING points
-        ids = new_ids[np.array(self.ids, dtype=np.int64)]
-        return Labels(tuple(str(value) for value in order), ids)
 
 
 @dataclass(frozen=True)
@@ -259,7 +211,7 @@ def open_table(path: Path, usual: Sequence[str] = ()) -> CsvFile:
         )
     read = [(mark, _first_record(path, mark)) for mark in _DELIMITERS]
     for delimiter, cells in read:
-        if len(cells) == len(usual) and any(map(_WHOLE_NUMBER.fullmatch, cells)):
+        if len(cells) == len(usual) and any(map(WHOLE_NUMBER.fullmatch, cells)):
             return CsvFile(path, tuple(usual), delimiter, named=False)
     delimiter, names = max(read, key=lambda pair: len(pair[1]))
     check_columns(path, names, "the first line")

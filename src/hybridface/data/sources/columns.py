@@ -1,4 +1,4 @@
-"""Columns of a table that hold numbers: ages, angles. No kind of its own."""
+"""Columns of a table while it is read: of classes, and of numbers. No kind of its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,62 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybridface.data.source import NumericLabels
+from hybridface.data.source import MISSING, Labels, NumericLabels
+from hybridface.data.sources.tables import BREAK, MINUS_ONE, WHOLE_NUMBER, is_missing
 from hybridface.errors import UsageError
 from hybridface.rotations import ANGLES
 
 POSE = "pose"
 UNITS = {"age": "years"}
 _MISSING = frozenset({"", "nan", "na", "null", "none"})
+
+
+@dataclass
+class LabelColumn:
+    """A label column while it is read: its values are numbered as they come.
+
+    Attributes:
+        title: Its name in the table.
+        place: Its place among the columns.
+        most: How many different values it may have; None for any number.
+        numbers: The number of each value.
+        ids: The number of each row's value, missing where there is none.
+        minus: Whether -1 stands in it, which is no value.
+    """
+
+    title: str
+    place: int
+    most: int | None
+    numbers: dict[str, int] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)
+    minus: bool = False
+
+    def add(self, cell: str) -> None:
+        """Take the cell of the next row."""
+        if self.too_many():
+            return
+        self.minus |= cell in MINUS_ONE
+        missing = is_missing(cell) or BREAK.search(cell) is not None
+        self.ids.append(MISSING if missing else self.numbers.setdefault(cell, len(self.numbers)))
+
+    def too_many(self) -> bool:
+        """Say whether it has more different values than it may."""
+        return self.most is not None and len(self.numbers) > self.most
+
+    def labels(self) -> Labels:
+        """Order the values: as numbers where all are whole (``3.0`` is 3), else by name."""
+        whole = [WHOLE_NUMBER.fullmatch(value) for value in self.numbers]
+        if all(whole):
+            values = [int(match[1]) for match in whole if match]
+            order: list[int] | list[str] = sorted(set(values))
+            numbered = np.searchsorted(order, values)
+        else:
+            order = sorted(self.numbers, key=lambda value: (value.casefold(), value))
+            rank = {value: place for place, value in enumerate(order)}
+            numbered = np.array([rank[value] for value in self.numbers])
+        new_ids = np.append(numbered, MISSING).astype(np.int64)  # the last is where MISSING points
+        ids = new_ids[np.array(self.ids, dtype=np.int64)]
+        return Labels(tuple(str(value) for value in order), ids)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from hybridface.data.source import (
     MISSING,
@@ -23,6 +24,7 @@ from hybridface.data.source import (
 from hybridface.errors import DataError, UsageError
 from hybridface.evaluation.evaluate import evaluate
 from hybridface.evaluation.matching import match_columns
+from hybridface.evaluation.predictions import load_predictions
 from hybridface.inference.runtime import FaceModel
 from hybridface.rotations import ANGLES
 from tiny_models import EXPRESSIONS, weights_of, write_model
@@ -36,11 +38,13 @@ class Made(Source):
     kind = "made"
     layout = "nothing"
     labels: dict[str, Labels]
+    group: NDArray[np.int64] | None = None
 
     def read(self) -> Rows:
         count = len(next(iter(self.labels.values())).ids)
         keys = [f"{number}.png" for number in range(count)]
-        return Rows(keys, np.array([""] * count), self.labels, notes=["made by hand"])
+        split = np.array([""] * count)
+        return Rows(keys, split, self.labels, notes=["made by hand"], group=self.group)
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:
         return f"made of {len(rows)}"
@@ -86,6 +90,26 @@ def test_several_tasks_each_on_its_own_rows(tmp_path: Path) -> None:
     assert (skipped["count"], skipped["unlabelled"], skipped["unreadable"]) == (3, 2, 1)
     assert [each["where"] for each in skipped["examples"]] == ["3.png", "4.png", "7.png"]
     assert result["notes"] == ["made by hand", "task 'age' has no usable row"]
+
+
+def test_persons_are_known_to_every_figure_and_broken_pictures_to_none(tmp_path: Path) -> None:
+    model = FaceModel.load(write_model(tmp_path / "m.onnx", {"expression": EXPRESSIONS}))
+    kept = tmp_path / "kept.npz"
+    source = Made("nowhere", SourceOptions())
+    for broken in (MISSING, 7, 0):  # the label of the fifth
+        ids = [0, 1, MISSING, 7, broken, 2]
+        source.labels = {
+            "expression": Labels((*EXPRESSIONS, "other"), np.array(ids)),
+            "gender": Labels(("female", "male"), np.arange(6) % 2),
+        }
+        source.group = np.zeros(6, np.int64)
+        with patch("hybridface.evaluation.evaluate.open_source", return_value=source):
+            task = evaluate(model, "made:nowhere", out=kept)["tasks"]["expression"]
+        assert (task["unlabelled"], task["unmatched"]["data_classes"]) == (1, {"other": 1})
+        of_groups = task["by_group"]["gender"].values()
+        assert {each["accuracy"]["ci95"] for each in (task, *of_groups)} == {None}
+        groups = load_predictions(kept).tasks["expression"].groups
+        assert groups is not None and groups.tolist() == [0, 0, 0]
 
 
 def classes_of(*names: str) -> Labels:

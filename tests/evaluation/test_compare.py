@@ -90,6 +90,9 @@ def test_persons_are_drawn_whole_where_both_know_them(
         assert score["value"] == pytest.approx(by_picture["difference"][name]["value"])
         assert score["ci95"] != by_picture["difference"][name]["ci95"]
     assert by_person["a"]["accuracy"]["ci95"] != by_picture["a"]["accuracy"]["ci95"]
+    assert by_person["agreement"]["ci95"] != by_picture["agreement"]["ci95"]
+    said = [made(seed).tasks["expression"].predicted for seed in (1, 2)]
+    assert by_person["agreement"]["value"] == pytest.approx((said[0] == said[1]).mean())
     one = figures(*(changed(made(seed), groups=np.zeros(COUNT, np.int64)) for seed in (1, 2)))
     assert all(score["ci95"] is None for score in one["difference"].values())
     print_comparison(compare_predictions(*sides))
@@ -191,6 +194,14 @@ DIFFERENT: dict[str, tuple[Predictions, str]] = {
             probabilities=np.full((COUNT, 4), 0.25, np.float32),
         ),
         "different classes",
+    ),
+    "a class that A lacks": (
+        changed(
+            made(2),
+            classes=(*CLASSES, "fear"),
+            probabilities=np.full((COUNT, 4), 0.25, np.float32),
+        ),
+        r"only in A: none; only in B: fear",
     ),
     "fewer pictures": (
         made(2, count=COUNT - 2),

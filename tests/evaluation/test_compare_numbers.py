@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from hybridface.errors import DataError
+from hybridface.errors import DataError, UsageError
 from hybridface.evaluation.compare import compare_predictions
 from hybridface.evaluation.compare_numbers import compare_numbers
 from hybridface.evaluation.compare_text import print_comparison
@@ -56,6 +57,57 @@ def test_persons_follow_their_pictures_into_any_order() -> None:
     turned = replace(b, numbers={"age": b.numbers["age"].rows(mixed)})
     assert compare_numbers("age", a, turned) == compare_numbers("age", a, b)
     assert compare_numbers("age", turned, a)["groups"] == PEOPLE
+
+
+def altered(**parts: Any) -> Predictions:
+    """Return predictions whose ages differ in some parts."""
+    whole = predictions(0.5)
+    return replace(whole, numbers={"age": replace(whole.numbers["age"], **parts)})
+
+
+AGES = predictions().numbers["age"]
+DIFFERENT: dict[str, tuple[Predictions, str]] = {
+    "unit": (altered(unit="months"), "were measured on different columns"),
+    "pictures": (altered(keys=np.char.add(AGES.keys, "x")), "120 only in A .* 120 only in B"),
+    "content": (replace(predictions(), fingerprint="g"), "pictures that go by the same names"),
+    "labels": (altered(targets=AGES.targets + 1), "different labels: 120 of 120 pictures, first"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_cannot_be_paired_is_refused(name: str) -> None:
+    other, said = DIFFERENT[name]
+    with pytest.raises(UsageError, match=said):
+        compare_numbers("age", predictions(), other)
+
+
+def test_without_a_label_there_is_nothing_to_compare() -> None:
+    nothing = altered(targets=np.full_like(AGES.targets, np.nan))
+    with pytest.raises(UsageError, match="no picture whose label can be measured"):
+        compare_numbers("age", nothing, nothing)
+
+
+def test_poses_are_compared_on_the_pictures_that_count() -> None:
+    """Not those without a label, nor those beyond 99 degrees."""
+    random = np.random.default_rng(2)
+    targets = random.uniform(-60, 60, (COUNT, 3)).astype(np.float32)
+    targets[:5], targets[5, 1] = np.nan, 120
+    sides = []
+    for noise in (3, 6):
+        outputs = (np.nan_to_num(targets) + random.normal(0, noise, (COUNT, 3))).astype(np.float32)
+        poses = NumericPredictions(
+            "pose", "pose", ("yaw", "pitch", "roll"), "degrees", AGES.keys, targets, outputs,
+            AGES.groups,
+        )  # fmt: skip
+        sides.append(replace(predictions(), numbers={"pose": poses}))
+    found = compare_numbers("pose", *sides)
+    errors = [
+        np.abs(side.numbers["pose"].outputs - targets)[6:].mean(dtype=float) for side in sides
+    ]
+    assert (found["count"], found["groups"]) == (COUNT - 6, PEOPLE)
+    assert [found[name]["mae"]["value"] for name in "ab"] == pytest.approx(errors, abs=1e-4)
+    gain = found["difference"]["mae"]["value"]
+    assert gain == pytest.approx(errors[1] - errors[0], abs=1e-4)
 
 
 def test_persons_are_kept_in_a_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -9,11 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from hybridface.data.source import MISSING, Labels, Problem, Rows, Source, SourceOptions
-from hybridface.errors import DataError
+from hybridface.data.source import (
+    MISSING,
+    Labels,
+    NumericLabels,
+    Problem,
+    Rows,
+    Source,
+    SourceOptions,
+)
+from hybridface.errors import DataError, UsageError
 from hybridface.evaluation.evaluate import evaluate
+from hybridface.evaluation.matching import match_columns
+from hybridface.evaluation.predictions import load_predictions
 from hybridface.inference.runtime import FaceModel
+from hybridface.rotations import ANGLES
 from tiny_models import EXPRESSIONS, weights_of, write_model
 
 pytestmark = pytest.mark.usefixtures("hybridface_cache")
@@ -25,11 +38,13 @@ class Made(Source):
     kind = "made"
     layout = "nothing"
     labels: dict[str, Labels]
+    group: NDArray[np.int64] | None = None
 
     def read(self) -> Rows:
         count = len(next(iter(self.labels.values())).ids)
         keys = [f"{number}.png" for number in range(count)]
-        return Rows(keys, np.array([""] * count), self.labels, notes=["made by hand"])
+        split = np.array([""] * count)
+        return Rows(keys, split, self.labels, notes=["made by hand"], group=self.group)
 
     def fingerprint(self, rows: Rows, memory: Path) -> str:
         return f"made of {len(rows)}"
@@ -75,6 +90,72 @@ def test_several_tasks_each_on_its_own_rows(tmp_path: Path) -> None:
     assert (skipped["count"], skipped["unlabelled"], skipped["unreadable"]) == (3, 2, 1)
     assert [each["where"] for each in skipped["examples"]] == ["3.png", "4.png", "7.png"]
     assert result["notes"] == ["made by hand", "task 'age' has no usable row"]
+
+
+def test_persons_are_known_to_every_figure_and_broken_pictures_to_none(tmp_path: Path) -> None:
+    model = FaceModel.load(write_model(tmp_path / "m.onnx", {"expression": EXPRESSIONS}))
+    kept = tmp_path / "kept.npz"
+    source = Made("nowhere", SourceOptions())
+    for broken in (MISSING, 7, 0):  # the label of the fifth
+        ids = [0, 1, MISSING, 7, broken, 2]
+        source.labels = {
+            "expression": Labels((*EXPRESSIONS, "other"), np.array(ids)),
+            "gender": Labels(("female", "male"), np.arange(6) % 2),
+        }
+        source.group = np.zeros(6, np.int64)
+        with patch("hybridface.evaluation.evaluate.open_source", return_value=source):
+            task = evaluate(model, "made:nowhere", out=kept)["tasks"]["expression"]
+        assert (task["unlabelled"], task["unmatched"]["data_classes"]) == (1, {"other": 1})
+        of_groups = task["by_group"]["gender"].values()
+        assert {each["accuracy"]["ci95"] for each in (task, *of_groups)} == {None}
+        groups = load_predictions(kept).tasks["expression"].groups
+        assert groups is not None and groups.tolist() == [0, 0, 0]
+
+
+def classes_of(*names: str) -> Labels:
+    return Labels(names, np.zeros(2, np.int64))
+
+
+def numbers_of(*names: str, unit: str = "") -> NumericLabels:
+    return NumericLabels(names, np.zeros((2, len(names)), np.float32), unit)
+
+
+MOOD = ("classification", ("happy", "sad"), "")
+AGE, POSE = ("regression", (), "years"), ("pose", (), "degrees")
+TURNS = numbers_of(*ANGLES, unit="degrees")
+MATCHES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
+    "by name": ({"a": MOOD, "b": MOOD}, {"a": classes_of("sad", "x")}, {"a": "a"}),
+    "the only one": ({"a": MOOD}, {"b": classes_of("sad", "x"), "c": TURNS}, {"a": "b"}),
+    "two tasks": ({"a": MOOD, "b": MOOD}, {"c": classes_of("sad", "x")}, {}),
+    "two columns": ({"a": MOOD}, {n: classes_of("sad", "x") for n in ("b", "c")}, {}),
+    "that of another": (
+        {"a": MOOD, "age": AGE},
+        {"age": classes_of("sad", "x"), "b": classes_of("sad", "x")},
+        {},
+    ),
+    "no class": ({"a": MOOD}, {"b": classes_of("x", "y")}, {}),
+    "poses": ({"a": POSE, "b": AGE}, {"c": TURNS}, {"a": "c"}),
+    "no poses": ({"a": POSE}, {"c": numbers_of("x", "y", "z")}, {}),
+    "its unit": ({"a": AGE}, {"c": numbers_of("x", unit="years")}, {"a": "c"}),
+    "no unit": ({"a": AGE}, {"c": numbers_of("x")}, {"a": "c"}),
+    "another unit": ({"a": AGE}, {"a": numbers_of("x", unit="months")}, {}),
+    "two numbers": ({"a": AGE}, {"a": numbers_of("x", "y", unit="years")}, {}),
+}
+
+
+@pytest.mark.parametrize("name", MATCHES)
+def test_a_task_takes_the_column_of_its_name_or_the_only_one_that_fits(name: str) -> None:
+    made, columns, expected = MATCHES[name]
+    tasks: dict[str, Any] = {
+        task: SimpleNamespace(kind=kind, classes=classes, unit=unit, columns=classes)
+        for task, (kind, classes, unit) in made.items()
+    }
+    if not expected:
+        with pytest.raises(UsageError, match="no label column matches"):
+            match_columns(tasks, columns, None, "data")
+        return
+    found = match_columns(tasks, columns, None, "data")
+    assert {match.task: match.column for match in found} == expected
 
 
 @settings(

@@ -87,6 +87,9 @@ def test_point_values_are_the_slow_ones(case: Case) -> None:
             pytest.approx(table[k][k] / sum(table[k]), abs=1e-6) if sum(table[k]) else None
         )
         assert (each["f1"] is None) == (name in result["absent_classes"]) == (not sum(table[k]))
+        if each["f1"] is not None:
+            f1 = 2 * table[k][k] / (sum(table[k]) + guessed)
+            assert each["f1"] == pytest.approx(f1, abs=1e-6)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
@@ -206,6 +209,13 @@ def test_one_picture_has_no_interval() -> None:
     assert result["accuracy"]["value"] == 1
 
 
+def test_two_pictures_have_an_interval() -> None:
+    result = classification_metrics(np.eye(2), np.array([0, 0]), ("a", "b"))
+    for key in ("accuracy", "mean_class_accuracy", "macro_f1", "nll"):
+        low, high = result[key]["ci95"]
+        assert low < result[key]["value"] < high or key == "macro_f1"
+
+
 def test_a_true_class_of_no_probability_keeps_the_loss_finite() -> None:
     nll = classification_metrics(np.array([[1.0, 0.0]]), np.array([1]), ("a", "b"))["nll"]
     assert nll["value"] == pytest.approx(87.34, abs=0.01)
@@ -218,7 +228,12 @@ def test_no_numbers_are_refused(bad: float) -> None:
         classification_metrics(probabilities, np.array([0, 1]), ("a", "b"))
 
 
-@pytest.mark.parametrize("row", [[3.0, -2.0], [0.9, 0.9]])
+def test_probabilities_may_be_rounded() -> None:
+    rounded = classification_metrics(np.array([[0.503, 0.503]]), np.array([0]), ("a", "b"))
+    assert rounded["nll"]["value"] == pytest.approx(-math.log(0.503))
+
+
+@pytest.mark.parametrize("row", [[3.0, -2.0], [0.9, 0.9], [0.5, 0.53]])
 def test_logits_are_refused(row: list[float]) -> None:
     with pytest.raises(HybridFaceError, match="these are no probabilities"):
         classification_metrics(np.array([row]), np.array([0]), ("a", "b"))
@@ -238,6 +253,11 @@ def test_logits_are_refused(row: list[float]) -> None:
 def test_what_does_not_fit_together_is_wrong_use(targets: list[Any], names: str) -> None:
     with pytest.raises(UsageError, match=r"metrics: .*expected"):
         classification_metrics(np.full((2, 2), 0.5), np.array(targets), list(names))
+
+
+def test_one_class_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="at least 2 class names"):
+        classification_metrics(np.ones((2, 1)), np.array([0, 0]), ["a"])
 
 
 def test_nothing_to_measure() -> None:

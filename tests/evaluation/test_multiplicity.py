@@ -34,6 +34,7 @@ def test_rejects_what_the_procedure_rejects(p_values: list[float], level: float)
 
 def test_known_values() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.7, 0.6]) == [1, 1]
 
 
 @given(P_VALUES)

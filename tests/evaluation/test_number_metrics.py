@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from hybridface.errors import HybridFaceError, UsageError
-from hybridface.evaluation.number_metrics import pose_metrics, regression_metrics
+from hybridface.evaluation.number_metrics import parts_of_mae, pose_metrics, regression_metrics
 from hybridface.evaluation.picture_means import bootstrap_means
 from hybridface.rotations import geodesic
 
@@ -27,6 +27,8 @@ def test_errors_of_angles_by_hand() -> None:
     assert found["mae_pitch"]["value"] == pytest.approx((1 + 0) / 2, abs=1e-5)
     assert found["mae_roll"]["value"] == pytest.approx((0 + 3) / 2, abs=1e-5)
     assert found["mae"]["value"] == pytest.approx((2 + 0.5 + 1.5) / 3, abs=1e-5)
+    by_yaw = {name: each["mae_yaw"]["value"] for name, each in found["by_yaw"].items()}
+    assert by_yaw == {"0 to 30": pytest.approx(3), "60 to 99": pytest.approx(1)}
 
 
 def test_differences_go_the_short_way_and_pictures_beyond_99_degrees_are_counted() -> None:
@@ -35,6 +37,14 @@ def test_differences_go_the_short_way_and_pictures_beyond_99_degrees_are_counted
     found = pose_metrics(outputs, targets)
     assert (found["count"], found["beyond"]) == (2, 1)
     assert found["mae_yaw"]["value"] == pytest.approx((82 + 87) / 2, abs=1e-4)
+    assert {name: each["count"] for name, each in found["by_yaw"].items()} == {"60 to 99": 2}
+    targets[:, 0] = 30, np.nan, -60
+    targets[1] = np.nan
+    found = pose_metrics(outputs, targets)
+    assert {name: each["count"] for name, each in found["by_yaw"].items()} == {
+        "30 to 60": 1, "60 to 99": 1,
+    }  # fmt: skip
+    assert (found["count"], found["beyond"]) == (2, 0)
 
 
 def poses(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +116,37 @@ def test_numbers_and_how_sure_they_are() -> None:
     assert found["bias"]["value"] == pytest.approx(1, abs=0.4)
     assert found["coverage"]["value"] == pytest.approx(0.94, abs=0.02)
     assert found["mae"]["ci95"][0] < found["mae"]["value"] < found["mae"]["ci95"][1]
+
+
+def test_numbers_by_hand() -> None:
+    outputs = np.array([[12, 1], [20, 1], [30, 0.1], [7, 9]], np.float32)
+    found = regression_metrics(outputs, np.array([10, 21.9, 30, np.nan], np.float32))
+    values = {name: each["value"] for name, each in found.items() if name != "count"}
+    assert values == pytest.approx(
+        {"mae": 1.3, "bias": 0.1 / 3, "coverage": 2 / 3, "deviation": 0.7}, abs=1e-5
+    )
+
+
+def test_of_one_person_there_is_no_interval() -> None:
+    outputs, targets = poses(20)
+    targets[3] = 120
+    one = np.zeros(20, np.int64)
+    found = pose_metrics(outputs, targets, one)
+    for each in (found, *found["by_yaw"].values()):
+        assert each["mae"]["ci95"] is each["geodesic"]["ci95"] is None
+    of_numbers = regression_metrics(np.abs(outputs[:, :2]), targets[:, 0], one)
+    assert of_numbers["mae"]["ci95"] is None
+
+
+def test_parts_of_the_error_have_it_as_their_mean() -> None:
+    outputs, targets = poses(30)
+    targets[:, 2] = np.nan
+    targets[:9, 1] = np.nan
+    mae = pose_metrics(outputs, targets)["mae"]["value"]
+    assert parts_of_mae("pose", outputs, targets).mean() == pytest.approx(mae)
+    ages = regression_metrics(np.abs(outputs[:, :2]), targets[:, 0])["mae"]["value"]
+    parts = parts_of_mae("regression", np.abs(outputs[:, :2]), targets[:, :1])
+    assert parts.mean() == pytest.approx(ages)
 
 
 def test_what_cannot_be_measured_is_refused() -> None:

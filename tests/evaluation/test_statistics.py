@@ -145,6 +145,34 @@ def test_bootstrap_repeats_itself_by_seed() -> None:
     assert first == paired_bootstrap(treated, control, draws=500, seed=4)
 
 
+def test_bootstrap_of_numbers_is_that_of_their_mean() -> None:
+    random = np.random.default_rng(2)
+    treated = [random.normal(3, 2, size) for size in (300, 100)]
+    control = [random.normal(2, 1, size) for size in (300, 100)]
+    differences = [a - b for a, b in zip(treated, control, strict=True)]
+    interval = paired_bootstrap(treated, control, draws=4000)
+    assert interval.mean == pytest.approx(np.mean([each.mean() for each in differences]))
+    error = math.sqrt(sum(each.var() / len(each) for each in differences)) / 2
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.06)
+    assert interval.high + interval.low == pytest.approx(2 * interval.mean, abs=0.03)
+
+
+def test_each_seed_has_persons_of_its_own() -> None:
+    random = np.random.default_rng(3)
+    few, many = np.arange(120) % 6, np.arange(120)
+    values = [random.normal(size=6)[few] + random.normal(size=120) / 5, random.normal(size=120)]
+    nothing = np.zeros(120)
+    alone = [
+        paired_bootstrap([each], [nothing], draws=4000, groups=[of])
+        for each, of in zip(values, (few, many), strict=True)
+    ]
+    both = paired_bootstrap(values, [nothing] * 2, draws=4000, groups=[few, many])
+    widths = [each.high - each.low for each in (*alone, both)]
+    assert widths[2] == pytest.approx(math.hypot(widths[0], widths[1]) / 2, rel=0.08)
+    turned = paired_bootstrap(values[::-1], [nothing] * 2, draws=4000, groups=[many, few])
+    assert turned.high - turned.low == pytest.approx(widths[2], rel=0.08)
+
+
 def test_bootstrap_of_equal_arms_is_zero() -> None:
     same = correct([40, 40], 0.5, 1)
     interval = paired_bootstrap(same, same)
@@ -171,6 +199,20 @@ def test_bootstrap_refuses_unlike_test_sets_as_the_same_pictures() -> None:
     arms = correct([10, 12], 0.5, 1)
     with pytest.raises(HybridFaceError, match="same number of pictures"):
         paired_bootstrap(arms, arms, same_pictures=True)
+
+
+def test_level_and_power_are_those_asked_for() -> None:
+    treated, control = np.array([3.0, 4, 6, 5]), np.array([2.5, 3, 5.5, 5])
+    found = paired_difference(treated, control, level=0.9, power=0.6)
+    interval = t_interval(treated - control, 0.9)
+    assert (found.low, found.high) == (interval.low, interval.high)
+    assert found.smallest_detectable == smallest_detectable(found.deviation, 4, 0.9, 0.6)
+
+
+def test_differences_equal_but_for_rounding_do_not_deviate() -> None:
+    control = np.array([0.1, 0.2, 0.7])
+    found = paired_difference(control + 0.1, control)
+    assert (found.deviation, found.p_value, found.smallest_detectable) == (0, 0, 0)
 
 
 def test_wilson_interval_is_the_formula() -> None:

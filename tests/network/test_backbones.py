@@ -9,6 +9,7 @@ from torch import nn
 
 from hybridface.config import BackboneConfig
 from hybridface.network.backbones import Backbone, zero_last_norms
+from tiny_runs import BACKBONE
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,36 @@ def test_it_can_be_left_out() -> None:
     )
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(bool((norm.weight == 1).all()) for norm in norms)
+
+
+def test_imagenet_weights_stay_as_they_are() -> None:
+    network = Backbone(
+        BackboneConfig(name="tf_efficientnet_lite0", init="imagenet"), with_maps=False
+    )
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(bool(norm.weight.any()) for norm in norms)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5])
+def test_paths_are_dropped_as_the_recipe_says(part: float) -> None:
+    network = Backbone(BackboneConfig(name="test_convnext", drop_path=part), with_maps=False)
+    images = torch.rand(4, 3, 32, 32)
+    one, other = (network.train()(images).pooled for _ in range(2))
+    assert torch.equal(one, other) == (part == 0)
+
+
+def test_to_try_a_size_leaves_the_mode() -> None:
+    network = Backbone(BackboneConfig(name=BACKBONE), with_maps=False)
+    for mode in (True, False):
+        network.train(mode).shape(32)
+        assert all(module.training == mode for module in network.modules())
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_mambaout", "test_vit", "test_convnext"])
+def test_the_last_map_lies_as_timm_lays_it(name: str) -> None:
+    network = Backbone(BackboneConfig(name=name), with_maps=True).eval()
+    images = torch.rand(2, 3, 32, 32)
+    features = network(images)
+    maps = network.network.forward_intermediates(images, norm=True, intermediates_only=True)
+    torch.testing.assert_close(features.final, maps[-1])
+    assert all(finer.shape[-1] > features.final.shape[-1] for finer in features.maps)

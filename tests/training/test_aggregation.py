@@ -97,6 +97,18 @@ def test_a_loss_of_no_picture_takes_no_part() -> None:
         torch.testing.assert_close(gradient, before.get(name, torch.zeros_like(gradient)))
 
 
+def test_a_gradient_of_zeros_is_not_counted() -> None:
+    model = tiny()
+    losses_of(model)["puzzle"].backward()
+    expected = gradients_of(model)
+    model.zero_grad()
+    losses = losses_of(model)
+    JoinedGradients(model, First()).backward({**losses, "expression": 0 * losses["expression"]})
+    found = gradients_of(model)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
 def test_a_gradient_that_is_no_number_is_seen() -> None:
     model = tiny()
     losses = losses_of(model)

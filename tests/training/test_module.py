@@ -44,8 +44,10 @@ def test_batches_are_counted_whatever_makes_a_step(
     for name in ("current_epoch", "global_step"):
         monkeypatch.setattr(HybridModule, name, property(lambda _, name=name: place[name]))
     seen: list[int] = []
+    progress: list[float] = []
 
     def step(*arguments: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        progress.append(arguments[-2])
         seen.append(arguments[-1])
         return torch.zeros(()), {}
 
@@ -56,6 +58,9 @@ def test_batches_are_counted_whatever_makes_a_step(
             place |= {"current_epoch": epoch, "global_step": step_before}
             module.training_step(labelled_batch(2), index)
     assert seen == list(range(4 * BATCHES))
+    place["global_step"] = module.total_steps - 1
+    module.training_step(labelled_batch(2), 0)
+    assert (progress[0], progress[-1]) == (0, 1)
 
 
 def test_a_batch_without_a_label_is_not_averaged_in(tmp_path: Path) -> None:

@@ -237,6 +237,26 @@ def test_the_schedule_warms_up_and_falls_as_a_cosine(monkeypatch: pytest.MonkeyP
     assert rates[4:] == sorted(rates[4:], reverse=True)
 
 
+def test_the_warm_up_is_a_part_of_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Follower(monkeypatch, warmup=0.25, epochs=8, learning_rate=1.0).module
+    assert module.total_steps == 40
+    (factor, *_) = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas
+    assert [factor(step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1])
+
+
+def test_the_balance_of_the_losses_is_learned_and_not_decayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follower = Follower(monkeypatch, loss_balance="uncertainty", weight_decay=0.3)
+    learned = follower.module.step.balance.log_variances
+    decays = {
+        id(p): g["weight_decay"] for g in follower.optimizer.param_groups for p in g["params"]
+    }
+    assert [decays[id(each)] for each in learned.values()] == [0, 0]
+    follower.step(labelled_batch(8))
+    assert all(each.item() != 0 for each in learned.values())
+
+
 def test_step_seeds_never_meet() -> None:
     seeds = {step_seed(s, r, n) for s in range(10) for r in range(4) for n in range(250)}
     assert len(seeds) == 10_000

@@ -196,7 +196,7 @@ def test_mixup_leaves_an_intact_picture_that_does_not_teach() -> None:
     assert mixed == plain
 
 
-@pytest.mark.parametrize("seed", [3, 5])
+@pytest.mark.parametrize("seed", [1, 2, 5])
 @pytest.mark.parametrize("supervise", ["intact", "both"])
 def test_mixup_joins_two_pictures_and_their_losses(supervise: str, seed: int) -> None:
     """Those of the intact view alone."""

@@ -13,7 +13,7 @@ from hybridface.evaluation.statistics import paired_difference, t_interval
 from hybridface.report.cells import settings
 from hybridface.report.study import StudyResult
 from hybridface.report.study_conditions import condition_sections
-from hybridface.report.study_fit import fit_table, gain_table, task_table
+from hybridface.report.study_fit import fit_table, flattening_table, gain_table, task_table
 
 from .helpers import StudyBuilder, changed, pages
 
@@ -144,6 +144,22 @@ def test_over_fitting_at_the_end_and_at_equal_training_accuracy(
     assert rows["puzzle_own"][:2] == ["90.00", "+28.00 (+28.00 to +28.00)"]
     assert rows["puzzle_own"][2:] == ["+28.00 (+28.00 to +28.00)", "0.050 (0.050 to 0.050)"]
     assert rows["inpaint"] == ["\u2013"] * 4
+
+
+def test_every_arm_is_told_whether_it_was_trained_to_its_end(build_study: StudyBuilder) -> None:
+    study = build_study(2)
+    rising = [[n, 1.0, 0.4 + 0.01 * n] for n in range(1, 10)]
+    level = [[n, 1.0, 0.6] for n in range(1, 10)]
+    for arm, curve in (("supervised", rising), ("puzzle_own", level)):
+        for seed in range(2):
+            cell = f"{arm}-0.2-{seed}"
+            study.details[cell] = {**study.details[cell], "curve": curve}  # type: ignore[index]
+    (setting,) = settings(study)
+    table = flattening_table(setting)
+    assert table is not None
+    rows = rows_of(table)
+    assert rows["supervised"] == ["+3.00", "46.00", "49.00", "still rising"]
+    assert rows["puzzle_own"] == ["+0.00", "60.00", "60.00", "flat"]
 
 
 def test_without_records_of_it_nothing_is_said_of_fit(build_study: StudyBuilder) -> None:

@@ -234,8 +234,8 @@ def mean_curve(
 def flattening(arm: Arm) -> Flattening | None:
     """Say how much the mean validation figure still moved over the last third of training.
 
-    A baseline that still gets better was not trained to its end, and a gain over it may be no more
-    than speed.
+    An arm that still gets better was not trained to its end; a gain over such a baseline may be no
+    more than speed.
 
     Returns:
         The rise of a least-squares line through the last third, and the range of the curve in

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hybridface.errors import HybridFaceError
 from hybridface.files import write_atomically
-from hybridface.report.analysis import Claim, flattening
+from hybridface.report.analysis import Claim
 from hybridface.report.cells import Setting, StudyResult, settings
 from hybridface.report.document import (
     Gallery,
@@ -28,7 +28,7 @@ from hybridface.report.study_figures import (
     difference_figures,
 )
 from hybridface.report.study_findings import Judged, findings, judge, notice, tiles
-from hybridface.report.study_fit import fit_table, gain_table, task_table
+from hybridface.report.study_fit import fit_table, flattening_table, gain_table, task_table
 from hybridface.report.study_further import calibration_table, figure_table
 from hybridface.report.study_rules import rules
 from hybridface.report.study_settings import recipe_table, tuning_parts
@@ -127,20 +127,9 @@ def _difference_parts(setting: Setting, claims: Sequence[Claim]) -> list[Part]:
 
 
 def _training_parts(setting: Setting) -> list[Part]:
-    curves, measure = curve_figures(setting), setting.measure
-    flat = flattening(setting.baseline) if setting.baseline else None
+    curves = curve_figures(setting)
     parts: list[Part] = [Gallery(curves)] if curves else []
-    if flat is not None and setting.baseline is not None:
-        parts.append(
-            Paragraph(
-                f"Was {setting.baseline.name} trained to its end? Over the last third of its "
-                f"training its mean validation {measure.name} moved by "
-                f"{measure.change(flat.change)} {measure.short} (a "
-                f"straight line through it), between {measure.shown(flat.low)} and "
-                f"{measure.shown(flat.high)}: {flat.verdict}."
-            )
-        )
-    tables = [fit_table(setting), task_table(setting)]
+    tables = [flattening_table(setting), fit_table(setting), task_table(setting)]
     return [*parts, *(table for table in tables if table is not None)]
 
 

@@ -1,4 +1,4 @@
-"""How far arms over-fit, how well they solve their other tasks, and what a gain costs: tables."""
+"""How far arms train, over-fit and solve their other tasks, and what a gain costs: tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from hybridface.evaluation.statistics import Interval, t_interval
+from hybridface.report.analysis import flattening
 from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
 from hybridface.report.measures import Measure
@@ -44,6 +45,35 @@ def gain_table(setting: Setting) -> Table | None:
                 str(each.difference.count),
             ]
             for each in sorted(found, key=compute)
+        ],
+    )
+
+
+def flattening_table(setting: Setting) -> Table | None:
+    """Lay out which arms were trained to their end, where their curves were recorded."""
+    measure = setting.measure
+    found = [(arm.name, flat) for arm in setting.arms if (flat := flattening(arm)) is not None]
+    if not found:
+        return None
+    return Table(
+        f"Trained to the end? How far the mean validation {measure.name} of each arm moved over "
+        "the last third of its training (a straight line through it), and between which figures.",
+        [
+            "Arm",
+            f"Moved ({measure.short})",
+            measure.head("Lowest"),
+            measure.head("Highest"),
+            "So it is",
+        ],
+        [
+            [
+                name,
+                measure.change(flat.change),
+                measure.value(flat.low),
+                measure.value(flat.high),
+                flat.verdict,
+            ]
+            for name, flat in found
         ],
     )
 

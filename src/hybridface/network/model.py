@@ -166,9 +166,7 @@ class HybridStep(nn.Module):
             ]
             head = self.model.heads[task.name]
             outputs = [task.answer(head, part, target) for part in parts]
-            rows = rows_of_view(task, batch, self.copies)
-            others = batch if rows is None else batch.rows(rows)
-            of = taught_of if task.supervised else others
+            of = taught_of if task.supervised else self._seen_by(task, batch)
             loss = torch.stack([self._loss(task, output, target, of) for output in outputs]).mean()
             if mix is not None and task.supervised:
                 other = task.make_view(images, mix.batch, generator).target
@@ -186,6 +184,11 @@ class HybridStep(nn.Module):
             self.weighted = {name: factors[name] * loss for name, loss in losses.items()}
         figures["loss"] = total.detach()
         return total, figures
+
+    def _seen_by(self, task: Task, batch: Batch) -> Batch:
+        """Return the pictures of a task's view, for which only several processes ask."""
+        rows = rows_of_view(task, batch, self.copies) if self.processes > 1 else None
+        return batch if rows is None else batch.rows(rows)
 
     def _loss(self, task: Task, output: Any, target: Any, batch: Batch) -> Tensor:
         """Return the loss of a task, over the pictures of all processes where there are several."""

@@ -60,7 +60,11 @@ def test_text_names_what_is_wrong_without_the_extra(faces: Path, tmp_path: Path)
     assert "33 rows, 31 pictures" in ran.stdout
     assert "broken files: 2" in ran.stdout
     assert "broken.jpg: not a picture that can be read" in ran.stdout
+    assert (
+        "equal, labels differ: angry/001.jpg (angry), surprise/again.jpg (surprise)" in ran.stdout
+    )
     assert "to be mended before a training" in ran.stdout
+    assert "1 group of equal pictures whose labels differ" in ran.stdout
 
 
 def test_json_is_all_there_is_on_stdout(faces: Path, split: Path, tmp_path: Path) -> None:
@@ -73,7 +77,7 @@ def test_json_is_all_there_is_on_stdout(faces: Path, split: Path, tmp_path: Path
     assert result["format"] == 1
     counts = {
         "groups", "pictures", "within_splits", "across_splits", "across_sources",
-        "with_different_labels", "largest", "first",
+        "with_different_labels", "largest", "first", "first_with_different_labels",
     }  # fmt: skip
     assert set(result["duplicates"]["exact"]) == counts
     assert set(result["duplicates"]["near"]) == counts | {"mirrored"}

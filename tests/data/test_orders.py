@@ -132,3 +132,11 @@ def test_an_epoch_of_weighted_rows_is_as_long_as_it_says() -> None:
     halves = [BatchOrder(50, 8, seed=1, rank=r, world=2, shares=shares) for r in range(2)]
     for one, other, batch in zip(*halves, whole, strict=True):
         assert np.array_equal(np.concatenate([one, other]), batch)
+
+
+@given(st.integers(1, 40), st.integers(1, 24), st.booleans())
+def test_a_batch_has_as_many_rows_as_it_says(count: int, size: int, mixed: bool) -> None:
+    order = BatchOrder(count, size, seed=2)
+    batches = [rows for rows, _ in MixedOrder(order, 7, 3)] if mixed else list(order)
+    said = MixedOrder(order, 7, 3).rows_a_batch if mixed else order.rows_a_batch
+    assert {len(rows) for rows in batches} == {said}

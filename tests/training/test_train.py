@@ -330,6 +330,14 @@ def test_another_recipe_does_not_pass_for_a_finished_run(tiny_run: TrainedRun) -
         train(tiny_recipe(tiny_run.folder))
 
 
+def test_pictures_are_counted_as_they_were_shown(tmp_path: Path, drawn_cache: Path) -> None:
+    """A batch that is larger than the split shows the split."""
+    recipe = tiny_recipe(tmp_path / "run", tasks={"puzzle": None, "inpaint": None},
+                         training={"epochs": 2, "batch_size": 100})  # fmt: skip
+    result = train(recipe).result
+    assert (result["pictures"], result["steps"]) == (2 * result["train_rows"], 2)
+
+
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_accumulated_batches_train_like_one_of_their_size(
     ema: float | None, tmp_path: Path, drawn_cache: Path, monkeypatch: pytest.MonkeyPatch

@@ -57,6 +57,11 @@ class BatchOrder(Sampler[Index]):
         """Choose the epoch that the next iteration is for, and the batch that it begins with."""
         self.epoch, self.start = epoch, batch
 
+    @property
+    def rows_a_batch(self) -> int:
+        """How many rows a batch of training has: fewer than ``size`` where an epoch has fewer."""
+        return min(self.size, self.rows_an_epoch)
+
     def __len__(self) -> int:
         if self.seed is None:
             return math.ceil(self.count / self.size)
@@ -162,6 +167,11 @@ class MixedOrder(Sampler[tuple[Index, Index]]):
     def resume_at(self, epoch: int, batch: int) -> None:
         """Choose the epoch that the next iteration is for, and the batch that it begins with."""
         self.labelled.resume_at(epoch, batch)
+
+    @property
+    def rows_a_batch(self) -> int:
+        """How many labelled rows a batch of training has."""
+        return self.labelled.rows_a_batch
 
     def __len__(self) -> int:
         return len(self.labelled)

@@ -13,7 +13,7 @@ import numpy as np
 from hybridface.errors import HybridFaceError
 from hybridface.evaluation.number_text import decimals_of
 from hybridface.report.measures import Measure
-from hybridface.report.study_rows import Cell, read_cell
+from hybridface.report.study_rows import FinishedCell, read_cell
 
 EQUAL_EPOCHS = "supervised"
 # Methods that train the supervised task alone, in the end where they have two stages.
@@ -76,7 +76,7 @@ class Arm:
 
     name: str
     method: str
-    cells: Mapping[int, Cell]
+    cells: Mapping[int, FinishedCell]
 
     @property
     def measure(self) -> Measure:
@@ -164,7 +164,7 @@ def settings(study: StudyResult) -> list[Setting]:
         HybridFaceError: A row or a detail is broken, or an arm has a seed twice in a setting.
     """
     apart = [*ALWAYS_APART, *(key for key in MAYBE_APART if _varies_within_arm(study.rows, key))]
-    groups: dict[tuple[str, ...], list[Cell]] = {}
+    groups: dict[tuple[str, ...], list[FinishedCell]] = {}
     unit = next((str(row["unit"]) for row in study.rows if "unit" in row), "")
     decimals = decimals_of([row.get("test_mae") for row in study.rows], unit)
     for row in study.rows:
@@ -210,8 +210,8 @@ def _varies_within_arm(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
     return any(first[0] == second[0] for first, second in pairwise(ordered))
 
 
-def _arms(cells: Sequence[Cell], baseline: str, title: str) -> list[Arm]:
-    by_arm: dict[str, dict[int, Cell]] = {}
+def _arms(cells: Sequence[FinishedCell], baseline: str, title: str) -> list[Arm]:
+    by_arm: dict[str, dict[int, FinishedCell]] = {}
     for cell in cells:
         seeds = by_arm.setdefault(cell.arm, {})
         if cell.seed in seeds:

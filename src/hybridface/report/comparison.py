@@ -19,7 +19,7 @@ from hybridface.report.document import (
     Table,
     render_html,
 )
-from hybridface.report.folders import Result, RunFolder, Score, read_run
+from hybridface.report.folders import Result, RunContent, Score, read_run
 from hybridface.report.sections import (
     OVER,
     best_known,
@@ -76,7 +76,7 @@ def write_comparison_report(
     return out
 
 
-def _arm_table(arms: Mapping[str, RunFolder]) -> Table:
+def _arm_table(arms: Mapping[str, RunContent]) -> Table:
     def row(name: str, result: Result | None) -> list[str]:
         if result is None:
             return [f"{name} (not finished)", *[MISSING] * 7]
@@ -110,7 +110,7 @@ def _arm_table(arms: Mapping[str, RunFolder]) -> Table:
     )
 
 
-def _accuracy_gallery(arms: Mapping[str, RunFolder]) -> list[Part]:
+def _accuracy_gallery(arms: Mapping[str, RunContent]) -> list[Part]:
     rows = []
     for style, (name, run) in enumerate(arms.items()):
         test = run.result.test if run.result else None
@@ -130,13 +130,13 @@ def _interval(score: Score, value: float) -> Interval:
     return Interval(value, low, high)
 
 
-def _confusions(arms: Mapping[str, RunFolder]) -> list[Figure]:
+def _confusions(arms: Mapping[str, RunContent]) -> list[Figure]:
     known = {name: best_known(run) for name, run in arms.items()}
     drawn = [confusion_figure(each[0], name, each[1]) for name, each in known.items() if each]
     return [figure for figure in drawn if figure is not None]
 
 
-def _data_sections(arms: Mapping[str, RunFolder]) -> list[Section]:
+def _data_sections(arms: Mapping[str, RunContent]) -> list[Section]:
     """Show the data once where every arm had the same, else by arm."""
     known = {name: run.data for name, run in arms.items() if run.data is not None}
     if not known:
@@ -147,6 +147,6 @@ def _data_sections(arms: Mapping[str, RunFolder]) -> list[Section]:
     return [data_section(data, f"The data of {name}") for name, data in known.items()]
 
 
-def _recipes(arms: Mapping[str, RunFolder]) -> Section | None:
+def _recipes(arms: Mapping[str, RunContent]) -> Section | None:
     parts = [part for name, run in arms.items() for part in recipe_parts(run, f"{name}: ")]
     return Section("How it was made", parts) if parts else None

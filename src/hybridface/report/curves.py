@@ -8,14 +8,14 @@ import numpy as np
 
 from hybridface.report.document import Figure
 from hybridface.report.figures import Curve, learning_curves
-from hybridface.report.folders import RunFolder, Validation
+from hybridface.report.folders import RunContent, Validation
 from hybridface.report.sections import units_of
 from hybridface.report.text import is_fraction, measure_name, measure_title
 
 EPOCHS = "Epoch"
 
 
-def run_figures(run: RunFolder) -> list[Figure]:
+def run_figures(run: RunContent) -> list[Figure]:
     """Draw everything that a run recorded over training.
 
     The task that has the label comes first, training beside validation, all fractions in one
@@ -48,7 +48,7 @@ def run_figures(run: RunFolder) -> list[Figure]:
     return figures
 
 
-def comparison_figures(runs: Mapping[str, RunFolder]) -> list[Figure]:
+def comparison_figures(runs: Mapping[str, RunContent]) -> list[Figure]:
     """Draw validation accuracy and training loss of several runs over each other."""
     sides = (
         ("val", "accuracy", "validation accuracy", "Validation accuracy after each epoch."),
@@ -67,7 +67,7 @@ def comparison_figures(runs: Mapping[str, RunFolder]) -> list[Figure]:
     return figures
 
 
-def _label(run: RunFolder) -> str:
+def _label(run: RunContent) -> str:
     """Return the task that has the label: the one named like it, else the first recorded."""
     tasks = [key.partition("/")[0] for key in _keys(run.history, "train") if "/" in key]
     label = run.result.label if run.result else None

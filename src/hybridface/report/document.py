@@ -165,7 +165,8 @@ def render_markdown(page: Page) -> str:
 
 def markdown_text(text: str) -> str:
     """Escape text for a line or table cell of Markdown: no tags, no new lines, no cell marks."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    # As entities: a backslash that the text has before a | would undo another one.
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
     return " ".join(escaped.split())
 
 

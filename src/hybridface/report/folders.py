@@ -175,7 +175,7 @@ class DataSummary(_Record):
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunContent:
     """The content of a run folder; what is missing is None or empty.
 
     Attributes:
@@ -202,7 +202,7 @@ class RunFolder:
         return self.result.name if self.result else self.path.name
 
 
-def read_run(folder: Path) -> RunFolder:
+def read_run(folder: Path) -> RunContent:
     """Read a run folder.
 
     Args:
@@ -222,7 +222,7 @@ def read_run(folder: Path) -> RunFolder:
         raise UsageError(
             f"{folder}: not a run folder, it has neither result.json nor metrics.jsonl"
         )
-    return RunFolder(
+    return RunContent(
         path=folder,
         result=result,
         history=history or [],

@@ -24,7 +24,7 @@ from hybridface.report.document import (
     Tile,
     render_html,
 )
-from hybridface.report.folders import Result, RunFolder, read_run
+from hybridface.report.folders import Result, RunContent, read_run
 from hybridface.report.mistakes import mistake_parts
 from hybridface.report.numbers import error_parts, yaw_table
 from hybridface.report.sections import (
@@ -89,7 +89,7 @@ def write_run_report(
     return out
 
 
-def _lead(run: RunFolder) -> str:
+def _lead(run: RunContent) -> str:
     if run.result is None:
         return f"{counted(len(run.history), 'validation')} so far."
     source = f" on {run.data.source}" if run.data and run.data.source else ""
@@ -98,7 +98,7 @@ def _lead(run: RunFolder) -> str:
     return f"{run.result.label}{source}, the checkpoint that did best on the validation set."
 
 
-def _tiles(run: RunFolder, result: Result) -> list[Tile]:
+def _tiles(run: RunContent, result: Result) -> list[Tile]:
     main = result.test or result.val
     measure = leading_measure(main)
     name = measure_title(measure, units_of(run, result.first_task))
@@ -121,7 +121,7 @@ def _tiles(run: RunFolder, result: Result) -> list[Tile]:
     return tiles
 
 
-def _results(run: RunFolder) -> Section | None:
+def _results(run: RunContent) -> Section | None:
     if run.result is None:
         return None
     columns = {
@@ -139,7 +139,7 @@ def _results(run: RunFolder) -> Section | None:
     return Section("Results", parts) if parts else None
 
 
-def _classes(run: RunFolder) -> Section | None:
+def _classes(run: RunContent) -> Section | None:
     known = best_known(run)
     if known is None:
         return None
@@ -153,7 +153,7 @@ def _classes(run: RunFolder) -> Section | None:
     return Section("Which classes are mistaken for which", parts) if parts else None
 
 
-def _predicted(run: RunFolder, mistakes: int, pictures: bool) -> list[Section]:
+def _predicted(run: RunContent, mistakes: int, pictures: bool) -> list[Section]:
     """Show what the kept predictions tell: calibration and the worst mistakes of each task."""
     if not is_file(run.path / RUN_FILE):
         return []

@@ -18,7 +18,7 @@ from hybridface.report.folders import (
     DataSummary,
     Metrics,
     NumberCounts,
-    RunFolder,
+    RunContent,
     UnlabelledSummary,
 )
 from hybridface.report.pictures import contact_rows
@@ -61,7 +61,7 @@ def score_value(metrics: Metrics | None, measure: str) -> str:
     return measured(measure, score.value, metrics.digits)
 
 
-def units_of(run: RunFolder, task: str) -> dict[str, str]:
+def units_of(run: RunContent, task: str) -> dict[str, str]:
     """Return the units of a task's measures, where it learns numbers that are counted in one.
 
     Args:
@@ -170,7 +170,7 @@ def optional_section(title: str, content: list[Figure]) -> Section | None:
     return Section(title, [Gallery(content)]) if content else None
 
 
-def samples_section(runs: Mapping[str, RunFolder]) -> Section | None:
+def samples_section(runs: Mapping[str, RunContent]) -> Section | None:
     """Show what the self-supervised tasks of some runs were dealt and answered.
 
     Args:
@@ -198,7 +198,7 @@ def picture_notices(sections: Sequence[Section], sources: Sequence[str]) -> list
     ]
 
 
-def recipe_parts(run: RunFolder, prefix: str = "") -> list[Part]:
+def recipe_parts(run: RunContent, prefix: str = "") -> list[Part]:
     """Show the recipe and the machine of a run, folded."""
     parts: list[Part] = []
     if run.config:
@@ -269,7 +269,7 @@ def _flattened(content: Mapping[str, Any], prefix: str = "") -> list[list[str]]:
     return rows
 
 
-def best_known(run: RunFolder) -> tuple[Metrics, str] | None:
+def best_known(run: RunContent) -> tuple[Metrics, str] | None:
     """Return the evaluation to show in detail, and where it was made: test, else validation."""
     if run.result is None:
         return None

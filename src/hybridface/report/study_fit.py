@@ -13,7 +13,7 @@ from hybridface.report.cells import Arm, Setting
 from hybridface.report.document import Table
 from hybridface.report.measures import Measure
 from hybridface.report.study_gains import ArmGain, gains
-from hybridface.report.study_rows import Cell
+from hybridface.report.study_rows import FinishedCell
 from hybridface.report.study_tables import seeds_note
 from hybridface.report.text import MISSING, measure_title, measured, number, with_bounds
 
@@ -165,7 +165,7 @@ def _for_nothing(arm: Arm, task: str, measure: str) -> float | None:
     return 0.25 if rotates and measure == "accuracy" else None
 
 
-def _options(cell: Cell, task: str) -> dict[str, object]:
+def _options(cell: FinishedCell, task: str) -> dict[str, object]:
     tasks = cell.details.recipe.get("tasks")
     options = tasks.get(task) if isinstance(tasks, dict) else None
     return options if isinstance(options, dict) else {}
@@ -176,7 +176,7 @@ def _figures(arm: Arm, name: str) -> list[float]:
     return [value for value in found if value is not None]
 
 
-def _fit(cell: Cell) -> list[tuple[float, float]]:
+def _fit(cell: FinishedCell) -> list[tuple[float, float]]:
     """Return training and validation figure at each point of the curve that has both.
 
     Errors are negated, so that more is better.
@@ -190,12 +190,12 @@ def _fit(cell: Cell) -> list[tuple[float, float]]:
     ]
 
 
-def _top(cell: Cell) -> float | None:
+def _top(cell: FinishedCell) -> float | None:
     """Return the best training figure, see :func:`_fit`; None where it was not recorded."""
     return max((train for train, _ in _fit(cell)), default=None)
 
 
-def _gap_at(cell: Cell, level: float) -> float | None:
+def _gap_at(cell: FinishedCell, level: float) -> float | None:
     """Return how far validation is below training where training first reaches a level.
 
     None where it was above it from the first look on, or never reached it.
@@ -210,7 +210,7 @@ def _gap_at(cell: Cell, level: float) -> float | None:
     return None
 
 
-def _loss_rise(cell: Cell) -> float | None:
+def _loss_rise(cell: FinishedCell) -> float | None:
     losses = [loss for loss in cell.details.val_loss if loss is not None]
     return losses[-1] - min(losses) if losses else None
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from hybridface.errors import HybridFaceError
 from hybridface.evaluation.bootstrap import paired_bootstrap
 from hybridface.evaluation.statistics import Interval
-from hybridface.report.study_rows import Cell
+from hybridface.report.study_rows import FinishedCell
 
 
 def over_pictures(
-    pairs: Sequence[tuple[Cell, Cell]], last_epoch: bool, same_pictures: bool
+    pairs: Sequence[tuple[FinishedCell, FinishedCell]], last_epoch: bool, same_pictures: bool
 ) -> Interval | None:
     """Return the difference of two arms with its interval over test pictures.
 
@@ -42,7 +42,9 @@ def over_pictures(
     return paired_bootstrap(ours, theirs, same_pictures=same_pictures, groups=groups)
 
 
-def _outcomes(cell: Cell, last_epoch: bool) -> NDArray[np.bool_] | NDArray[np.float64] | None:
+def _outcomes(
+    cell: FinishedCell, last_epoch: bool
+) -> NDArray[np.bool_] | NDArray[np.float64] | None:
     """Return which test pictures were right, or how far off each was; None if not recorded."""
     if cell.measure.higher_is_better:
         return _correct(cell, last_epoch)
@@ -59,7 +61,7 @@ def _outcomes(cell: Cell, last_epoch: bool) -> NDArray[np.bool_] | NDArray[np.fl
     return np.array(errors)
 
 
-def _correct(cell: Cell, last_epoch: bool) -> NDArray[np.bool_] | None:
+def _correct(cell: FinishedCell, last_epoch: bool) -> NDArray[np.bool_] | None:
     """Unpack which test pictures were right, and hold them against the recorded accuracy."""
     packed = cell.details.test_correct_last if last_epoch else cell.details.test_correct
     if packed is None:

@@ -44,7 +44,7 @@ class Detail(BaseModel):
         return self
 
 
-class Cell(BaseModel):
+class FinishedCell(BaseModel):
     """The part of a row that is calculated with, and the details of the cell."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -75,7 +75,7 @@ class Cell(BaseModel):
         return self.val
 
 
-class AccuracyCell(Cell):
+class AccuracyCell(FinishedCell):
     """A cell whose first task has classes; figures are fractions of 1."""
 
     val: float = Field(alias="val_accuracy", ge=0, le=1)
@@ -89,7 +89,7 @@ class AccuracyCell(Cell):
         return ACCURACY
 
 
-class ErrorCell(Cell):
+class ErrorCell(FinishedCell):
     """A cell whose first task has numbers; figures are mean absolute errors in their unit."""
 
     val: float = Field(alias="val_mae", ge=0)
@@ -121,7 +121,7 @@ class ErrorCell(Cell):
 
 def read_cell(
     row: Mapping[str, Any], details: Mapping[str, Mapping[str, Any]], decimals: int = 2
-) -> Cell:
+) -> FinishedCell:
     """Return the cell of a row, with its details.
 
     Args:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hybridface.report.document import Table
-from hybridface.report.folders import Metrics, RunFolder
+from hybridface.report.folders import Metrics, RunContent
 from hybridface.report.sections import OVER, leading_measure, score_text, units_of
 from hybridface.report.text import MISSING, measure_title, number
 
 SPLITS = (("Validation", "val"), ("Test", "test"), ("Test, last epoch", "test_last"))
 
 
-def task_table(run: RunFolder) -> Table | None:
+def task_table(run: RunContent) -> Table | None:
     """Return a row for each task and data set; None for a run of one task on one data set."""
     tasks = run.result.tasks if run.result else {}
     rows = [row for name in tasks for row in _rows(name, tasks[name], units_of(run, name))]

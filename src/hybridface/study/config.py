@@ -17,7 +17,7 @@ from hybridface.config import REST, Recipe, Section
 from hybridface.config_content import read_yaml, validate
 from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
-from hybridface.tasks import build_tasks
+from hybridface.tasks import build_tasks, task_types
 from hybridface.tasks.base import Task
 
 Content = dict[str, Any]
@@ -28,8 +28,6 @@ NOT_IN_KEY: Any = {
     "data": {"cache_limit_gib", "workers"},
 }
 TUNING = "tuning/"
-# What tasks of this package may be selected by.
-FIGURES = ("accuracy", "mean_class_accuracy", "nll", "mae", "geodesic")
 # Raised whenever a change of the code, or of a default, makes the same recipe train another model.
 TRAINING_VERSION = 2
 # Defaults that changed since then: what they were, so that finished cells keep their keys.
@@ -165,7 +163,8 @@ class Cell:
     def own_select(self) -> str | None:
         """The figure under ``training.select``, where a task of the user's own brings it."""
         select = self.recipe.training.select
-        return None if select in FIGURES else select
+        known = any(select in task.selects for task in task_types().values())
+        return None if known else select
 
     @property
     def chosen_by(self) -> str:

@@ -92,7 +92,8 @@ class RunKeeper(Callback):
 
     def summary(self, module: HybridModule) -> dict[str, Any]:
         """Return what the finished run's result says of its training."""
-        labelled = self.recipe.training.batch_size * self.recipe.augment.views
+        rows = 0 if self.order is None else self.order.rows_a_batch
+        labelled = rows * self.recipe.augment.views
         size = self.recipe.data.size
         shown = labelled * passes_a_picture(module.tasks, size)
         if self.recipe.data.unlabelled:

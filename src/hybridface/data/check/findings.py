@@ -105,6 +105,10 @@ def findings(result: dict[str, Any]) -> list[str]:
             (each["problems"]["count"], "problem{s} that the source names"),
             (each["persons_across_splits"] or 0, "person{s} in several splits"),
             *_across(each["duplicates"], "across_splits", "across splits"),
+            (
+                each["duplicates"]["exact"]["with_different_labels"],
+                "group{s} of equal pictures whose labels differ",
+            ),
         )
         said += [f"{where}{_counted(count, what)}" for count, what in counts if count]
     shared = _across(result["duplicates"], "across_sources", "across the data sets")

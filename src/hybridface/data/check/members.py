@@ -60,8 +60,8 @@ def count_duplicates(opened: Sequence[Opened], found: Duplicates) -> dict[str, A
 
     Returns:
         ``exact`` and ``near``, each with ``groups``, ``pictures`` in them, ``within_splits``,
-        ``across_splits``, ``across_sources``, ``with_different_labels``, ``largest`` and the
-        ``first`` groups; ``near`` also with ``mirrored``.
+        ``across_splits``, ``across_sources``, ``with_different_labels``, ``largest``, the
+        ``first`` groups and the ``first_with_different_labels``; ``near`` also with ``mirrored``.
     """
     exact, near = _count(opened, found.exact), _count(opened, found.near)
     near["mirrored"] = len(np.unique(found.near[found.mirrored]))
@@ -69,7 +69,12 @@ def count_duplicates(opened: Sequence[Opened], found: Duplicates) -> dict[str, A
 
 
 def first_groups(
-    opened: Sequence[Opened], ids: Ids, most: int = MOST_GROUPS, each: int = MOST_MEMBERS
+    opened: Sequence[Opened],
+    ids: Ids,
+    most: int = MOST_GROUPS,
+    each: int = MOST_MEMBERS,
+    *,
+    among: NDArray[np.bool_] | None = None,
 ) -> list[list[Member]]:
     """Return groups with their members; those that stand in most places first, then large ones.
 
@@ -78,13 +83,15 @@ def first_groups(
         ids: ``(N,)`` as in :class:`Duplicates`.
         most: How many groups to return, where there are so many.
         each: How many members of a group.
+        among: ``(groups,)`` which may be returned, in the order of their ids; None for all.
     """
     rows, number, sizes = _shared(ids)
     if not len(rows):
         return []
     source, row, split = _numbered(opened)
     place = source * (len(SPLITS) + 1) + split
-    order = np.lexsort((-sizes, -_different(number, place[rows])))[:most]
+    order = np.lexsort((-sizes, -_different(number, place[rows])))
+    order = (order if among is None else order[among[order]])[:most]
     grouped = rows[np.argsort(number, kind="stable")]
     starts = np.cumsum(sizes) - sizes
     return [
@@ -105,28 +112,44 @@ def _count(opened: Sequence[Opened], ids: Ids) -> dict[str, Any]:
     sources = _different(number, source[rows])
     splits = _different(number, split[rows])
     across_sources, across = sources > 1, (sources == 1) & (splits > 1)
-    names = [each.spec for each in opened]
-    first = [
-        [
-            {
-                "source": names[member.source],
-                "key": as_text(opened[member.source].rows.keys[member.row]),
-                "split": str(opened[member.source].rows.split[member.row]),
-            }
-            for member in members
-        ]
-        for members in first_groups(opened, ids)
-    ]
+    disagree = _disagree(opened, rows, number, len(sizes))
     return {
         "groups": len(sizes),
         "pictures": len(rows),
         "within_splits": int((~across_sources & ~across).sum()),
         "across_splits": int(across.sum()),
         "across_sources": int(across_sources.sum()),
-        "with_different_labels": int(_disagree(opened, rows, number, len(sizes)).sum()),
+        "with_different_labels": int(disagree.sum()),
         "largest": int(sizes.max(initial=0)),
-        "first": first,
+        "first": _named_members(opened, first_groups(opened, ids)),
+        "first_with_different_labels": _named_members(
+            opened, first_groups(opened, ids, among=disagree)
+        ),
     }
+
+
+def _named_members(
+    opened: Sequence[Opened], groups: Sequence[Sequence[Member]]
+) -> list[list[dict[str, Any]]]:
+    """Say of each member where it is and which classes it has."""
+    return [
+        [
+            {
+                "source": opened[member.source].spec,
+                "key": as_text(rows.keys[member.row]),
+                "split": str(rows.split[member.row]),
+                "classes": _classes_of(rows, member.row),
+            }
+            for member in members
+            for rows in (opened[member.source].rows,)
+        ]
+        for members in groups
+    ]
+
+
+def _classes_of(rows: Rows, row: int) -> dict[str, str]:
+    labels = ((column, each.names, int(each.ids[row])) for column, each in rows.labels.items())
+    return {column: names[number] for column, names, number in labels if number != MISSING}
 
 
 def _shared(ids: Ids) -> tuple[Ids, Ids, Ids]:

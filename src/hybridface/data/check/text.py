@@ -57,6 +57,7 @@ def _print_data(console: Console, data: dict[str, Any]) -> None:
     uncut = list(data["splits"]) == [NO_SPLIT]
     shown = "groups" if uncut else "across_splits"
     _print_groups(console, data["duplicates"], shown, several=False)
+    _print_contradictions(console, data["duplicates"]["exact"])
     if uncut and data["duplicates"]["near"]["groups"]:
         console.print("  cuts may part these, unless data.keep_together says near_duplicates")
     _print_remarks(console, data)
@@ -108,6 +109,15 @@ def _print_groups(console: Console, duplicates: dict[str, Any], key: str, *, sev
             console.print(f"  {name}: {', '.join(members)}", soft_wrap=True)
         if more := duplicates[kind][key] - len(shown):
             console.print(f"  and {more:,} more groups of {name} pictures there", soft_wrap=True)
+
+
+def _print_contradictions(console: Console, exact: dict[str, Any]) -> None:
+    """Name the first groups of equal pictures that have several classes."""
+    for group in exact["first_with_different_labels"][:_NAMED]:
+        members = (
+            f"{each['key']} ({', '.join(each['classes'].values()) or '-'})" for each in group[:3]
+        )
+        console.print(f"  equal, labels differ: {', '.join(members)}", soft_wrap=True)
 
 
 def _print_remarks(console: Console, data: dict[str, Any]) -> None:

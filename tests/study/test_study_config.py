@@ -46,6 +46,21 @@ def test_keys_are_of_what_decides_the_result(tmp_path: Path) -> None:
     assert key({**study, "name": "other", "title": "Other"}) == same
 
 
+def test_weights_to_start_from_are_known_by_their_content(tmp_path: Path) -> None:
+    study = study_content(tmp_path / "a.json")
+    for name, content in (("one", b"1"), ("same", b"1"), ("other", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.safetensors").write_bytes(content)
+
+    def started(name: str) -> str:
+        return key(study, f"backbone.checkpoint={tmp_path / name}")
+
+    assert started("one") == started("same") == started("one/best.safetensors")
+    assert len({started("one"), started("other"), key(study)}) == 3
+    with pytest.raises(UsageError, match=r"backbone\.checkpoint: .*nowhere"):
+        started("nowhere")
+
+
 def test_an_option_at_its_default_changes_no_key(tmp_path: Path) -> None:
     study = study_content(tmp_path / "a.json")
     same = key(study)

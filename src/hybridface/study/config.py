@@ -19,6 +19,7 @@ from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks, task_types
 from hybridface.tasks.base import Task
+from hybridface.training.pretraining import weights_file
 
 Content = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # part of a file's name
@@ -201,8 +202,12 @@ class Cell:
         """Return the hash of the resolved recipe; where files lie and what computes is left out.
 
         A source is known by its kind, its options and the last part of its path, so that the same
-        data set elsewhere is the same cell. What stands at its default is left out too, so that
-        an option that comes later changes no key.
+        data set elsewhere is the same cell; weights to start from are known by their content.
+        What stands at its default is left out too, so that an option that comes later changes no
+        key.
+
+        Raises:
+            UsageError: There are no weights where ``backbone.checkpoint`` says.
         """
         content = self.recipe.model_dump(mode="json", exclude=NOT_IN_KEY, exclude_defaults=True)
         for (section, option), former in FORMER_DEFAULTS.items():
@@ -217,6 +222,9 @@ class Cell:
                 **content.get("pretrain", {}),
                 "tasks": _chosen(self.recipe.pretrain.tasks),
             }
+        if self.recipe.backbone.checkpoint is not None:
+            weights = weights_file(self.recipe.backbone.checkpoint)
+            content["backbone"]["checkpoint"] = sha256(weights.read_bytes()).hexdigest()
         if self.recipe.data.source:
             content["data"]["source"] = _elsewhere(self.recipe.data.source)
         for name, each in self.recipe.data.sources.items():

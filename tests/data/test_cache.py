@@ -205,12 +205,20 @@ def test_what_a_killed_build_left_is_removed_after_a_day(
         (place / f".folder-16px-{name}.x").mkdir(parents=True)
         (place / f".folder-16px-{name}.x" / "images.npy").write_bytes(b"half")
     (place / ".note").write_text("no folder")
+    digests = hybridface_cache / "digests"
+    digests.mkdir()
+    for name in ("a.json", ".a.json.0123", ".b.json.4567"):
+        (digests / name).write_text("{}")
     yesterday = time.time() - 25 * 3600
     for name in (".folder-16px-old.x/images.npy", ".folder-16px-old.x", ".folder-16px-written.x"):
         os.utime(place / name, (yesterday, yesterday))
+    for name in ("a.json", ".a.json.0123"):
+        os.utime(digests / name, (yesterday, yesterday))
     cached = opened(data)
     left = {path.name for path in place.iterdir()}
     assert left == {".folder-16px-written.x", ".folder-16px-new.x", ".note", cached.folder.name}
+    assert {"a.json", ".b.json.4567"} <= {path.name for path in digests.iterdir()}
+    assert not (digests / ".a.json.0123").exists()
 
 
 def test_two_threads_at_once(

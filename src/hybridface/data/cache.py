@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from hybridface.files import cache_folder, cannot_write, read_arrays
 FORMAT = 1
 CHUNK = 256
 ABANDONED = 24 * 3600.0
+# Folders of single files that other modules keep beside the pictures.
+KEPT_BESIDE = ("digests", "labels", "looks", "outcomes", "tables")
 Progress = Callable[[int, int], None]
 
 
@@ -146,7 +149,7 @@ def _build(folder: Path, source: Source, rows: Rows, size: int, progress: Progre
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Remove what killed builds left: hidden folders in which nothing was written for a day."""
+    """Remove what killed processes left: hidden folders and files not written to for a day."""
     for folder in place.glob(".*"):
         try:
             last = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
@@ -154,6 +157,11 @@ def _remove_abandoned(place: Path) -> None:
             continue
         if time.time() - last > ABANDONED:
             shutil.rmtree(folder, ignore_errors=True)
+    for name in KEPT_BESIDE:
+        for path in (place.parent / name).glob(".*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
 
 
 def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:

@@ -77,6 +77,18 @@ def test_parts_cost_the_mean_distance_on_the_unit_circle(known: tuple[int, ...])
     assert task().loss(said, some).item() == pytest.approx(chords[:, known].mean(), abs=1e-4)
 
 
+@pytest.mark.parametrize("known", [(1,), (2,), (1, 2)])
+def test_where_yaw_is_unknown_it_is_not_learned(known: tuple[int, ...]) -> None:
+    """Though pitch and roll mean less towards profile, turning there does not lower their loss."""
+    angles = torch.tensor([[30.0, 10.0, -5.0], [-70.0, -20.0, 40.0]], requires_grad=True)
+    truth = angles.detach() + torch.tensor([math.nan, 25.0, -35.0])
+    truth[:, [part for part in range(3) if part not in known]] = math.nan
+    task().loss(six(angles), truth).backward()
+    assert angles.grad is not None
+    assert angles.grad[:, list(known)].abs().min() > 1e-4
+    assert angles.grad[:, 0].abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("known", [(0,), (1,), (2,), (1, 2), (0, 2)])
 def test_parts_of_a_pose_are_learned_alone(known: tuple[int, ...]) -> None:
     """What is known is found by descending the loss, from the frontal pose."""

@@ -143,11 +143,12 @@ def _parts(found: Tensor, true: Tensor) -> Tensor:
     """
     level, side = turns.level_and_side(found)
     sine, cosine = torch.deg2rad(true).sin(), torch.deg2rad(true).cos()
-    far = level.detach()
+    kept = level.detach()  # only the part across the circle has a gradient
+    onto = side * kept / level
     pairs = [
         (found[:, 0, 2], side * level, sine[:, 0], cosine[:, 0]),
-        (side * found[:, 1, 2], side * found[:, 2, 2], far * sine[:, 1], far * cosine[:, 1]),
-        (side * found[:, 0, 1], side * found[:, 0, 0], far * sine[:, 2], far * cosine[:, 2]),
+        (onto * found[:, 1, 2], onto * found[:, 2, 2], kept * sine[:, 1], kept * cosine[:, 1]),
+        (onto * found[:, 0, 1], onto * found[:, 0, 0], kept * sine[:, 2], kept * cosine[:, 2]),
     ]
     squares = [(a - c).square() + (b - d).square() for a, b, c, d in pairs]
     return (torch.stack(squares, 1) + turns.SMALL).sqrt()

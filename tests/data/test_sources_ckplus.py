@@ -73,8 +73,14 @@ def test_first_frames_of_the_whole_set_are_neutral(write_files: Write) -> None:
     assert len(unlabelled) == 45
     assert unlabelled.labels == {}
     assert len(set(unlabelled.group.tolist())) == 3
+
+
+@pytest.mark.parametrize("option", ["neutral=true", "margin=0.3"])
+def test_options_of_the_whole_set_are_not_ignored_for_the_crops(
+    write_files: Write, option: str
+) -> None:
     with pytest.raises(UsageError, match="leave it out for CK"):
-        open_source(f"ckplus:{write_files(ckplus())}?neutral=true").read()
+        open_source(f"ckplus:{write_files(ckplus())}?{option}").read()
 
 
 def test_what_is_wrong_in_the_whole_set_is_named(write_files: Write) -> None:

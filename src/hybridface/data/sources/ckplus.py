@@ -52,10 +52,10 @@ class CkPlus(Folder):
         whole = find_whole(self.root)
         if whole and not self.options.unlabelled:
             return read_sequences(self, whole, self.options)
-        if self.options.neutral:
+        for name in sorted(self.options.model_fields_set & {"neutral", "margin"}):
             raise UsageError(
-                f"ckplus:{self.path}: ?neutral=true labels first frames of the whole set's "
-                "sequences; leave it out for CK+48 and beside unlabelled=true"
+                f"ckplus:{self.path}: ?{name}= is about the sequences of the whole set; leave it "
+                "out for CK+48 and beside unlabelled=true"
             )
         if not whole and not any(map(_SUBJECT.match, self._names())):
             raise self.refuse(describe_folder(self.root))

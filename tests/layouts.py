@@ -209,6 +209,24 @@ def ckplus() -> Files:
     }
 
 
+def ckplus_whole() -> Files:
+    """Build the whole of CK+, of which the third sequence of each subject has no emotion."""
+    files: Files = {}
+    for subject in (10, 11, 42):
+        for sequence in (1, 2, 3):
+            folder = f"S{subject:03d}/{sequence:03d}"
+            stems = [f"S{subject:03d}_{sequence:03d}_{number:08d}" for number in range(1, 6)]
+            for stem in stems:
+                image = f"extended-cohn-kanade-images/cohn-kanade-images/{folder}/{stem}.png"
+                files[image] = encode(len(files), "PNG", 80)
+                points = "".join(f"   {20 + k:.7e}   {30 + k % 9:.7e}\n" for k in range(68))
+                files[f"Landmarks/{folder}/{stem}_landmarks.txt"] = points.encode()
+            if sequence < 3:
+                emotion = f"   {7 if sequence == 1 else 1:.7e}\n".encode()
+                files[f"Emotion_labels/Emotion/{folder}/{stems[-1]}_emotion.txt"] = emotion
+    return files
+
+
 # What each kind is built by, the data source by the folder that it is written to, and the label
 # columns that are asked for.
 LAYOUTS: dict[str, tuple[Callable[[], Files], str, tuple[str, ...]]] = {
@@ -224,4 +242,5 @@ LAYOUTS: dict[str, tuple[Callable[[], Files], str, tuple[str, ...]]] = {
     "affectnet_npy": (affectnet_npy, "affectnet:{}", ("expression",)),
     "rafdb_folders": (rafdb_folders, "rafdb:{}", ("expression",)),
     "ckplus": (ckplus, "ckplus:{}", ("expression",)),
+    "ckplus_whole": (ckplus_whole, "ckplus:{}", ("expression",)),
 }

@@ -16,7 +16,8 @@ NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 
 
 def write_list(root: Path, text: str) -> None:
-    (root / "EmoLabel").mkdir(parents=True, exist_ok=True)
+    for folder in ("EmoLabel", "Image/aligned"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "EmoLabel" / "list_patition_label.txt").write_bytes(text.encode("latin-1"))
 
 
@@ -36,6 +37,35 @@ def test_layout(tmp_path: Path, write_picture: Callable[..., Path], inside: str)
     assert rows.labels["expression"].ids.tolist() == [4, 0]
     assert rows.problems == []
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, [0, 1]))
+
+
+def test_pictures_in_a_folder_of_the_same_name(
+    tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    """As an archive that is unpacked into a folder called by it gives them."""
+    write_list(tmp_path / "basic", "train_00001.jpg 5\ntest_0001.jpg 1\n")
+    inside = "basic/Image/aligned/aligned"
+    for name in ("train_00001", "test_0001"):
+        write_picture(tmp_path / inside / f"{name}_aligned.jpg")
+    rows = open_source(f"rafdb:{tmp_path}").read()
+    assert rows.keys == [
+        f"{inside}/train_00001_aligned.jpg", f"{inside}/test_0001_aligned.jpg"
+    ]  # fmt: skip
+
+
+def test_pictures_that_are_still_packed_are_asked_for(tmp_path: Path) -> None:
+    write_list(tmp_path, "train_00001.jpg 5\n")
+    (tmp_path / "Image" / "aligned").rename(tmp_path / "Image" / "original")
+    (tmp_path / "Image" / "aligned.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"unpack aligned\.zip") as raised:
+        open_source(f"rafdb:{tmp_path}").read()
+    assert str(raised.value).endswith(f"in {tmp_path}/Image: aligned.zip, original/")
+
+
+def test_compound_expressions_are_not_taken_for_basic_ones(tmp_path: Path) -> None:
+    write_list(tmp_path, "".join(f"train_{number:04d}.jpg {number}\n" for number in range(1, 12)))
+    with pytest.raises(DataError, match="RAF-DB's compound expressions"):
+        open_source(f"rafdb:{tmp_path}").read()
 
 
 def test_bad_lines_are_named(tmp_path: Path) -> None:

@@ -78,6 +78,20 @@ def test_later_layout(write_files: Write) -> None:
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
 
 
+def test_the_later_layout_in_folders_of_the_same_names(write_files: Write) -> None:
+    """As archives that are unpacked into folders called by them give them."""
+    files = affectnet_npy()
+    plain = open_source(f"affectnet:{write_files(files)}").read()
+    for name in [*files]:
+        folder = name.partition("/")[0]
+        files[f"AffectNet/{folder}/{name}"] = files.pop(name)
+    rows = open_source(f"affectnet:{write_files(files) / 'AffectNet'}").read()
+    assert [name.partition("/")[2] for name in rows.keys] == plain.keys
+    assert rows.split.tolist() == plain.split.tolist()
+    assert rows.labels["expression"].ids.tolist() == plain.labels["expression"].ids.tolist()
+    assert rows.problems == rows.notes == []
+
+
 @pytest.mark.parametrize("layout", ["original", "later"])
 def test_seven_classes_and_no_expression(write_files: Write, layout: str) -> None:
     """Contempt is 7; 8 none, 9 uncertain, 10 no face; without one valence and arousal are -2."""

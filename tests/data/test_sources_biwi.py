@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError
 from hybridface.rotations import ANGLES, to_matrices
-from layouts import RGB_CAL, biwi
+from layouts import RGB_CAL, biwi, encode
 
 Write = Callable[[dict[str, bytes]], Path]
 FIRST = "hpdb/01/frame_00003"
@@ -37,6 +37,21 @@ def test_layout(write_files: Write) -> None:
     (root / "hpdb").rename(root / "kinect_head_pose_db" / "hpdb")
     assert len(open_source(f"biwi:{root}").read()) == 12
     (root / "kinect_head_pose_db" / "hpdb").rename(root / "hpdb")
+    assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
+
+
+def test_frames_as_jpeg(write_files: Write) -> None:
+    """As fast.ai's copy has them, without a folder around; a PNG of the same frame goes before."""
+    files = {name.removeprefix("hpdb/"): content for name, content in biwi().items()}
+    for name in [name for name in files if name.endswith("_rgb.png")]:
+        files[name.replace(".png", ".jpg")] = encode(len(files), size=640)
+        if not name.startswith("01/frame_00003"):
+            del files[name]
+    source = open_source(f"biwi:{write_files(files)}")
+    rows = source.read()
+    assert rows.keys[:2] == ["01/frame_00003_rgb.png", "01/frame_00004_rgb.jpg"]
+    assert len(rows) == 12
+    assert rows.problems == rows.notes == []
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
 
 

@@ -59,6 +59,27 @@ def test_layouts(write_files: Write, layout: Callable[..., dict[str, bytes]]) ->
     assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
 
 
+@pytest.mark.parametrize("inside", ["Img/img_align_celeba_png.7z/", "Img/", ""])
+def test_the_pictures_as_png(write_files: Write, inside: str) -> None:
+    """The lists call them .jpg all the same."""
+    folder = f"{inside}img_align_celeba_png"
+    files = {
+        name.replace("img_align_celeba", folder).replace(".jpg", ".png"): content
+        for name, content in celeba().items()
+    }
+    root = write_files(files)
+    (root / "list_attr_celeba.txt").write_bytes(
+        celeba()["list_attr_celeba.txt"].replace(b"000002.jpg -1", b"000002.jpg  3")
+    )
+    source = open_source(f"celeba:{root}?attributes={ATTRIBUTES[0]}")
+    rows = source.read()
+    assert rows.keys[1] == f"{folder}/000002.png"
+    assert [problem.where for problem in rows.problems] == [rows.keys[1]]
+    assert rows.split.tolist() == ["train", "val", "test", "train"] * 3
+    assert len(set(rows.group.tolist())) == 7
+    assert all(isinstance(pixels, np.ndarray) for pixels in source.decode(rows, range(12)))
+
+
 def test_attributes(write_files: Write) -> None:
     root = write_files(celeba())
     rows = open_source(f"celeba:{root}?attributes=Smiling,Eyeglasses").read()

@@ -164,8 +164,9 @@ def test_ferplus_that_is_not_one_is_explained(ferplus: Callable[..., Path]) -> N
     with pytest.raises(DataError, match=r"expected Image name, emotion among .*or say"):
         open_source(f"ferplus:{root}").read()
     (root / "FER2013Train" / "1.png").unlink()
-    with pytest.raises(DataError, match="no such picture in FER2013Train"):
+    with pytest.raises(DataError, match="no such picture in FER2013Train") as raised:
         open_source(f"ferplus:{root}").read()
+    assert "generate_training_data.py writes them" in str(raised.value)  # how to make the pictures
     (root / "fer2013new.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="has the columns a, b; expected Usage, Image name"):
         open_source(f"ferplus:{root}").read()

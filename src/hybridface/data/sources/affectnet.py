@@ -117,9 +117,13 @@ class AffectNet(Source):
         return {split: path for split, path in found.items() if path is not None}
 
     def _sets(self, above: str) -> dict[str, str]:
-        """Return the folder of each split that has one."""
-        found = {split: key(above, name) for split, name in _SETS.items()}
-        return {split: place for split, place in found.items() if is_folder(self.root / place)}
+        """Return the folder of each split that has one; some tools unpack it twice over."""
+        return {
+            split: place
+            for split, name in _SETS.items()
+            for place in (key(above, name), key(above, name, name))
+            if is_folder(self.root / place / "images")
+        }
 
     def _read_table(self, split: str, table: Table, above: str, faces: _Faces) -> None:
         picture, *labels = table.need((_PATH, *_LABELS))

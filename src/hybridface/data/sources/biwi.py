@@ -24,7 +24,7 @@ from hybridface.rotations import ANGLES, to_angles
 
 _PLACES = ("", "hpdb", "faces_0", "kinect_head_pose_db", "kinect_head_pose_db/hpdb")
 _SEQUENCE = re.compile(r"[0-9]{2}")
-_FRAME = re.compile(r"(frame_[0-9]{1,9})_rgb\.png", re.IGNORECASE)
+_FRAME = re.compile(r"frame_[0-9]{1,9}_rgb\.(png|jpg)", re.IGNORECASE)
 # Sequences of people who were recorded before, by the data set's readme.
 SECOND_TIMES = {15: 3, 18: 5, 21: 2, 22: 7}
 # What rgb.cal of sequence 12 says, for sequences without one: the camera's matrix, then where the
@@ -58,15 +58,17 @@ class Biwi(Source):
     The face is a square around the projected centre, through the sequence's ``rgb.cal`` (camera
     matrix, rotation and translation from the depth camera) where it is there.
 
+    A copy with the frames as JPEG, as fast.ai gives it, is read too.
+
     A group is a person: 20 people stand in 24 sequences, of whom the readme says that sequences
     15, 18, 21 and 22 show those of 3, 5, 2 and 7. Meshes and depth are passed over.
     """
 
     kind = "biwi"
     layout = (
-        "PATH/NN/frame_XXXXX_rgb.png with frame_XXXXX_pose.txt beside it (3 x 3 numbers of the "
-        "rotation, 3 of the centre in mm) and NN/rgb.cal; or these below PATH/hpdb, PATH/faces_0 "
-        "or PATH/kinect_head_pose_db"
+        "PATH/NN/frame_XXXXX_rgb.png (or .jpg) with frame_XXXXX_pose.txt beside it (3 x 3 numbers "
+        "of the rotation, 3 of the centre in mm) and NN/rgb.cal; or these below PATH/hpdb, "
+        "PATH/faces_0 or PATH/kinect_head_pose_db"
     )
     Options = BiwiOptions
     options: BiwiOptions
@@ -111,7 +113,9 @@ class Biwi(Source):
         without = []
         for folder in filter(_SEQUENCE.fullmatch, names_in(self.root / inside)):
             names = names_in(self.root / inside / folder)
-            frames = [key(inside, folder, name) for name in names if _FRAME.fullmatch(name)]
+            # A frame in both formats is taken once, as PNG, which comes later by name.
+            found = {name[:-4]: name for name in names if _FRAME.fullmatch(name)}
+            frames = [key(inside, folder, name) for name in found.values()]
             keys += frames
             sequences += [int(folder)] * len(frames)
             cameras[int(folder)] = _CAMERA, np.eye(3), _OFFSET

@@ -20,7 +20,7 @@ from hybridface.data.source import (
     is_folder,
 )
 from hybridface.data.sources.csv_table import Names
-from hybridface.data.sources.label_files import find_file, key, read_lines
+from hybridface.data.sources.label_files import find_file, key, names_in, read_lines
 from hybridface.data.sources.tables import Tally, no_usable_row, numbered, open_table, whole_number
 from hybridface.errors import DataError, UsageError, unknown
 from hybridface.labels import GENDERS
@@ -28,11 +28,17 @@ from hybridface.labels import GENDERS
 GENDER = "Male"
 _ABOVE = ("", "celeba", "CelebA")
 _LISTS = tuple(key(above, place) for above in _ABOVE for place in ("", "Anno", "Eval"))
+_AS_PNG = "img_align_celeba_png"  # the same pictures, called .jpg in the lists
 _PICTURES = tuple(
     key(above, place, name)
     for above in _ABOVE
     for place in ("", "Img")
-    for name in ("img_align_celeba/img_align_celeba", "img_align_celeba")
+    for name in (
+        "img_align_celeba/img_align_celeba",
+        "img_align_celeba",
+        f"{_AS_PNG}.7z/{_AS_PNG}",
+        _AS_PNG,
+    )
 )
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
@@ -62,7 +68,7 @@ class CelebA(Source):
         "PATH/list_attr_celeba.txt or .csv with the pictures in PATH/img_align_celeba/, and where "
         "known list_eval_partition.txt or .csv and identity_CelebA.txt beside it; or the lists in "
         "PATH/Anno and PATH/Eval and the pictures in PATH/Img/img_align_celeba/; or these below "
-        "PATH/CelebA or PATH/celeba"
+        "PATH/CelebA or PATH/celeba; img_align_celeba_png/ where img_align_celeba/ is not there"
     )
     Options = CelebAOptions
     options: CelebAOptions
@@ -77,6 +83,7 @@ class CelebA(Source):
             raise self.refuse(describe_folder(self.root))
         columns, rows = _table(found, problems)
         wanted = self._wanted(found, columns)
+        suffix = self._suffix(pictures)
         keys: list[str] = []
         values: list[list[int]] = []
         for where, cells in rows:
@@ -86,7 +93,8 @@ class CelebA(Source):
             keys.append(cells[0])
             values.append([_VALUES.get(cells[place + 1], MISSING) for place in wanted.values()])
             if MISSING in values[-1]:
-                tally.add(key(pictures, cells[0]), "an attribute that is neither 1 nor -1")
+                picture = _picture(pictures, cells[0], suffix)
+                tally.add(picture, "an attribute that is neither 1 nor -1")
         if not keys:
             raise self.refuse(no_usable_row(found, problems + tally.problems()))
         ids = np.array(values, dtype=np.int64)
@@ -96,7 +104,7 @@ class CelebA(Source):
             labels[name] = Labels(("no", "yes"), ids[:, place])
         notes: list[str] = []
         return Rows(
-            [key(pictures, name) for name in keys],
+            [_picture(pictures, name, suffix) for name in keys],
             self._split(keys, notes, problems),
             labels,
             group=self._persons(keys, notes, problems),
@@ -107,6 +115,13 @@ class CelebA(Source):
     def _find(self, name: str) -> Path | None:
         paths = (find_file(self, f"{name}{end}", _LISTS) for end in (".txt", ".csv"))
         return next(filter(None, paths), None)
+
+    def _suffix(self, pictures: str) -> str:
+        """Return the suffix of the pictures where it is another than the lists say, else empty."""
+        if not pictures.endswith(_AS_PNG):
+            return ""
+        names = names_in(self.root / pictures)
+        return ".png" if any(name.endswith(".png") for name in names) else ""
 
     def _wanted(self, path: Path, columns: list[str]) -> dict[str, int]:
         """Return the place of the gender and of each other wanted attribute."""
@@ -151,6 +166,10 @@ class CelebA(Source):
         if without := sum(name not in persons for name in keys):
             notes.append(f"{without} pictures are of no person in {path.name}")
         return numbered([persons.get(name, f"\0{name}") for name in keys])
+
+
+def _picture(folder: str, name: str, suffix: str) -> str:
+    return key(folder, f"{name.removesuffix('.jpg')}{suffix}" if suffix else name)
 
 
 def _table(path: Path, problems: list[Problem]) -> tuple[list[str], Iterator[Cells]]:

@@ -78,8 +78,9 @@ class FerPlus(Source):
     layout = (
         "PATH/fer2013new.csv (columns Usage, Image name, neutral, happiness, surprise, sadness, "
         "anger, disgust, fear, contempt, unknown, NF) with the pictures in PATH/FER2013Train, "
-        "PATH/FER2013Valid and PATH/FER2013Test, or these below PATH/data; and for the original "
-        "labels PATH/fer2013_labels.csv (columns Image name, emotion)"
+        "PATH/FER2013Valid and PATH/FER2013Test, or these below PATH/data, where FER+'s "
+        "generate_training_data.py writes them from the challenge's fer2013.csv; and for the "
+        "original labels PATH/fer2013_labels.csv (columns Image name, emotion)"
     )
     Options = FerPlusOptions
     options: FerPlusOptions

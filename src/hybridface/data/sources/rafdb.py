@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridface.data.source import MISSING, Labels, Problem, Rows, Source
+from hybridface.data.source import (
+    MISSING,
+    Labels,
+    Problem,
+    Rows,
+    Source,
+    describe_folder,
+    is_folder,
+)
 from hybridface.data.sources.label_files import (
     find_file,
     first_folder,
@@ -20,6 +28,7 @@ NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 _LIST = "list_patition_label.txt"
 _SPLITS = ("train", "test")
 _FOLDERS = ("", "rafdb", "basic", "RAF-DB/basic", "rafdb/basic")
+_COMPOUND = {8, 9, 10, 11}  # labels that only the set of compound expressions has
 
 
 class RafDb(Source):
@@ -29,9 +38,9 @@ class RafDb(Source):
     layout = (
         "PATH/EmoLabel/list_patition_label.txt with lines 'train_00001.jpg 5' (1 surprise, 2 fear, "
         "3 disgust, 4 happy, 5 sad, 6 angry, 7 neutral) and PATH/Image/aligned/"
-        "train_00001_aligned.jpg; PATH may also be the folder above, or its 'basic' folder; or the "
-        "pictures in PATH/DATASET/train/1 to 7 and PATH/DATASET/test/1 to 7 (DATASET may be left "
-        "out)"
+        "train_00001_aligned.jpg (or PATH/Image/aligned/aligned, as unpacked by some tools); "
+        "PATH may also be the folder above, or its 'basic' folder; or the pictures in "
+        "PATH/DATASET/train/1 to 7 and PATH/DATASET/test/1 to 7 (DATASET may be left out)"
     )
 
     def read(self) -> Rows:
@@ -40,8 +49,9 @@ class RafDb(Source):
         return self._by_folder() if label_file is None else self._by_list(label_file)
 
     def _by_list(self, label_file: Path) -> Rows:
-        pictures = label_file.parents[1].relative_to(self.root) / "Image" / "aligned"
+        pictures = self._pictures(label_file.parents[1])
         keys, splits, ids, problems = [], [], [], []
+        seen = set()
         for number, line in enumerate(read_lines(label_file), start=1):
             if not line:
                 continue
@@ -53,6 +63,7 @@ class RafDb(Source):
                 problems.append(Problem(where, f"'{line[:60]}' names no train_ or test_ picture"))
                 continue
             value = whole_number(label) or 0
+            seen.add(value)
             known = 1 <= value <= len(NAMES)
             keys.append(str(pictures / f"{stem}_aligned.jpg"))
             if not known:
@@ -62,8 +73,24 @@ class RafDb(Source):
             ids.append(value - 1 if known else MISSING)
         if not keys:
             raise self.refuse(f"no usable line in {label_file}")
+        if seen >= _COMPOUND:
+            raise self.refuse(
+                f"labels from 1 to 11 in {label_file}: these are RAF-DB's compound expressions, "
+                "whose numbers mean others than those of the basic ones"
+            )
         labels = Labels(NAMES, np.array(ids, dtype=np.int64))
         return Rows(keys, np.array(splits), {"expression": labels}, problems=problems)
+
+    def _pictures(self, above: Path) -> Path:
+        """Return the folder of the aligned pictures, relative to the root."""
+        for inside in ("aligned/aligned", "aligned"):
+            if is_folder(above / "Image" / inside):
+                return (above / "Image" / inside).relative_to(self.root)
+        images = above / "Image"
+        raise self.refuse(
+            f"{_LIST}, but no folder Image/aligned of its pictures (unpack aligned.zip there); "
+            f"in {images}: {describe_folder(images)}"
+        )
 
     def _by_folder(self) -> Rows:
         """Read the pictures of each class from a folder called by its number."""

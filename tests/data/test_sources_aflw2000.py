@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from hybridface.data.check.counts import count_rows
 from hybridface.data.sources import open_source
@@ -86,24 +88,28 @@ def test_what_is_wrong_is_named(write_files: Write) -> None:
     files = aflw2000()
     whole = files["AFLW2000/image00082.mat"]
     del files["AFLW2000/image00002.mat"]
+    column = io.BytesIO()
+    savemat(column, {"Pose_Para": np.zeros((7, 1)), "pt2d": np.ones((2, 21))})
     files |= {
         "AFLW2000/image00042.mat": whole[: len(whole) // 2],
         "AFLW2000/image00122.mat": b"MATLAB 7.3 MAT-file" + bytes(600),
         "AFLW2000/image00162.mat": mat(0, float("nan"), 0),
         "AFLW2000/image00202.mat": mat(0, 0, 0, np.full((2, 21), -1.0)),
         "AFLW2000/image00242.mat": mat(0, 0, 0, np.zeros((3,))),
+        "AFLW2000/image00282.mat": column.getvalue(),
         "AFLW2000/portrait.jpg": b"",
     }
     rows = open_source(f"aflw2000:{write_files(files)}").read()
-    assert len(rows) == 6
+    assert len(rows) == 5
     said = {problem.where[9:]: problem.what for problem in rows.problems}
-    assert len(said) == 7
+    assert len(said) == 8
     assert said["image00002.jpg"] == "its .mat file is missing; row left out"
     for name in ("image00042", "image00122"):
         assert said[f"{name}.jpg"].startswith("its .mat file is not one that can be read (")
     assert said["image00162.jpg"] == "its .mat file holds angles that are no numbers; row left out"
     assert "fewer than two known points" in said["image00202.jpg"]
     assert "holds no pt2d of at least 2 x 2 numbers" in said["image00242.jpg"]
+    assert "holds no Pose_Para of at least 1 x 3 numbers" in said["image00282.jpg"]
     assert said["portrait.jpg"] == "not called imageNNNNN.jpg; left out"
 
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hybridface.data.source import MISSING, pixel_digest
+from hybridface.data.source import MISSING
 from hybridface.data.sources import open_source
 from hybridface.data.sources.ferplus import VOTED
 from hybridface.errors import DataError
@@ -188,20 +187,3 @@ def test_real_ferplus(shared_data: Callable[[str, str], Path]) -> None:
     sums = voted.soft.sum(axis=1)
     assert np.all((np.abs(sums - 1) < 1e-5) | (sums == 0))
     assert np.all(sums[voted.ids != MISSING] > 0)
-
-
-@pytest.mark.slow
-@pytest.mark.data
-def test_real_ferplus_has_equal_pictures_in_both_splits(
-    shared_data: Callable[[str, str], Path],
-) -> None:
-    start = time.perf_counter()
-    source = open_source(f"ferplus:{shared_data('ferplus.zip', 'ferplus')}")
-    rows = source.read()
-    splits_of: dict[bytes, set[str]] = {}
-    decoded = source.decode(rows, range(len(rows)))
-    for pixels, split in zip(decoded, rows.split, strict=True):
-        assert isinstance(pixels, np.ndarray)
-        splits_of.setdefault(pixel_digest(pixels), set()).add(str(split))
-    assert sum(len(splits) == 2 for splits in splits_of.values()) == 269
-    print(f"decoded {len(rows)} pictures in {time.perf_counter() - start:.1f} s")

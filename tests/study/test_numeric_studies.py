@@ -14,7 +14,7 @@ from rich.console import Console
 from hybridface.errors import UsageError
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
-from hybridface.study import Study, load_study, rows
+from hybridface.study import rows
 from hybridface.study.live import LiveTable
 from hybridface.study.progress import CellProgress
 from study.conftest import StubbedStudy
@@ -132,6 +132,7 @@ def test_the_page_is_written_and_can_be_written_again(pose_stub: Stub) -> None:
     page = study.config.results.with_suffix(".md").read_text()
     assert "Mean absolute error, lower is better" in page
     assert "Validation error (degrees)" in page
+    assert "puzzle_own against supervised" in page
     assert "accuracy" not in page.partition("## Every cell")[0].partition("puzzle: ")[0]
 
 
@@ -143,14 +144,3 @@ def test_the_live_table_shows_the_error(pose_stub: Stub) -> None:
         shown = console.export_text()
     assert "Validation error" in shown
     assert "7.2500" in shown
-
-
-@pytest.mark.slow
-def test_a_whole_study_of_poses(study_file: Callable[..., Path]) -> None:
-    config = load_study(study_file(**POSE))
-    rows = Study(config).run()
-    assert len(rows) == 4
-    assert all(0 < row["test_mae"] < 90 for row in rows)
-    page = config.results.with_suffix(".md").read_text()
-    assert "puzzle_own against supervised" in page
-    assert Study(config).run() == rows

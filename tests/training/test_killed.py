@@ -165,7 +165,6 @@ STOPS = [
     (signal.SIGTERM, "a validation", 0, 10, 18),
     (signal.SIGINT, "a batch", 26, 15, 27),  # the last one
     pytest.param(signal.SIGINT, "a batch", 5, 3, 6, marks=pytest.mark.slow),
-    pytest.param(signal.SIGTERM, "a batch", 7, 4, 8, marks=pytest.mark.slow),
     pytest.param(signal.SIGTERM, "half of .checkpoint.ckpt", 1, 10, 18, marks=pytest.mark.slow),
     pytest.param(signal.SIGINT, "a batch", 9, 6, 11, marks=pytest.mark.slow),
 ]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,10 @@ def work(tmp_path_factory: pytest.TempPathFactory, drawn_pictures: Path) -> Iter
         patch.setenv("HYBRIDFACE_CACHE", str(drawn_pictures))
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setattr("hybridface.training.finish.export_onnx", lambda *_, **__: 0.0)
+        # What a shell runs in the background ignores Ctrl-C, and so would what is started here.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         yield folder
+        signal.signal(signal.SIGINT, before)
 
 
 def recipe_for(run: Path, devices: int, **changes: Any) -> Recipe:
@@ -202,43 +206,50 @@ def test_what_the_first_refuses_ends_all(two: Path) -> None:
                     "it by --resume, or remove it"] * PROCESSES  # fmt: skip
 
 
+@contextmanager
+def training_for_long(run: Path, work: Path) -> Iterator[tuple[subprocess.Popen, list[int]]]:
+    """Start a training of many epochs; gives it and its processes when there is a checkpoint.
+
+    None of them outlives the block.
+    """
+    children: list[int] = []
+    with command_line(recipe_for(run, PROCESSES, epochs=500), work) as process:
+        try:
+            while not (run / "checkpoint.ckpt").exists():
+                assert process.poll() is None, process.communicate()[1]
+                time.sleep(0.05)
+            children = children_of(process.pid)
+            assert len(children) == PROCESSES
+            yield process, children
+        finally:
+            for each in (process.pid, *children):
+                if alive(each):
+                    os.kill(each, signal.SIGKILL)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 1), (signal.SIGINT, 130)])
-def test_all_end_when_stopped(number: signal.Signals, code: int, work: Path) -> None:
-    recipe = recipe_for(work / f"stopped {number}", PROCESSES, epochs=500)
-    process = command_line(recipe, work)
-    try:
-        while not (recipe.run / "checkpoint.ckpt").exists():
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
-        children = children_of(process.pid)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_all_end_when_stopped(number: signal.Signals, work: Path) -> None:
+    run = work / f"stopped {number}"
+    with training_for_long(run, work) as (process, children):
         process.send_signal(number)
         _, said = process.communicate(timeout=BOUND)
-    finally:
-        process.kill()
-    assert process.returncode == code
-    assert ("--resume" in said) == (number == signal.SIGTERM)
-    assert len(said.splitlines()) <= 1
-    assert len(children) == PROCESSES
-    assert not any(alive(child) for child in children)
-    with RunFolder(recipe.run).locked():  # by nobody else
+        assert process.returncode == 128 + number
+        assert ("--resume" in said) == (number == signal.SIGTERM)
+        assert len(said.splitlines()) <= 1
+        assert not any(alive(child) for child in children)
+    with RunFolder(run).locked():  # by nobody else
         pass
 
 
 @pytest.mark.slow
 def test_processes_do_not_outlive_the_one_that_started_them(work: Path) -> None:
-    recipe = recipe_for(work / "orphans", PROCESSES, epochs=500)
-    process = command_line(recipe, work)
-    while not (recipe.run / "checkpoint.ckpt").exists():
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    children = children_of(process.pid)
-    process.kill()
-    process.communicate()
-    deadline = time.monotonic() + BOUND
-    while any(alive(child) for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    with training_for_long(work / "orphans", work) as (process, children):
+        process.kill()
+        deadline = time.monotonic() + BOUND
+        while any(alive(child) for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def alive(process: int) -> bool:

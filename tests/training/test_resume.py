@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +15,6 @@ from tiny_runs import (
     assert_same_run,
     break_at_step,
     tiny_recipe,
-    write_recipe,
 )
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
@@ -41,9 +34,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "two views": {"augment": {"views": 2}, "tasks": {"puzzle": None, "inpaint": None}},
 }
-
-
-Start = Callable[..., subprocess.Popen[bytes]]
 
 
 def break_before(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:
@@ -100,44 +90,6 @@ def test_broken_between_files(method: str, call: int, unbroken: TrainedRun, tmp_
 @pytest.fixture(scope="module")
 def unbroken(tiny_run: TrainedRun) -> TrainedRun:
     return tiny_run
-
-
-@pytest.fixture
-def start(drawn_cache: Path) -> Iterator[Start]:
-    """Return a function that starts a training; whatever still runs at the end is killed."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def run(*command: str | Path) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"HYBRIDFACE_CACHE": str(drawn_cache), "OMP_NUM_THREADS": "1"}
-        log = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        process = subprocess.Popen([sys.executable, *map(str, command)], env=environment, **log)
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def wait_for(there: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    for _ in range(60_000):
-        if there():
-            return
-        assert process.poll() is None, process.stderr.read().decode()  # type: ignore[union-attr]
-        time.sleep(0.002)
-    raise AssertionError("nothing happened in two minutes")
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("quick_end")
-def test_killed_after_a_checkpoint(unbroken: TrainedRun, tmp_path: Path, start: Start) -> None:
-    recipe = tiny_recipe(tmp_path / "run")
-    killed = start("-m", "hybridface", "train", write_recipe(tmp_path / "run.yaml"), "--quiet")
-    wait_for((recipe.run / "checkpoint.ckpt").exists, killed)
-    killed.kill()
-    assert killed.wait() == -signal.SIGKILL
-    assert_same_run(unbroken.folder, train(recipe, resume=True).folder)
 
 
 def test_a_finished_run_is_not_trained_again(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -24,8 +23,9 @@ from hybridface.data.sources.label_files import (
     read_bytes,
     read_each,
 )
+from hybridface.data.sources.mat_file import read_mat
 from hybridface.data.sources.tables import Tally, no_usable_row, numbered, whole_number
-from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.errors import DataError, UsageError
 from hybridface.rotations import ANGLES, FURTHEST, difference
 
 BLOCK = 50
@@ -119,7 +119,6 @@ class MatPoses(Source):
 
     def read(self) -> Rows:
         """Read the label files; see :meth:`hybridface.data.source.Source.read`."""
-        _scipy()
         tally = Tally()
         keys, group, notes = self.names(tally)
         mats = [f"{name[:-4]}.mat" for name in keys]
@@ -259,16 +258,11 @@ class Poses300WLp(MatPoses):
 
 def _parse(path: Path, points: str) -> NDArray[np.float64]:
     """Return pitch, yaw and roll in degrees, then the box of the points."""
-    content = read_bytes(path)
-    try:
-        found = _scipy()(BytesIO(content), variable_names=("Pose_Para", points))
-    except Exception as error:  # scipy raises nearly anything on damaged files
-        what = f"{type(error).__name__}: {error}".splitlines()[0][:80]
-        raise DataError(f"is not one that can be read ({what})") from error
+    found = read_mat(read_bytes(path), ("Pose_Para", points))
     arrays = []
     for name, least in (("Pose_Para", (1, 3)), (points, (2, 2))):
-        array = np.asarray(found.get(name, ()))
-        if array.ndim != 2 or array.shape < least or array.dtype.kind not in "fiu":
+        array = found.get(name)
+        if array is None or array.shape[0] < least[0] or array.shape[1] < least[1]:
             raise DataError(f"holds no {name} of at least {least[0]} x {least[1]} numbers")
         arrays.append(array.astype(np.float64))
     pose = np.degrees(arrays[0][0, :3])
@@ -281,14 +275,3 @@ def _parse(path: Path, points: str) -> NDArray[np.float64]:
     if np.isnan(box).any():
         raise DataError(f"holds fewer than two known points in {points}")
     return np.concatenate([pose, box])
-
-
-def _scipy() -> Callable[..., dict[str, Any]]:
-    """Return scipy's reader of ``.mat`` files."""
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise HybridFaceError(
-            f'.mat files need scipy ({error.name} is missing): pip install "hybridface[train]"'
-        ) from error
-    return loadmat

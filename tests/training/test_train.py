@@ -330,6 +330,16 @@ def test_another_recipe_does_not_pass_for_a_finished_run(tiny_run: TrainedRun) -
         train(tiny_recipe(tiny_run.folder))
 
 
+def test_the_bar_shows_the_validation_figures(
+    tmp_path: Path, drawn_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe(tmp_path / "run", training={"epochs": 1, "batch_size": 100})
+    train(recipe, show_progress=True)
+    said = "".join(capsys.readouterr())
+    assert "val_accuracy=" in said
+    assert "v_num" not in said
+
+
 def test_pictures_are_counted_as_they_were_shown(tmp_path: Path, drawn_cache: Path) -> None:
     """A batch that is larger than the split shows the split."""
     recipe = tiny_recipe(tmp_path / "run", tasks={"puzzle": None, "inpaint": None},

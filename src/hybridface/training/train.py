@@ -12,7 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -39,6 +39,7 @@ from hybridface.training.pretraining import (
     with_first_stage,
 )
 from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined, on_gpu
+from hybridface.training.progress import ProgressBar
 from hybridface.training.refusals import refuse_early, refuse_unselectable
 from hybridface.training.runs import RunFolder, architecture, save_weights
 from hybridface.training.samples import TaskPictures, first_batch
@@ -262,7 +263,7 @@ def _trainer(
 ) -> pl.Trainer:
     training = recipe.training
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    callbacks = [*keepers, *([TQDMProgressBar(refresh_rate=10)] if show_progress else [])]
+    callbacks = [*keepers, *([ProgressBar()] if show_progress else [])]
     plugins: list[Any] = [CheckpointFile()]
     several: dict[str, Any] = {}
     if processes.count > 1:

@@ -345,13 +345,25 @@ def test_predict_takes_one_form(tmp_path: Path, write_picture: Write) -> None:
     assert "give one of them" in one_message(ran)
 
 
-def test_a_reader_that_leaves_early_is_no_traceback() -> None:
-    command = [sys.executable, "-m", "hybridface", "data", "list"]
+@pytest.mark.parametrize("arguments", [("data", "list"), ("tasks",), ("--version",)])
+def test_a_reader_that_leaves_early_is_no_traceback(arguments: tuple[str, ...]) -> None:
+    """Whether the output is longer than Python holds back or not."""
+    command = [sys.executable, "-m", "hybridface", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_output_that_cannot_be_written_is_named() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "hybridface", "--version"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    said = "hybridface: the output cannot be written (No space left on device)\n"
+    assert (ran.returncode, ran.stderr) == (1, said)
 
 
 def test_ctrl_c_says_so(call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:

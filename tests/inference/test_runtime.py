@@ -198,7 +198,7 @@ def test_call_refuses_other_ranges_and_shapes(model: FaceModel, batch: Any, what
 def test_missing_files_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"does not exist; expected a \.onnx file"):
         FaceModel.load(tmp_path / "absent.onnx")
-    with pytest.raises(UsageError, match="cannot be opened"):
+    with pytest.raises(UsageError, match=r"cannot be opened|does not exist"):  # by Python
         FaceModel.load("l" * 300)
     with pytest.raises(UsageError, match=r"holds no model\.onnx.*let the run finish"):
         FaceModel.load(tmp_path)

@@ -15,7 +15,8 @@ from study.conftest import Stub
 
 
 @pytest.fixture
-def terminal() -> Console:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.setenv("TERM", "xterm")  # not one that can redraw nothing
     return Console(file=io.StringIO(), force_terminal=True, width=100)
 
 

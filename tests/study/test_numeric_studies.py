@@ -136,7 +136,8 @@ def test_the_page_is_written_and_can_be_written_again(pose_stub: Stub) -> None:
     assert "accuracy" not in page.partition("## Every cell")[0].partition("puzzle: ")[0]
 
 
-def test_the_live_table_shows_the_error(pose_stub: Stub) -> None:
+def test_the_live_table_shows_the_error(pose_stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # not one that can redraw nothing
     console = Console(record=True, width=100, force_terminal=True)
     cell = pose_stub(**POSE).planned_cells()[-1]
     with LiveTable(console) as table:

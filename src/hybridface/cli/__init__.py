@@ -73,6 +73,11 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
+def _drop_output() -> None:
+    """Send what is left to nowhere, so that Python does not try it again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run the command line; an error that a person can act on is one message, no traceback."""
     threading.excepthook = _thread_failed
@@ -80,7 +85,10 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name may have what the terminal's code lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app(standalone_mode=True)
+        try:
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()  # while an error can still be told
     except HybridFaceError as error:
         print(f"hybridface: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -91,9 +99,13 @@ def main() -> None:
             print(f"hybridface: {stop}" if str(stop) else "hybridface: stopped", file=sys.stderr)
         raise
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL and error.filename is None:
+            _drop_output()  # files of ours name themselves
+            print(f"hybridface: the output cannot be written ({error.strerror})", file=sys.stderr)
+            sys.exit(1)
         if os.environ.get("HYBRIDFACE_DEBUG"):
             raise
         print(

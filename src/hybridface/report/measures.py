@@ -90,7 +90,10 @@ class Measure:
 
     def change(self, value: float) -> str:
         """Write a difference, signed; a dash for NaN."""
-        return MISSING if math.isnan(value) else f"{self.scale * value:+.{self.decimals}f}"
+        if math.isnan(value):
+            return MISSING
+        rounded = round(self.scale * value, self.decimals) + 0.0  # which makes no minus of -0.0
+        return f"{rounded:+.{self.decimals}f}"
 
     def changes(self, low: float, high: float) -> str:
         """Write the bounds of a difference; a dash where there are none."""

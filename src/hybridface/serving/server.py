@@ -77,7 +77,7 @@ def run_serve(
     with open_socket(host, port) as listening:
         service = Service(reader, dealers, limits, key)
         warn_if_open(host, key)
-        server = uvicorn.Server(configure(service))
+        server = _Server(configure(service))
 
         def end(number: int, frame: FrameType | None) -> None:
             server.should_exit = True
@@ -93,6 +93,20 @@ def run_serve(
         return 1
     print("hybridface: ended, every request was answered", file=sys.stderr)
     return 0
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, of which a second Ctrl-C ends the connections that are open.
+
+    From Python 3.12 on it would wait for them all the same, as asyncio's servers do there.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal; see :meth:`uvicorn.Server.handle_exit`."""
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            for connection in list(self.server_state.connections):
+                connection.loop.call_soon_threadsafe(connection.transport.abort)
 
 
 def check_key(key: str) -> None:

@@ -366,6 +366,12 @@ def test_output_that_cannot_be_written_is_named() -> None:
     assert (ran.returncode, ran.stderr) == (1, said)
 
 
+def test_output_may_be_closed() -> None:
+    command = f"{sys.executable} -m hybridface --version >&-"
+    ran = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_ctrl_c_says_so(call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt

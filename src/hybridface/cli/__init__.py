@@ -88,7 +88,8 @@ def main() -> None:
         try:
             app(standalone_mode=True)
         finally:
-            sys.stdout.flush()  # while an error can still be told
+            if sys.stdout is not None:  # as where a caller closed it
+                sys.stdout.flush()  # while an error can still be told
     except HybridFaceError as error:
         print(f"hybridface: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

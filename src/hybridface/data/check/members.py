@@ -132,19 +132,16 @@ def _named_members(
     opened: Sequence[Opened], groups: Sequence[Sequence[Member]]
 ) -> list[list[dict[str, Any]]]:
     """Say of each member where it is and which classes it has."""
-    return [
-        [
-            {
-                "source": opened[member.source].spec,
-                "key": as_text(rows.keys[member.row]),
-                "split": str(rows.split[member.row]),
-                "classes": _classes_of(rows, member.row),
-            }
-            for member in members
-            for rows in (opened[member.source].rows,)
-        ]
-        for members in groups
-    ]
+    return [[_described(opened[each.source], each.row) for each in members] for members in groups]
+
+
+def _described(opened: Opened, row: int) -> dict[str, Any]:
+    return {
+        "source": opened.spec,
+        "key": as_text(opened.rows.keys[row]),
+        "split": str(opened.rows.split[row]),
+        "classes": _classes_of(opened.rows, row),
+    }
 
 
 def _classes_of(rows: Rows, row: int) -> dict[str, str]:

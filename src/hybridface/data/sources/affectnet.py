@@ -25,6 +25,7 @@ from hybridface.data.source import (
 )
 from hybridface.data.sources.label_files import (
     find_file,
+    find_folder,
     key,
     not_there,
     pictures_in,
@@ -129,7 +130,7 @@ class AffectNet(Source):
         picture, *labels = table.need((_PATH, *_LABELS))
         box = [place for name in _BOX if (place := table.find((name,))) is not None]
         places = [key(above, place) for place in _PICTURES]
-        folder = next((place for place in places if is_folder(self.root / place)), places[0])
+        folder = find_folder(self.root, places) or places[0]
         for line, cells in table.rows(faces.problems):
             name = cells[picture]
             if not name or BREAK.search(name):

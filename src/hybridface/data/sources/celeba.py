@@ -17,10 +17,9 @@ from hybridface.data.source import (
     Source,
     SourceOptions,
     describe_folder,
-    is_folder,
 )
 from hybridface.data.sources.csv_table import Names
-from hybridface.data.sources.label_files import find_file, key, names_in, read_lines
+from hybridface.data.sources.label_files import find_file, find_folder, key, names_in, read_lines
 from hybridface.data.sources.tables import Tally, no_usable_row, numbered, open_table, whole_number
 from hybridface.errors import DataError, UsageError, unknown
 from hybridface.labels import GENDERS
@@ -77,7 +76,7 @@ class CelebA(Source):
         """Read the lists; see :meth:`hybridface.data.source.Source.read`."""
         problems: list[Problem] = []
         tally = Tally()
-        pictures = next((place for place in _PICTURES if is_folder(self.root / place)), None)
+        pictures = find_folder(self.root, _PICTURES)
         found = self._find("list_attr_celeba")
         if pictures is None or found is None:
             raise self.refuse(describe_folder(self.root))

@@ -14,6 +14,7 @@ from hybridface.data.source import Labels, Rows, Source, describe_folder, is_fol
 from hybridface.data.sources.boxes import box_of, widen
 from hybridface.data.sources.folder import FolderOptions
 from hybridface.data.sources.label_files import (
+    find_folder,
     floats,
     key,
     names_in,
@@ -67,7 +68,7 @@ def find_whole(root: Path) -> Whole | None:
 def _first(root: Path, above: str, name: str, archive: str) -> str:
     """Return the folder of a name, or the one in a folder called as its archive is."""
     places = (key(above, archive, name), key(above, name))
-    return next((place for place in places if is_folder(root / place)), "")
+    return find_folder(root, places) or ""
 
 
 def read_sequences(source: Source, whole: Whole, options: CkPlusOptions) -> Rows:

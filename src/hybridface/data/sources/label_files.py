@@ -64,6 +64,11 @@ def find_file(source: Source, name: str, inside: Iterable[str]) -> Path | None:
     return next((path for path in paths if is_file(path)), None)
 
 
+def find_folder(root: Path, inside: Iterable[str]) -> str | None:
+    """Return the first of some places below a root that is a folder, or None."""
+    return next((place for place in inside if is_folder(root / place)), None)
+
+
 def key(*parts: str) -> str:
     """Join folders and a name to the key of a row; an empty part is none."""
     return "/".join(part for part in parts if part)

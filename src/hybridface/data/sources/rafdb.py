@@ -13,10 +13,10 @@ from hybridface.data.source import (
     Rows,
     Source,
     describe_folder,
-    is_folder,
 )
 from hybridface.data.sources.label_files import (
     find_file,
+    find_folder,
     first_folder,
     key,
     pictures_in,
@@ -83,10 +83,10 @@ class RafDb(Source):
 
     def _pictures(self, above: Path) -> Path:
         """Return the folder of the aligned pictures, relative to the root."""
-        for inside in ("aligned/aligned", "aligned"):
-            if is_folder(above / "Image" / inside):
-                return (above / "Image" / inside).relative_to(self.root)
         images = above / "Image"
+        inside = find_folder(images, ("aligned/aligned", "aligned"))
+        if inside is not None:
+            return (images / inside).relative_to(self.root)
         raise self.refuse(
             f"{_LIST}, but no folder Image/aligned of its pictures (unpack aligned.zip there); "
             f"in {images}: {describe_folder(images)}"

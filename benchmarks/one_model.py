@@ -5,7 +5,8 @@ is seen as often in all of them; an arm of one task has the data sets with its l
 ``one, with puzzle`` adds the puzzle in a view of its own. The seed decides test fold, weights and
 order, the same for all arms. A row for each arm, seed and task goes to
 ``benchmarks/results/one_model.jsonl`` as a training ends; finished ones are not repeated.
-``--table`` prints what the rows say. Further arguments are overrides of the recipe.
+``--seed`` and ``--arm``, which may be said again, leave the rest out, so that several processes
+share the work. ``--table`` prints what the rows say. Further arguments are overrides of the recipe.
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="where the runs go")
+    parser.add_argument("--seed", type=int, choices=SEEDS, action="append", help="this one alone")
+    parser.add_argument("--arm", choices=ARMS, action="append", help="this one alone")
     parser.add_argument("--table", action="store_true", help="print what the rows say")
     parser.add_argument("overrides", nargs="*", help="keys of the recipe, as key=value")
     given = parser.parse_args()
@@ -109,8 +112,8 @@ def main() -> None:
         parser.error("name a folder for the runs")
     from hybridface import build_recipe, train
 
-    for seed in SEEDS:
-        for arm in ARMS:
+    for seed in given.seed or SEEDS:
+        for arm in given.arm or ARMS:
             if any((row["arm"], row["seed"]) == (arm, seed) for row in known(ROWS)):
                 continue
             run = given.folder / f"{arm.replace(', ', '-').replace(' ', '-')}-{seed}"

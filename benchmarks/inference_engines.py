@@ -206,7 +206,11 @@ def photos(engine: Any, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    name, job, out = sys.argv[1], json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
+    name, job, out = (
+        sys.argv[1],
+        json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")),
+        Path(sys.argv[3]),
+    )
     engine = ENGINES[name](job["threads"], job["model"])
     work: dict[str, Callable[[], Any]] = {
         "speed": lambda: speed(engine, job),
@@ -220,7 +224,7 @@ def main() -> None:
             versions[package] = version(package)
         except ImportError:
             continue
-    out.write_text(json.dumps({"found": found, "versions": versions}))
+    out.write_text(json.dumps({"found": found, "versions": versions}), encoding="utf-8")
 
 
 if __name__ == "__main__":

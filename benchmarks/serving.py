@@ -85,7 +85,7 @@ def server(model: str, *options: str) -> Iterator[tuple[str, int]]:
 
 def memory_of(pid: int) -> float:
     """Return the private memory of a process in MiB."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
     kilobytes = re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", text, re.MULTILINE)
     return round(sum(map(int, kilobytes)) / 1024, 1)
 

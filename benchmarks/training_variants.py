@@ -37,7 +37,7 @@ ARMS: dict[str, dict[str, Any]] = {
 
 def memory() -> dict[str, float]:
     """Return this process's private and mapped memory in MiB."""
-    text = Path("/proc/self/smaps_rollup").read_text()
+    text = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
     size = {name: int(kib) / 1024 for name, kib in re.findall(r"(\w+):\s+(\d+) kB", text)}
     private = size["Private_Dirty"]
     return {"private_mib": round(private), "mapped_mib": round(size["Rss"] - private)}

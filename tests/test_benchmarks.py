@@ -36,7 +36,7 @@ def faces(tmp_path: Path, write_picture: Write) -> Path:
 
 
 def keys_file(place: Path, *keys: str) -> Path:
-    place.write_text("".join(f"{key}\n" for key in keys))
+    place.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
     return place
 
 
@@ -178,15 +178,17 @@ def test_one_model_and_one_a_task_differ_in_nothing_else(script: Callable[[str],
     recipes = {arm: build_recipe(one_model.content_of(arm, 2)) for arm in one_model.ARMS}
     assert set(recipes["one"].tasks) == set(one_model.LABELS)
     assert set(recipes["one, with puzzle"].tasks) == {*one_model.LABELS, "puzzle"}
+    large, small = (recipes[arm] for arm in ("one", "one, small batches"))
+    assert large.training.batch_size == 3 * small.training.batch_size
+    training = small.training.model_copy(update={"batch_size": large.training.batch_size})
+    assert large == small.model_copy(update={"training": training})
     for task, source in one_model.LABELS.items():
         alone = recipes[task]
         assert (list(alone.tasks), list(alone.data.sources)) == ([task], [source])
         assert alone.tasks[task] == recipes["one"].tasks[task]
         assert alone.data.sources[source] == recipes["one"].data.sources[source]
-        assert (alone.training, alone.backbone) == (
-            recipes["one"].training,
-            recipes["one"].backbone,
-        )
+        assert alone.backbone == recipes["one"].backbone
+        assert alone.training == recipes["one, small batches"].training
         assert alone.data.sources[source].folds.test == 2
 
 

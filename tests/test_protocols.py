@@ -68,7 +68,7 @@ def on_a_built_layout(recipe: Recipe, file: Path, root: Path, run: Path) -> Reci
 
 @named(PROTOCOLS)
 def test_each_protocol_can_be_trained_and_says_how(file: Path, hybridface_cache: Path) -> None:
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 40
     command = "study" if file in STUDIES else "train"
     assert f"hybridface {command} configs/protocols/{file.name}" in text

@@ -125,7 +125,7 @@ def test_tutorial_runs_from_300_pictures_to_answers(
     write_faces(Path("more-faces"), 40, seed=1)
     write_faces(Path("new-faces"), 3, seed=2, labelled=False)
     for name, text in re.findall(BLOCK.format(r"file: (\S+)"), TUTORIAL, re.DOTALL):
-        Path(name).write_text(text)
+        Path(name).write_text(text, encoding="utf-8")
     said = []
     for block in re.findall(BLOCK.format("run: tutorial"), TUTORIAL, re.DOTALL):
         for line in block.splitlines():

@@ -51,7 +51,7 @@ def tiny_recipe(run: Path, **changes: Any) -> Recipe:
 
 def write_recipe(path: Path, **changes: Any) -> Path:
     """Write the recipe with its run folder beside it, for the command line."""
-    path.write_text(tiny_recipe(path.with_suffix(""), **changes).to_yaml())
+    path.write_text(tiny_recipe(path.with_suffix(""), **changes).to_yaml(), encoding="utf-8")
     return path
 
 

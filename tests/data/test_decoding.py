@@ -324,7 +324,7 @@ class Measured:
 
     def __getitem__(self, index: NDArray[np.int64]) -> int:
         self.pictures[index]
-        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 

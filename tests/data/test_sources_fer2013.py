@@ -21,7 +21,7 @@ def grey_cell(seed: int) -> str:
 
 
 def read_fer(path: Path, *lines: str) -> Rows:
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return open_source(f"fer2013:{path}").read()
 
 

@@ -58,7 +58,7 @@ class Reader(HTMLParser):
 
 def read(path: Path) -> Reader:
     """Read a page, and make sure that it is whole by itself."""
-    page = path.read_text()
+    page = path.read_text(encoding="utf-8")
     reader = Reader()
     reader.feed(page)
     assert "http://" not in page

@@ -30,7 +30,9 @@ NOTICE = "This page holds pictures of the data set (drawn:4000). It must not be 
 def album(page: Path) -> list[tuple[str, str, list[str]]]:
     """Return address, alternative text and lines of every picture of a page's album."""
     entries = re.findall(
-        r'<li><figure>\s*<img src="(.*?)" alt="(.*?)">(.*?)</figure>', page.read_text(), re.S
+        r'<li><figure>\s*<img src="(.*?)" alt="(.*?)">(.*?)</figure>',
+        page.read_text(encoding="utf-8"),
+        re.S,
     )
     return [(src, alt, re.findall("<div>(.*?)</div>", lines)) for src, alt, lines in entries]
 

@@ -23,9 +23,9 @@ class Dying(Rotation):
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         chosen = Path(f"{os.environ['DYING_TASK']}.{self.config.weight:g}")
         if chosen.exists():
-            with chosen.open("a") as file:
+            with chosen.open("a", encoding="utf-8") as file:
                 file.write(f"{os.getpid()}\n")
-            if len(chosen.read_text().splitlines()) == 6:
+            if len(chosen.read_text(encoding="utf-8").splitlines()) == 6:
                 os.kill(os.getpid(), signal.SIGKILL)
         view: Any = super().make_view(images, batch, generator)
         return view

@@ -176,7 +176,7 @@ def test_the_studies_that_come_along_can_be_trained(file: Path, hybridface_cache
     for cell in planned:
         refuse_early(*resolve_tasks(cell.recipe))
     assert {arm.method for arm in config.arms.values()} <= METHODS
-    assert file.stem in TUNED or len(file.read_text().splitlines()) <= 40
+    assert file.stem in TUNED or len(file.read_text(encoding="utf-8").splitlines()) <= 40
 
 
 def test_the_cells_of_the_study_that_was_run_keep_their_keys(hybridface_cache: Path) -> None:

@@ -87,7 +87,7 @@ class Watched:
 
 def run(order: dict[str, Any]) -> None:
     """Train as an order says; in a fork."""
-    with Path(order["log"]).open("w") as log:
+    with Path(order["log"]).open("w", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     moments = Moments(order["at"], order["signals"], Path(order["moments"]))

@@ -262,7 +262,7 @@ def alive(process: int) -> bool:
 
 def children_of(parent: int) -> list[int]:
     """Return the processes that one has started and that train."""
-    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split()
     training = [pid for pid in listed if b"launch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return [int(pid) for pid in training]
 

@@ -125,6 +125,20 @@ def test_resumed_with_workers_and_without(
     assert_same_run(cached.folder, train(recipes[0], resume=True).folder)
 
 
+def test_by_workers_that_are_not_forked(
+    cached: TrainedRun,
+    changes: dict[str, Any],
+    tmp_path: Path,
+    hybridface_cache: Path,
+    quick_end: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on macOS and Windows: all that a worker needs goes to it pickled."""
+    monkeypatch.setattr("hybridface.data.workers.START_METHOD", "spawn")
+    recipe = uncached_recipe(tmp_path / "run", changes)
+    assert_same_run(cached.folder, train(recipe).folder)
+
+
 def after_the_first_look(
     patch: pytest.MonkeyPatch, change: Callable[[DecodedPictures, np.ndarray], object]
 ) -> None:

@@ -145,7 +145,7 @@ def _build(folder: Path, source: Source, rows: Rows, size: int, progress: Progre
         "size": size,
         "problems": [[problem.where, problem.what] for problem in problems],
     }
-    (folder / "cache.json").write_text(json.dumps(note))
+    (folder / "cache.json").write_text(json.dumps(note), encoding="utf-8")
 
 
 def _remove_abandoned(place: Path) -> None:
@@ -178,7 +178,7 @@ def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:
 def _open(folder: Path, count: int, size: int, fingerprint: str = "") -> CachedPictures | None:
     """Open a cache folder; None where it is not there, not whole or not the one expected."""
     try:
-        note = json.loads((folder / "cache.json").read_text())
+        note = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
         images_in = np.lib.format.open_memmap(folder / "images.npy", mode="r")
         problems = [Problem(where, what) for where, what in note["problems"]]
     except Exception:  # numpy raises nearly anything on damaged files

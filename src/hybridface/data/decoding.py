@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -157,8 +158,9 @@ def choose_workers(asked: int | None, processes: int = 1) -> int:
     """
     if asked is not None:
         return asked
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    if sys.platform == "linux":
+        cores = len(os.sched_getaffinity(0))
     return min(MOST_WORKERS, max(1, cores // processes - 1))
 
 

@@ -11,6 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from hybridface.errors import DataError, HybridFaceError
 
+# A forked worker shares what the process holds, memory-mapped pictures included.
+START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+
 Item = TypeVar("Item")
 Made_co = TypeVar("Made_co", covariant=True)
 
@@ -58,8 +61,7 @@ class WorkerLoader(DataLoader[Item]):
             worker_init_fn=_leave_signals,
             pin_memory=pin and workers > 0,
             persistent_workers=workers > 0,
-            # A forked worker shares what the process holds, memory-mapped pictures included.
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            multiprocessing_context=START_METHOD if workers else None,
         )
 
     def __iter__(self) -> Iterator[Item]:  # type: ignore[override]

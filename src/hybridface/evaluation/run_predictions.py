@@ -174,8 +174,8 @@ def _notes_of_run(split: str, older: bool) -> tuple[str, ...]:
 def _about_older_run(folder: Path) -> RunAbout:
     """Gather from a run's other files what its predictions do not say."""
     try:
-        result = json.loads((folder / "result.json").read_text())
-        tasks = json.loads((folder / "config.json").read_text())["tasks"]
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        tasks = json.loads((folder / "config.json").read_text(encoding="utf-8"))["tasks"]
         task = next(name for name, each in tasks.items() if each.get("classes"))
         source = read_yaml(folder / "config.yaml")["data"]["source"]
         return RunAbout(task=task, label=result["label"], classes=result["classes"], data=source)

@@ -130,7 +130,7 @@ class Elsewhere:
 
 def _first_task(run: Path) -> str:
     """Return the name of a run's first supervised task."""
-    tasks = json.loads((run / "result.json").read_text())["tasks"]
+    tasks = json.loads((run / "result.json").read_text(encoding="utf-8"))["tasks"]
     return str(next(iter(tasks)))
 
 
@@ -148,7 +148,7 @@ def _predict_last(run: Path, spec: str, task: str) -> TaskPredictions:
     from hybridface.training.runs import load_model
 
     model, tasks = load_model(run, "last")
-    size = json.loads((run / "config.json").read_text())["size"]
+    size = json.loads((run / "config.json").read_text(encoding="utf-8"))["size"]
     examples = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "last.onnx"

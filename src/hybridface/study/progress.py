@@ -67,7 +67,7 @@ def read_progress(run: Path, epochs: int, figure: str) -> CellProgress:
         figure: Which of its validation figures is shown.
     """
     try:
-        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+        last = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
         seconds, value = float(last["seconds"]), last["val"].get(figure)
         return CellProgress(int(last["epoch"]), epochs, seconds, value)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -121,7 +121,7 @@ class ResultStore:
         Raises:
             UsageError: It is of an arm, and has no test figures.
         """
-        result = json.loads((run / "result.json").read_text())
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
         if result["test"] is None and not cell.is_trial:
             raise UsageError(
                 f"arm {cell.arm} seed {cell.seed}: no test picture has a label of its first task, "
@@ -183,7 +183,7 @@ def page_of(
 
 def _load(path: Path, empty: Any) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return empty
     except OSError as error:

@@ -35,7 +35,7 @@ def row_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     recipe = cell.recipe
     others = [task.config for task in build_tasks(recipe.tasks) if not task.supervised]
     first = others[0] if others else None
-    environment = json.loads((run / "environment.json").read_text())
+    environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return {
         "data": kinds_of(recipe.data.specs.values()),
         "fraction": recipe.data.fraction,
@@ -101,7 +101,10 @@ def _own_figure(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
 
 def _lines(run: Path) -> list[Content]:
     """Return what a run has written each time it looked at its validation pictures."""
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)
+        for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:

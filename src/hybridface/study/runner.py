@@ -277,7 +277,8 @@ class Study:
         name = f"{cell.arm} seed {cell.seed}"
         if not self.finished(cell):
             log = self.folder_of(cell).with_suffix(".log")
-            last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
+            lines = log.read_text("utf-8", errors="replace").strip().splitlines()
+            last = (lines or ["no output"])[-1]
             self.failed.append(f"{name}: {last} (see {log})")
             self.say(f"{name}: failed: {last}")
             return

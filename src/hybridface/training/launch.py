@@ -19,7 +19,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from hybridface.config import Recipe
 from hybridface.errors import HybridFaceError, StoppedError, UsageError
 
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+HANDLED = tuple(
+    signal.Signals[name]
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+    if name in signal.Signals.__members__
+)
 # PyTorch would warn in every process that no parameter is unused, which is as it should be.
 WORK = """
 import os, sys

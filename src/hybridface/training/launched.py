@@ -49,11 +49,11 @@ def work(file: str, parent: int, *, resume: bool, show_progress: bool) -> NoRetu
 def _leave_word(message: str, exit_code: int | None) -> None:
     """Write where PyTorch's launcher looks for it."""
     word = {"message": message, "exit_code": exit_code, "timestamp": int(time.time())}
-    Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(word))
+    Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(word), encoding="utf-8")
 
 
 def _end_with(parent: int) -> None:
     """End this process when the one that started it is gone, however that ended."""
     while os.getppid() == parent:
         time.sleep(1)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(1)

@@ -100,7 +100,7 @@ class RunFolder:
             DataError: It is missing or damaged.
         """
         try:
-            result: dict[str, Any] = json.loads(self.result.read_text())
+            result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{self.result}: missing or damaged ({error})") from error
         return result
@@ -182,7 +182,11 @@ def describe_machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line
+            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
         model = names[0].partition(":")[2].strip() if names else model
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{os.cpu_count()} cores {model}{gpu}"
@@ -194,11 +198,11 @@ def revision() -> str | None:
     try:
         head = subprocess.run(
             ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"],
-            capture_output=True, text=True, check=True,
+            capture_output=True, encoding="utf-8", check=True,
         ).stdout.strip()  # fmt: skip
         changed = subprocess.run(
             ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "--", "."],
-            capture_output=True, text=True, check=True,
+            capture_output=True, encoding="utf-8", check=True,
         ).stdout.strip()  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -277,7 +281,7 @@ def load_model(run: Path, which: str = "best") -> tuple[HybridModel, list[Task]]
     """
     folder = RunFolder(run)
     try:
-        content = json.loads(folder.architecture.read_text())
+        content = json.loads(folder.architecture.read_text(encoding="utf-8"))
         _check_format(content, folder.architecture)
         size, options = content["size"], content["tasks"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -30,7 +30,6 @@ from hybridface.training.build import build_module, make_loaders, meet_data
 from hybridface.training.callbacks import LossWatch, RunKeeper
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
 from hybridface.training.finish import finish_run
-from hybridface.training.launch import train_in_processes
 from hybridface.training.module import HybridModule
 from hybridface.training.pretraining import (
     finish_without_labels,
@@ -95,6 +94,8 @@ def train(
                 return TrainedRun(folder.path, _finished(folder))
         columns = label_columns(tasks)
         _prepare(recipe, columns, progress)  # what is wrong with the data is said here, once
+        from hybridface.training.launch import train_in_processes
+
         train_in_processes(recipe, resume=resume, show_progress=show_progress)
         return TrainedRun(folder.path, folder.read_result())
     with ExitStack() as held:

@@ -65,7 +65,7 @@ class RafDb(Source):
             value = whole_number(label) or 0
             seen.add(value)
             known = 1 <= value <= len(NAMES)
-            keys.append(str(pictures / f"{stem}_aligned.jpg"))
+            keys.append((pictures / f"{stem}_aligned.jpg").as_posix())
             if not known:
                 what = f"unknown label '{label[:20]}' in {where}, expected 1 to {len(NAMES)}"
                 problems.append(Problem(keys[-1], what))

@@ -32,6 +32,14 @@ def test_several_machines_need_a_launcher(tmp_path: Path, monkeypatch: pytest.Mo
             train(tiny_recipe(tmp_path / "none", training=training))
 
 
+def test_several_processes_on_windows_are_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybridface.training.processes.sys.platform", "win32")
+    with pytest.raises(UsageError, match=r"training\.devices is 2: .* Windows; take 1, or .* WSL"):
+        train(tiny_recipe(tmp_path / "none", training={"devices": 2}))
+
+
 def test_other_batch_norms_are_refused() -> None:
     with pytest.raises(UsageError, match=r"batch norm 0 is a SyncBatchNorm"):
         check_batch_norm(torch.nn.Sequential(torch.nn.SyncBatchNorm(3)))

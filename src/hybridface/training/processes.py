@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def has_to_start_others(training: TrainingConfig) -> bool:
 
     Raises:
         UsageError: Another number was started than the recipe asks for, or it asks for several
-            machines and this was started on one.
+            machines and this was started on one, or for several processes on Windows.
     """
     environment = surroundings() if training.processes > 1 else _torchrun()
     there = 1 if environment is None else environment.world_size()
@@ -167,6 +168,11 @@ def has_to_start_others(training: TrainingConfig) -> bool:
         raise UsageError(
             f"training.nodes is {training.nodes}: start the command on each machine, by torchrun "
             f"--nnodes={training.nodes} --nproc-per-node={training.devices} or by SLURM's srun"
+        )
+    if sys.platform == "win32":
+        raise UsageError(
+            f"training.devices is {training.devices}: several processes do not find each other on "
+            "Windows; take 1, or train under WSL"
         )
     return True
 

@@ -206,11 +206,8 @@ def photos(engine: Any, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    name, job, out = (
-        sys.argv[1],
-        json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")),
-        Path(sys.argv[3]),
-    )
+    name, out = sys.argv[1], Path(sys.argv[3])
+    job = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
     engine = ENGINES[name](job["threads"], job["model"])
     work: dict[str, Callable[[], Any]] = {
         "speed": lambda: speed(engine, job),

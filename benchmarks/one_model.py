@@ -65,11 +65,8 @@ def rows_of(arm: str, seed: int, result: Mapping[str, Any]) -> Iterator[dict[str
 
 def known(rows: Path) -> list[dict[str, Any]]:
     """Return the rows that are there."""
-    return (
-        [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
-        if rows.exists()
-        else []
-    )
+    lines = rows.read_text(encoding="utf-8").splitlines() if rows.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

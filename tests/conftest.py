@@ -29,6 +29,12 @@ settings.load_profile("hybridface")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def only_tests_warn_of_encodings() -> None:
+    """Keep what tests start from warning of encodings; the Makefile asks for it."""
+    os.environ.pop("PYTHONWARNDEFAULTENCODING", None)
+
+
 @pytest.fixture(scope="session")
 def drawn_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache folder for the whole session, so that a face is drawn once."""

@@ -38,7 +38,7 @@ class Moments:
             for number in self.signals:
                 os.kill(os.getpid(), number)
         self.passed.append(name)
-        self.log.write_text(json.dumps(self.passed))
+        self.log.write_text(json.dumps(self.passed), encoding="utf-8")
 
     def before(self, owner: Any, method: str, name: str) -> None:
         """Let a moment come before each call of a method."""

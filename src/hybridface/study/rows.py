@@ -101,10 +101,8 @@ def _own_figure(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
 
 def _lines(run: Path) -> list[Content]:
     """Return what a run has written each time it looked at its validation pictures."""
-    return [
-        json.loads(line)
-        for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:

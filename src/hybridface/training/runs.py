@@ -182,11 +182,8 @@ def describe_machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [
-            line
-            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ]
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        names = [line for line in lines if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{os.cpu_count()} cores {model}{gpu}"

@@ -65,7 +65,7 @@ class RafDb(Source):
             value = whole_number(label) or 0
             seen.add(value)
             known = 1 <= value <= len(NAMES)
-            keys.append((pictures / f"{stem}_aligned.jpg").as_posix())
+            keys.append(key(pictures, f"{stem}_aligned.jpg"))
             if not known:
                 what = f"unknown label '{label[:20]}' in {where}, expected 1 to {len(NAMES)}"
                 problems.append(Problem(keys[-1], what))
@@ -81,12 +81,12 @@ class RafDb(Source):
         labels = Labels(NAMES, np.array(ids, dtype=np.int64))
         return Rows(keys, np.array(splits), {"expression": labels}, problems=problems)
 
-    def _pictures(self, above: Path) -> Path:
+    def _pictures(self, above: Path) -> str:
         """Return the folder of the aligned pictures, relative to the root."""
         images = above / "Image"
         inside = find_folder(images, ("aligned/aligned", "aligned"))
         if inside is not None:
-            return (images / inside).relative_to(self.root)
+            return (images / inside).relative_to(self.root).as_posix()
         raise self.refuse(
             f"{_LIST}, but no folder Image/aligned of its pictures (unpack aligned.zip there); "
             f"in {images}: {describe_folder(images)}"

@@ -4,9 +4,9 @@ All arms have the backbone, settings and epochs of ``configs/one-model.yaml``, s
 is seen as often in all of them; an arm of one task has the data set with its labels alone, in
 batches of a third, so that a head makes about as many steps with about as many pictures as in the
 arms of all. ``one, with puzzle`` adds the puzzle in a view of its own; ``one, small batches`` has
-those of an arm of one task. The seed decides test fold, weights and
-order, the same for all arms. A row for each arm, seed and task goes to
-``benchmarks/results/one_model.jsonl`` as a training ends; finished ones are not repeated.
+those of an arm of one task; ``one, learned weights`` weighs the losses by uncertainty. The seed
+decides test fold, weights and order, the same for all arms. A row for each arm, seed and task
+goes to ``benchmarks/results/one_model.jsonl`` as a training ends; finished ones are not repeated.
 ``--seed`` and ``--arm``, which may be said again, leave the rest out, so that several processes
 share the work. ``--table`` prints what the rows say. Further arguments are overrides of the recipe.
 """
@@ -25,7 +25,8 @@ RECIPE = Path(__file__).parent.parent / "configs" / "one-model.yaml"
 LABELS = {"expression": "rafdb", "gender": "utkface", "age": "utkface", "pose": "aflw2000"}
 PUZZLE = "one, with puzzle"
 SMALL_BATCHES = "one, small batches"
-ARMS = ("one", *LABELS, SMALL_BATCHES, PUZZLE)
+LEARNED_WEIGHTS = "one, learned weights"
+ARMS = ("one", *LABELS, SMALL_BATCHES, LEARNED_WEIGHTS, PUZZLE)
 SEEDS = (0, 1, 2)
 
 
@@ -48,6 +49,8 @@ def content_of(arm: str, seed: int, overrides: Sequence[str] = ()) -> dict[str, 
     tasks = {name: content["tasks"][name] for name in LABELS if alone in (None, name)}
     if arm == PUZZLE:
         tasks["puzzle"] = {"grid": 2, "weight": 0.1}
+    if arm == LEARNED_WEIGHTS:
+        content = merge(content, {"training": {"loss_balance": "uncertainty"}})
     return drop_tasks({**content, "tasks": tasks})
 
 
@@ -83,7 +86,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for task in LABELS:
         own = found[task, task]
-        for arm in (task, "one", SMALL_BATCHES, PUZZLE):
+        for arm in (task, "one", SMALL_BATCHES, LEARNED_WEIGHTS, PUZZLE):
             cells = found[task, arm]
             seeds = sorted(cells.keys() & own.keys())
             if not seeds:

@@ -182,6 +182,7 @@ def test_one_model_and_one_a_task_differ_in_nothing_else(script: Callable[[str],
     assert large.training.batch_size == 3 * small.training.batch_size
     training = small.training.model_copy(update={"batch_size": large.training.batch_size})
     assert large == small.model_copy(update={"training": training})
+    assert recipes["one, learned weights"].training.loss_balance == "uncertainty"
     for task, source in one_model.LABELS.items():
         alone = recipes[task]
         assert (list(alone.tasks), list(alone.data.sources)) == ([task], [source])
@@ -190,6 +191,30 @@ def test_one_model_and_one_a_task_differ_in_nothing_else(script: Callable[[str],
         assert alone.backbone == recipes["one"].backbone
         assert alone.training == recipes["one, small batches"].training
         assert alone.data.sources[source].folds.test == 2
+
+
+@pytest.mark.parametrize("exported", [True, False])
+def test_a_familys_row_says_what_came_of_it(
+    exported: bool, script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbones = script("backbones")
+    run = tmp_path / "run"
+
+    def trains(command: list[str], **_: Any) -> Mock:
+        assert {f"run={run}", "backbone.name=resnet18", "data.size=64"} <= set(command)
+        run.mkdir()
+        result = {"onnx_difference": 1e-6 if exported else None}
+        (run / "result.json").write_text(json.dumps(result))
+        return Mock(returncode=0 if exported else 1, stderr=f"first\nhybridface: {run}: no")
+
+    monkeypatch.setattr("subprocess.run", trains)
+    row = backbones.train("resnet18", 64, run)
+    assert not run.exists()
+    assert (row["trained"], row["exported"]) == (True, exported)
+    assert row["said"] == ("" if exported else "hybridface: RUN: no")
+    table = list(backbones.table([{**row, "size": 64, "network": "resnet18"}]))
+    assert table[0] == f"64 px: 1 families, 1 trained, {int(exported)} exported"
+    assert table[1:] == ([] if exported else ["  resnet18: hybridface: RUN: no"])
 
 
 def test_one_models_table(script: Callable[[str], Any]) -> None:

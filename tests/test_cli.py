@@ -438,3 +438,28 @@ def test_a_name_beyond_the_terminal_s_letters_and_an_odd_palette_are_no_failure(
         assert (ran.returncode, ran.stderr) == (0, "1 faces in 1 pictures\n")
         said = json.loads(ran.stdout)["image"] if form == "jsonl" else ran.stdout
         assert ("ü日😀.png" if form == "jsonl" else "\\xfc\\u65e5\\U0001f600.png") in said
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_what_was_trained_stays_where_the_export_fails(
+    call: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no such operator")
+
+    monkeypatch.setattr("torch.onnx.export", fails)
+    recipe = write_recipe(tmp_path / "run.yaml", training={"epochs": 1})
+    ran = call("train", recipe, "--quiet")
+    run = tmp_path / "run"
+    assert ran.returncode == 1
+    assert (
+        "model.onnx: the model cannot be exported: no such operator; figures, weigh" in ran.stderr
+    )
+    assert "test: accuracy" in ran.stdout
+    assert "model:" not in ran.stdout
+    result = json.loads((run / "result.json").read_text())
+    assert result["test"]["accuracy"]["value"] >= 0
+    assert "no such operator" in result["not_exported"]
+    assert {"best.safetensors", "report.html"} <= {path.name for path in run.iterdir()}
+    again = call("train", recipe, "--quiet", "--resume")
+    assert (again.returncode, again.stdout, again.stderr) == (1, ran.stdout, ran.stderr)

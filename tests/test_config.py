@@ -30,6 +30,26 @@ def test_what_is_resolved_resolves_to_itself() -> None:
     assert build_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
 
 
+def test_options_of_the_backbone_are_timms_words() -> None:
+    recipe = changed("backbone.options.patch_size=8", "backbone.options={window_size: 4}")
+    assert recipe.backbone.options == {"patch_size": 8, "window_size": 4}
+    assert build_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ("pretrained", "weights come by backbone.init"),
+        ("checkpoint_path", "weights come by backbone.init"),
+        ("img_size", "it is data.size"),
+        ("num_classes", "the heads are those of the tasks"),
+    ],
+)
+def test_options_of_the_backbone_that_are_ours_are_refused(option: str, why: str) -> None:
+    with pytest.raises(UsageError, match=rf"backbone\.options: .*'{option}' cannot .*: {why}"):
+        changed(f"backbone.options.{option}=1")
+
+
 @pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "0.001", "'1e-3'"])
 def test_numbers_in_any_writing(text: str) -> None:
     recipe = changed(f"training.learning_rate={text}")

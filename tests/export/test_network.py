@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from hybridface import FaceModel
+from hybridface.config import BackboneConfig
 from hybridface.errors import HybridFaceError
 from hybridface.export.network import ExportedModel, export_onnx
+from hybridface.network.model import HybridModel
 from hybridface.training.runs import load_model
 from hybridface.training.train import TrainedRun
 from tiny_runs import BACKBONE, SIZE, labelled_batch, tiny_model
@@ -38,6 +40,23 @@ def test_a_picture_is_judged_by_itself(tiny_run: TrainedRun, pictures: torch.Ten
     for number in range(8):
         alone = model(pictures[number : number + 1].numpy())["expression"]
         np.testing.assert_allclose(alone[0], together[number], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "hiera_tiny_224"])  # windows: attention of 5D
+def test_transformers_take_any_number_of_pictures(name: str, tmp_path: Path) -> None:
+    _, tasks = tiny_model({"expression": {}})
+    model = HybridModel(BackboneConfig(name=name), tasks, 32)
+    fused = [getattr(part, "fused_attn", None) for part in model.modules()]
+    pictures = torch.rand(5, 3, 32, 32)
+    export_onnx(model, tasks, pictures[:2], tmp_path / "model.onnx", trained_on="test")
+    assert True in fused
+    assert [getattr(part, "fused_attn", None) for part in model.modules()] == fused
+    with torch.no_grad():
+        (expected,) = ExportedModel(model, tasks)(pictures)
+    loaded = FaceModel.load(tmp_path / "model.onnx")
+    for count in (1, 5):
+        found = loaded(pictures[:count].numpy())["expression"]
+        np.testing.assert_allclose(found, expected[:count].numpy(), atol=1e-5)
 
 
 def test_metadata_says_how_the_model_is_used(tiny_run: TrainedRun) -> None:

@@ -1,4 +1,4 @@
-"""Backbones: how their random weights start."""
+"""Backbones: what timm's networks give, and how their random weights start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from hybridface.config import BackboneConfig
-from hybridface.network.backbones import Backbone, zero_last_norms
+from hybridface.errors import HybridFaceError, UsageError
+from hybridface.network.backbones import Backbone, check_backbone, zero_last_norms
 from tiny_runs import BACKBONE
 
 
@@ -80,11 +81,80 @@ def test_to_try_a_size_leaves_the_mode() -> None:
         assert all(module.training == mode for module in network.modules())
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_mambaout", "test_vit", "test_convnext"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_resnet", "test_mambaout", "test_vit", "test_convnext",
+        "deit_tiny_distilled_patch16_224",  # two tokens of no place
+        "cait_xxs24_224",  # says nothing of its one
+    ],
+)  # fmt: skip
 def test_the_last_map_lies_as_timm_lays_it(name: str) -> None:
-    network = Backbone(BackboneConfig(name=name), with_maps=True).eval()
+    network = Backbone(BackboneConfig(name=name), with_maps=True, size=32).eval()
     images = torch.rand(2, 3, 32, 32)
     features = network(images)
     maps = network.network.forward_intermediates(images, norm=True, intermediates_only=True)
     torch.testing.assert_close(features.final, maps[-1])
     assert all(finer.shape[-1] > features.final.shape[-1] for finer in features.maps)
+
+
+VIT = "vit_tiny_patch16_224"
+
+
+@pytest.mark.parametrize("name", [VIT, "swiftformer_xs", "efficientformerv2_s0"])
+def test_what_is_made_for_one_size_is_made_for_that_of_the_data(name: str) -> None:
+    network = Backbone(BackboneConfig(name=name), with_maps=False, size=64)
+    shape = network.shape(64)
+    assert (shape.size, shape.final_side) == (64, 4 if name == VIT else 2)
+
+
+def test_weights_of_its_own_size_stay_where_it_is_asked_for() -> None:
+    asked, plain = (
+        Backbone(BackboneConfig(name=VIT), with_maps=False, size=s) for s in (224, None)
+    )
+    assert {name: value.shape for name, value in asked.state_dict().items()} == {
+        name: value.shape for name, value in plain.state_dict().items()
+    }
+
+
+def test_options_are_timms() -> None:
+    finer = BackboneConfig(name=VIT, options={"patch_size": 8})
+    assert Backbone(finer, with_maps=False, size=64).shape(64).final_side == 8
+    with pytest.raises(HybridFaceError, match=f"{VIT} cannot take pictures of 64 px"):
+        Backbone(finer, with_maps=False).shape(64)
+
+
+@pytest.mark.parametrize("name", [BACKBONE, VIT])
+def test_options_that_timm_does_not_take_are_named(name: str) -> None:
+    config = BackboneConfig(name=name, options={"patch_sise": 8})
+    with pytest.raises(UsageError, match=rf"backbone\.options: {name} cannot .* 'patch_sise'"):
+        check_backbone(config, [32])
+
+
+def test_sizes_that_do_not_fit_are_refused_before_any_picture() -> None:
+    check_backbone(BackboneConfig(name=VIT), [64])
+    with pytest.raises(HybridFaceError, match=r"48 px: .*64.*view_size of a task"):
+        check_backbone(BackboneConfig(name=VIT), [64, 48])
+    anyhow = BackboneConfig(name=VIT, options={"dynamic_img_size": True})
+    check_backbone(anyhow, [64, 48])
+
+
+def test_features_that_are_no_map_are_refused() -> None:
+    with pytest.raises(HybridFaceError, match="its features are a list, not one map"):
+        check_backbone(BackboneConfig(name="coat_tiny"), [128])
+
+
+def test_to_try_a_size_draws_no_random_numbers() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    check_backbone(BackboneConfig(name=VIT), [64])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_learned_positions_do_not_decay() -> None:
+    network = Backbone(BackboneConfig(name=VIT), with_maps=False, size=32)
+    said = network.without_weight_decay()
+    assert {"network.pos_embed", "network.cls_token"} <= said
+    assert said & {name for name, _ in network.named_parameters()}
+    assert Backbone(BackboneConfig(name=BACKBONE), with_maps=False).without_weight_decay() == set()

@@ -57,6 +57,16 @@ def test_pointwise_equals_the_convolution(size: tuple[int, int], bias: bool) -> 
     both(nn.Conv2d(5, 7, 1, bias=bias), size)
 
 
+@pytest.mark.parametrize("stride", [2, 3, (1, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (4, 5)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_thinning_equals_the_convolution(
+    stride: int | tuple[int, int], size: tuple[int, int], bias: bool
+) -> None:
+    torch.manual_seed(0)
+    both(nn.Conv2d(3, 7, 1, stride=stride, bias=bias), size)
+
+
 @pytest.mark.parametrize(
     "layer",
     [
@@ -66,7 +76,7 @@ def test_pointwise_equals_the_convolution(size: tuple[int, int], bias: bool) -> 
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect", groups=4),
         nn.Conv2d(4, 4, 3, padding="same", groups=4),
         nn.Conv2d(4, 4, 1, padding=1),
-        nn.Conv2d(4, 4, 1, stride=2),
+        nn.Conv2d(17, 4, 1, stride=2),
         nn.Conv2d(3, 4, 3),
     ],
 )

@@ -317,4 +317,4 @@ def test_unknown_backbones_are_refused_with_the_nearest_name() -> None:
 def test_a_network_that_cannot_take_the_size_says_so() -> None:
     _, tasks = tiny_model({"expression": {}})
     with pytest.raises(HybridFaceError, match=r"32 px.*change data\.size"):
-        HybridModel(BackboneConfig(name="vit_tiny_patch16_224"), tasks, 32)
+        HybridModel(BackboneConfig(name="efficientformer_l1"), tasks, 32)

@@ -118,6 +118,11 @@ def test_a_run_that_goes_on_says_so(build_run: RunBuilder) -> None:
     assert "Loss (no unit) of expression" in page.text
 
 
+def test_a_model_that_is_not_there_is_accounted_for(build_run: RunBuilder) -> None:
+    page = read(write_run_report(build_run(not_exported="no operator for it")))
+    assert "There is no model.onnx: no operator for it" in page.text
+
+
 def test_other_measures_are_shown_by_name(build_run: RunBuilder) -> None:
     pose = {"yaw_error": {"value": 4.5678, "ci95": [4.1, 5.0]}, "count": 90}
     page = read(write_run_report(build_run(label="pose", val=pose, test=pose, test_last=None)))

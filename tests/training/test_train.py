@@ -222,6 +222,18 @@ def test_norms_and_biases_are_not_decayed(monkeypatch: pytest.MonkeyPatch) -> No
     assert sum(len(group["params"]) for group in follower.optimizer.param_groups) == len(parameters)
 
 
+def test_what_timm_lets_not_decay_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Follower(monkeypatch, weight_decay=0.3).module
+    named = dict(module.model.backbone.named_parameters())
+    kept = next(name for name, value in named.items() if value.ndim > 1)
+    monkeypatch.setattr(module.model.backbone, "without_weight_decay", lambda: {kept})
+    groups = module.configure_optimizers()["optimizer"].param_groups
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert {name for name, value in named.items() if decays[id(value)] == 0} == {
+        name for name, value in named.items() if value.ndim <= 1 or name == kept
+    }
+
+
 def test_the_schedule_warms_up_and_falls_as_a_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
     follower = Follower(monkeypatch, warmup=0.2, final_learning_rate=0.1, learning_rate=1.0)
     schedule = follower.module.configure_optimizers()["lr_scheduler"]["scheduler"]

@@ -14,7 +14,7 @@ from hybridface.cli.options import (
     Quiet,
     decoding_progress,
 )
-from hybridface.errors import UsageError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.extras import training_extra
 
 
@@ -42,6 +42,8 @@ def train(
         from hybridface.report.run import write_run_report
 
         print(f"report: {write_run_report(trained.folder)}")
+        if why := trained.result.get("not_exported"):
+            raise HybridFaceError(f"{why}; figures, weights and report of the run are there")
 
 
 def _say_result(folder: Path, result: dict[str, Any]) -> None:
@@ -55,7 +57,7 @@ def _say_result(folder: Path, result: dict[str, Any]) -> None:
                     print(f"  on {source}: {_figures(part)}")
     if result["label"] is None:
         print(f"no supervised task, so no model.onnx; start from it: backbone.checkpoint={folder}")
-    else:
+    elif "not_exported" not in result:
         print(f"model: {folder / 'model.onnx'}")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from hybridface.tasks.base import Task
 
 FORMAT = 1
 TOLERANCE = 1e-4
+
+
+class ExportError(HybridFaceError):
+    """A model cannot be made an ONNX file, or would say something else as one."""
 
 
 class ExportedModel(nn.Module):
@@ -74,8 +79,8 @@ def export_onnx(
         poses between their rotation matrices, of numbers in the label's deviations.
 
     Raises:
-        HybridFaceError: The export fails, cannot be written, or the outputs differ by more than
-            1e-4.
+        ExportError: The export fails, or the outputs differ by more than 1e-4.
+        HybridFaceError: The file cannot be written.
     """
     module = ExportedModel(model.eval(), tasks, keep_ssl_heads=keep_ssl_heads).cpu()
     model.backbone.with_maps = any(task.reads_maps for task in module.kept)
@@ -83,7 +88,7 @@ def export_onnx(
     temporary = path.with_name(f".{path.stem}.new.onnx")
     size = examples.shape[-1]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _attention_in_plain_steps(module):
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(
@@ -98,7 +103,7 @@ def export_onnx(
         assert program is not None
         proto = program.model_proto
     except Exception as error:  # the exporter raises nearly anything
-        raise HybridFaceError(f"{path}: the model cannot be exported: {error}") from error
+        raise ExportError(f"{path}: the model cannot be exported: {_first_cause(error)}") from error
     entry = proto.metadata_props.add()
     metadata = _metadata(model, module.kept, size, trained_on) | dict(about)
     entry.key, entry.value = "hybridface", json.dumps(metadata)
@@ -108,9 +113,35 @@ def export_onnx(
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
+    except HybridFaceError as error:
+        raise ExportError(str(error).replace(str(temporary), str(path))) from error
     finally:
         temporary.unlink(missing_ok=True)
     return difference
+
+
+@contextmanager
+def _attention_in_plain_steps(module: nn.Module) -> Iterator[None]:
+    """Let timm's attention take products and a softmax, as the exporter knows its own of 4D alone.
+
+    The sums are the same; networks with windows, as Hiera and MaxViT, cannot be exported else.
+    """
+    parts: Iterable[Any] = module.modules()
+    fused = [part for part in parts if getattr(part, "fused_attn", False) is True]
+    for part in fused:
+        part.fused_attn = False
+    try:
+        yield
+    finally:
+        for part in fused:
+            part.fused_attn = True
+
+
+def _first_cause(error: BaseException) -> str:
+    """Say in a line what an error, which the exporter has wrapped several times, began with."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _metadata(

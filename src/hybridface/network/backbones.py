@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import timm
@@ -10,20 +11,33 @@ import torch
 from torch import Tensor, nn
 
 from hybridface.config import BackboneConfig
-from hybridface.errors import HybridFaceError, unknown
+from hybridface.errors import HybridFaceError, UsageError, unknown
 from hybridface.network.cpu_convolutions import train_faster_on_cpu
 from hybridface.network.imagenet import imagenet_network
 from hybridface.tasks.base import Features, FeatureShape
 
 
-def check_backbone(config: BackboneConfig) -> None:
-    """Refuse a backbone that timm does not have.
+def check_backbone(config: BackboneConfig, sizes: Collection[int]) -> None:
+    """Refuse, before any picture is read, a backbone that timm does not have or cannot make.
+
+    Args:
+        config: The backbone.
+        sizes: Sides in pixels of the pictures that it is to take, the first those of the data.
+            They are tried where it is made for one size or has options.
 
     Raises:
-        UsageError: Names the nearest one that it has.
+        UsageError: timm has no such network, of which the nearest is named, or it does not take
+            the options.
+        HybridFaceError: The network does not take the sizes.
     """
-    if not timm.is_model(config.name):
-        raise unknown("timm backbone", config.name, timm.list_models())
+    _check_name(config)
+    if config.options or _size_made_for(config.name) is not None:
+        first, *_ = sizes
+        without_weights = config.model_copy(update={"init": "random"})
+        with torch.device("meta"):
+            backbone = Backbone(without_weights, with_maps=True, size=first)
+            for size in sizes:
+                backbone.shape(size)
 
 
 @torch.no_grad()
@@ -51,29 +65,68 @@ def zero_last_norms(network: nn.Module) -> int:
     return count
 
 
+def _check_name(config: BackboneConfig) -> None:
+    if not timm.is_model(config.name):
+        raise unknown("timm backbone", config.name, timm.list_models())
+
+
+def create_network(config: BackboneConfig, size: int | None = None) -> Any:
+    """Return a timm network without its classifier.
+
+    Args:
+        config: Which network.
+        size: Side in pixels of the pictures that it is for; what timm's own is for where null. A
+            network that has to know, as one with learned positions, is made for it.
+
+    Raises:
+        UsageError: timm has no such network, or it cannot be created with the options.
+        HybridFaceError: It cannot be created, or the ImageNet weights cannot be had.
+    """
+    _check_name(config)
+    create = imagenet_network if config.init == "imagenet" else timm.create_model
+    options = dict(config.options)
+    if config.drop_path:
+        options["drop_path_rate"] = config.drop_path
+    made_for = _size_made_for(config.name)
+    sized: dict[str, Any] = {} if size is None or made_for in (None, size) else {"img_size": size}
+    try:
+        try:
+            return create(config.name, num_classes=0, **options, **sized)
+        except TypeError as error:
+            if not sized or "img_size" not in str(error):
+                raise
+            return create(config.name, num_classes=0, **options)
+    except (RuntimeError, OSError, ValueError, TypeError, AssertionError) as error:
+        if config.options:
+            raise UsageError(
+                f"backbone.options: {config.name} cannot be created with {config.options}: {error}"
+            ) from error
+        raise HybridFaceError(f"backbone {config.name} cannot be created: {error}") from error
+
+
+def _size_made_for(name: str) -> int | None:
+    """Return the side of the pictures that a network is for, or None where it takes many."""
+    known = timm.get_pretrained_cfg(name)
+    return known.input_size[-1] if known is not None and known.fixed_input_size else None
+
+
 class Backbone(nn.Module):
     """A timm network without its classifier.
 
     Args:
         config: Which network.
         with_maps: Whether to give intermediate maps too.
+        size: See :func:`create_network`.
 
     Raises:
-        UsageError: timm has no such network.
-        HybridFaceError: The ImageNet weights cannot be had.
+        UsageError, HybridFaceError: It cannot be created; see :func:`create_network`.
     """
 
     network: Any
 
-    def __init__(self, config: BackboneConfig, *, with_maps: bool) -> None:
+    def __init__(self, config: BackboneConfig, *, with_maps: bool, size: int | None = None) -> None:
         super().__init__()
-        check_backbone(config)
-        options: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
-        create = imagenet_network if config.init == "imagenet" else timm.create_model
-        try:
-            network: Any = create(config.name, num_classes=0, **options)
-        except (RuntimeError, OSError, ValueError, TypeError) as error:
-            raise HybridFaceError(f"backbone {config.name} cannot be created: {error}") from error
+        network = create_network(config, size)
         if config.zero_init_residual and config.init == "random":
             zero_last_norms(network)
         self.network = train_faster_on_cpu(network)
@@ -81,6 +134,11 @@ class Backbone(nn.Module):
         self.name = config.name
         self.mean = tuple(network.pretrained_cfg.get("mean", (0.485, 0.456, 0.406)))
         self.std = tuple(network.pretrained_cfg.get("std", (0.229, 0.224, 0.225)))
+
+    def without_weight_decay(self) -> set[str]:
+        """Return the weights that timm lets no weight decay shrink, as learned positions."""
+        said = getattr(self.network, "no_weight_decay", set)
+        return {f"network.{name}" for name in said()}
 
     def forward(self, images: Tensor) -> Features:
         """Return features of normalised pictures ``(B, 3, H, W)``."""
@@ -95,11 +153,16 @@ class Backbone(nn.Module):
 
     def _channels_first(self, final: Tensor) -> Tensor:
         """Bring tokens, or a map whose channels come last, to ``(B, C, h, w)``."""
+        if not isinstance(final, Tensor):
+            raise TypeError(f"its features are a {type(final).__name__}, not one map")
         channels = self.network.num_features
         if final.ndim == 3:  # transformers: tokens of no place, then those of the picture's rows
-            places = final[:, getattr(self.network, "num_prefix_tokens", 0) :]
+            count = final.shape[1]
+            placeless = getattr(self.network, "num_prefix_tokens", count - math.isqrt(count) ** 2)
+            places = final[:, placeless:]
             side = math.isqrt(places.shape[1])
-            return places.transpose(1, 2).reshape(len(places), channels, side, -1)
+            # len() would fix the number of pictures in an export.
+            return places.transpose(1, 2).reshape(places.shape[0], channels, side, -1)
         channels_last = final.shape[1] != channels and final.shape[-1] == channels
         return final.permute(0, 3, 1, 2) if channels_last else final
 
@@ -111,10 +174,10 @@ class Backbone(nn.Module):
         device = next(self.parameters()).device
         try:
             features = self(torch.zeros(1, 3, size, size, device=device))
-        except (RuntimeError, AssertionError) as error:
+        except Exception as error:  # each of timm's networks refuses in its own way
             raise HybridFaceError(
-                f"the backbone cannot take pictures of {size} px: {error}; change data.size, or "
-                "the view_size of a task"
+                f"the backbone {self.name} cannot take pictures of {size} px: {error}; many take "
+                "multiples of 32 alone: change data.size, the view_size of a task, or the backbone"
             ) from error
         self.train(was_training)
         return FeatureShape(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ALWAYS_FASTER = 36
+SPOILT_CHANNELS = 16
 FASTER_FOR_WIDE_KERNELS = 81
 
 
@@ -31,6 +32,21 @@ class PointwiseConvolution(nn.Conv2d):
             return super().forward(input)
         output = F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return output.permute(0, 3, 1, 2)
+
+
+class ThinningConvolution(nn.Conv2d):
+    """A 1x1 convolution of few channels with a stride, on a CPU one of the places that it keeps.
+
+    In torch 2.14 the gradient of its weights writes past the end of its memory where the pictures
+    lie in ``channels_last``, have an even side and at most 8 channels (oneDNN, AVX-512).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution ``(B, C', H', W')`` of ``(B, C, H, W)``."""
+        if not self.training or input.device.type != "cpu":
+            return super().forward(input)
+        rows, columns = self.stride
+        return F.conv2d(input[:, :, ::rows, ::columns], self.weight, self.bias)
 
 
 class DepthwiseConvolution(nn.Conv2d):
@@ -93,6 +109,8 @@ def train_faster_on_cpu(network: nn.Module) -> nn.Module:
             continue
         if _is_pointwise(module):
             module.__class__ = PointwiseConvolution
+        elif _is_thinning(module):
+            module.__class__ = ThinningConvolution
         elif _is_depthwise(module):
             module.__class__ = DepthwiseConvolution
     return network
@@ -101,6 +119,11 @@ def train_faster_on_cpu(network: nn.Module) -> nn.Module:
 def _is_pointwise(layer: nn.Conv2d) -> bool:
     single = layer.kernel_size == layer.stride == (1, 1)
     return single and layer.groups == 1 and layer.padding == (0, 0)
+
+
+def _is_thinning(layer: nn.Conv2d) -> bool:
+    single = layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
+    return single and layer.stride != (1, 1) and layer.in_channels <= SPOILT_CHANNELS
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:

@@ -50,7 +50,8 @@ class HybridModel(nn.Module):
 
     def __init__(self, config: BackboneConfig, tasks: Sequence[Task], size: int) -> None:
         super().__init__()
-        self.backbone = Backbone(config, with_maps=any(task.reads_maps for task in tasks))
+        with_maps = any(task.reads_maps for task in tasks)
+        self.backbone = Backbone(config, with_maps=with_maps, size=size)
         shape = self.backbone.shape(size)
         heads = {}
         for task in tasks:

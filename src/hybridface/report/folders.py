@@ -98,6 +98,7 @@ class Result(_Record):
     test: Metrics | None = None
     test_last: Metrics | None = None
     tasks: dict[str, dict[str, Metrics | None]] = Field(default_factory=dict)
+    not_exported: str | None = None
 
     @property
     def first_task(self) -> str:

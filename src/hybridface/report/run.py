@@ -75,18 +75,25 @@ def write_run_report(
         Section("How it was made", parts) if (parts := recipe_parts(run)) else None,
     ]
     sections = [section for section in found if section is not None]
-    unfinished = "This run has not finished: there is no result.json yet."
     sources = [run.data.source] if run.data and run.data.source else []
     page = Page(
         title=f"Training run {run.name}",
         lead=_lead(run),
-        notices=[*([] if run.result else [unfinished]), *picture_notices(sections, sources)],
+        notices=[*_missing(run), *picture_notices(sections, sources)],
         tiles=_tiles(run, run.result) if run.result else [],
         sections=sections,
     )
     out = out or folder / "report.html"
     write_atomically(out, render_html(page))
     return out
+
+
+def _missing(run: RunContent) -> list[str]:
+    """Say which of a run's files are not there, and why."""
+    if run.result is None:
+        return ["This run has not finished: there is no result.json yet."]
+    why = run.result.not_exported
+    return [] if why is None else [f"There is no model.onnx: {why}"]
 
 
 def _lead(run: RunContent) -> str:

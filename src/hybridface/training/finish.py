@@ -18,7 +18,7 @@ from hybridface.data.splits import Index
 from hybridface.evaluation.metrics import classification_metrics
 from hybridface.evaluation.number_metrics import countable, number_metrics
 from hybridface.evaluation.run_predictions import RunAbout
-from hybridface.export.network import export_onnx
+from hybridface.export.network import ExportError, export_onnx
 from hybridface.files import write_arrays
 from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task
@@ -46,7 +46,7 @@ def finish_run(
         summary: What training says of itself.
 
     Returns:
-        What ``result.json`` holds.
+        What ``result.json`` holds; ``not_exported`` says why where there is no ``model.onnx``.
     """
     if not folder.best.exists():  # a run of zero validations
         load_weights(model, folder.last)
@@ -72,13 +72,16 @@ def finish_run(
         **summary,
         "tasks": measured,
     }
-    result["onnx_difference"] = export_onnx(
-        model,
-        tasks,
-        _first_pictures(data),
-        folder.model,
-        trained_on=kinds_of(data.sources.values()),
-    )
+    try:
+        result["onnx_difference"] = export_onnx(
+            model,
+            tasks,
+            _first_pictures(data),
+            folder.model,
+            trained_on=kinds_of(data.sources.values()),
+        )
+    except ExportError as error:  # what was trained and measured stays
+        result |= {"onnx_difference": None, "not_exported": str(error)}
     folder.write_json(folder.result, result)
     folder.checkpoint.unlink(missing_ok=True)
     return result

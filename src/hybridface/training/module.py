@@ -249,7 +249,10 @@ class HybridModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW with warm-up and cosine over the whole run, a step at a time."""
         training = self.recipe.training
-        groups = param_groups_weight_decay(self.model, weight_decay=training.weight_decay)
+        undecayed = [f"backbone.{name}" for name in self.model.backbone.without_weight_decay()]
+        groups = param_groups_weight_decay(
+            self.model, training.weight_decay, no_weight_decay_list=undecayed
+        )
         if balance := list(self.step.balance.parameters()):
             groups.append({"params": balance, "weight_decay": 0.0})
         # Lightning cannot clip what a fused optimizer unscales by itself.

@@ -78,7 +78,8 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         raise UsageError(
             "training.precision: 16-mixed needs a CUDA device; take bf16-mixed or 32-true"
         )
-    check_backbone(recipe.backbone)
+    size = recipe.data.size
+    check_backbone(recipe.backbone, dict.fromkeys([size, *(t.view_side(size) for t in tasks)]))
     refuse_unequal_shares(recipe)
     _refuse_cheaper_views(recipe, tasks)
     for task in tasks:

@@ -76,7 +76,7 @@ def test_thinning_equals_the_convolution(
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect", groups=4),
         nn.Conv2d(4, 4, 3, padding="same", groups=4),
         nn.Conv2d(4, 4, 1, padding=1),
-        nn.Conv2d(17, 4, 1, stride=2),
+        nn.Conv2d(16, 4, 1, stride=2),
         nn.Conv2d(3, 4, 3),
     ],
 )

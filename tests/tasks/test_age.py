@@ -91,6 +91,21 @@ def test_the_best_answer_is_the_median_and_the_mean_distance_from_it(task: Age) 
     assert deviation == pytest.approx(math.sqrt(2) * (5 + 3 + 0 + 5 + 63) / 5, rel=0.05)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_a_sure_answer_pulls_as_beta_says(beta: float) -> None:
+    (task,) = build_tasks({"age": {"beta": beta}})
+    task.adopt_numbers(NumericLabels(("age",), YEARS.numpy(), "years"), YEARS, 48)
+    output = torch.tensor([[0.0, -4.0], [0.0, 0.0], [0.0, 2.0]], requires_grad=True)
+    task.loss(output, torch.tensor([[90.0]] * 3)).backward()
+    assert output.grad is not None
+    pulls = -3 * output.grad[:, 0]
+    torch.testing.assert_close(pulls, torch.tensor([4.0, 0.0, -2.0]).mul(1 - beta).exp())
+    away = 50 / task.spread
+    wider = 3 * output.grad[:, 1]  # of away / width + log width, weighed
+    width = torch.tensor([-4.0, 0.0, 2.0]).exp()
+    torch.testing.assert_close(wider, (1 - away / width) * width**beta)
+
+
 @pytest.mark.parametrize("width", [-5.0, 3.0])
 def test_an_answer_may_be_very_sure_and_very_unsure(task: Age, width: float) -> None:
     deviation = task.decode(torch.tensor([[0.0, width]]))[0, 1].item()

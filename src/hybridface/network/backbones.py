@@ -17,13 +17,16 @@ from hybridface.network.imagenet import imagenet_network
 from hybridface.tasks.base import Features, FeatureShape
 
 
-def check_backbone(config: BackboneConfig, sizes: Collection[int]) -> None:
+def check_backbone(
+    config: BackboneConfig, sizes: Collection[int], *, with_maps: bool = False
+) -> None:
     """Refuse, before any picture is read, a backbone that timm does not have or cannot make.
 
     Args:
         config: The backbone.
         sizes: Sides in pixels of the pictures that it is to take, the first those of the data.
             They are tried where it is made for one size or has options.
+        with_maps: Whether intermediate maps are wanted too.
 
     Raises:
         UsageError: timm has no such network, of which the nearest is named, or it does not take
@@ -35,7 +38,7 @@ def check_backbone(config: BackboneConfig, sizes: Collection[int]) -> None:
         first, *_ = sizes
         without_weights = config.model_copy(update={"init": "random"})
         with torch.device("meta"):
-            backbone = Backbone(without_weights, with_maps=True, size=first)
+            backbone = Backbone(without_weights, with_maps=with_maps, size=first)
             for size in sizes:
                 backbone.shape(size)
 
@@ -176,8 +179,9 @@ class Backbone(nn.Module):
             features = self(torch.zeros(1, 3, size, size, device=device))
         except Exception as error:  # each of timm's networks refuses in its own way
             raise HybridFaceError(
-                f"the backbone {self.name} cannot take pictures of {size} px: {error}; many take "
-                "multiples of 32 alone: change data.size, the view_size of a task, or the backbone"
+                f"the backbone {self.name} cannot take pictures of {size} px: "
+                f"{str(error) or type(error).__name__}; many take multiples of 32 alone: change "
+                "data.size, the view_size of a task, or the backbone"
             ) from error
         self.train(was_training)
         return FeatureShape(

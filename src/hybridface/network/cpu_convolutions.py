@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+VECTOR = 16
 ALWAYS_FASTER = 36
-SPOILT_CHANNELS = 16
 FASTER_FOR_WIDE_KERNELS = 81
 
 
@@ -37,8 +37,9 @@ class PointwiseConvolution(nn.Conv2d):
 class ThinningConvolution(nn.Conv2d):
     """A 1x1 convolution of few channels with a stride, on a CPU one of the places that it keeps.
 
-    In torch 2.14 the gradient of its weights writes past the end of its memory where the pictures
-    lie in ``channels_last``, have an even side and at most 8 channels (oneDNN, AVX-512).
+    oneDNN's gradient of its weights writes past the end of memory where the input lies in
+    ``channels_last`` and has fewer channels than a vector (uxlfoundation/oneDNN, issue 6035; seen
+    with torch 2.14.1, where the first layers of MobileOne end in a crash).
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -123,7 +124,7 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
 
 def _is_thinning(layer: nn.Conv2d) -> bool:
     single = layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
-    return single and layer.stride != (1, 1) and layer.in_channels <= SPOILT_CHANNELS
+    return single and layer.stride != (1, 1) and layer.in_channels < VECTOR
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:

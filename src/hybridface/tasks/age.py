@@ -35,10 +35,15 @@ class AgeConfig(TaskConfig):
     Attributes:
         label: The label column, of one number a picture.
         dropout: Before the linear layer.
+        beta: How far a picture's loss counts by the width of its answer, taken to this power
+            (beta-NLL, Seitzer et al. 2022, arXiv:2203.09168). 0 is the likelihood as it is, in
+            which a sure answer that is wrong outweighs all others; with 1 the number learns from
+            its absolute error alone, however sure it is.
     """
 
     label: str = "age"
     dropout: float = Field(0.0, ge=0, lt=1)
+    beta: float = Field(0.0, ge=0, le=1)
 
 
 class Age(Task):
@@ -87,9 +92,13 @@ class Age(Task):
         return View(None, self.truth(batch))
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the mean negative log-likelihood over the pictures with a number, in nats."""
+        """Return the mean over the pictures with a number of the likelihood's loss, in nats."""
         known = target[:, 0].isfinite()
-        return masked_mean(self._nll(output, target[:, 0].nan_to_num(self.centre)), known)
+        nll = self._nll(output, target[:, 0].nan_to_num(self.centre))
+        if self.config.beta:
+            _, width = self._middle_and_width(output.detach())
+            nll = nll * (self.config.beta * width).exp()
+        return masked_mean(nll, known)
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:

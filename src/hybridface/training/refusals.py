@@ -79,7 +79,11 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "training.precision: 16-mixed needs a CUDA device; take bf16-mixed or 32-true"
         )
     size = recipe.data.size
-    check_backbone(recipe.backbone, dict.fromkeys([size, *(t.view_side(size) for t in tasks)]))
+    check_backbone(
+        recipe.backbone,
+        dict.fromkeys([size, *(task.view_side(size) for task in tasks)]),
+        with_maps=any(task.reads_maps for task in tasks),
+    )
     refuse_unequal_shares(recipe)
     _refuse_cheaper_views(recipe, tasks)
     for task in tasks:

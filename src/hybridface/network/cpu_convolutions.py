@@ -3,7 +3,7 @@
 At 48 to 64 px the maps of an EfficientNet soon are 3x3 and 2x2. There oneDNN spends most of its
 time on overhead: in its backward pass of a 5x5 depthwise convolution of a 2x2 map, and in the 1x1
 convolutions of the 1x1 maps of squeeze-and-excitation blocks. ``benchmarks/convolutions.py``
-measures what a whole step gains.
+measures what a whole step gains. One more kind of convolution goes round a defect of oneDNN.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ def test_options_of_the_backbone_are_timms_words() -> None:
         ("pretrained", "weights come by backbone.init"),
         ("checkpoint_path", "weights come by backbone.init"),
         ("img_size", "it is data.size"),
+        ("in_chans", "pictures have three channels"),
         ("num_classes", "the heads are those of the tasks"),
     ],
 )

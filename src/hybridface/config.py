@@ -165,6 +165,7 @@ NOT_OPTIONS = {
     "num_classes": "the heads are those of the tasks",
     "drop_path_rate": "it is backbone.drop_path",
     "img_size": "it is data.size",
+    "in_chans": "pictures have three channels",
     "features_only": "the tasks need the whole network",
     **dict.fromkeys(
         ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),

@@ -204,6 +204,12 @@ def test_missing_files_say_what_to_do(tmp_path: Path) -> None:
         FaceModel.load(tmp_path)
 
 
+def test_a_run_whose_export_failed_says_why(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"not_exported": "no such operator"}')
+    with pytest.raises(UsageError, match=r"ended, but .*: no such operator; .*hybridface export"):
+        FaceModel.load(tmp_path)
+
+
 def test_files_that_are_no_model(tmp_path: Path) -> None:
     whole = write_model(tmp_path / "whole.onnx", TASKS).read_bytes()
     for content in (b"", b"no model", whole[: len(whole) // 2]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -129,6 +131,38 @@ def test_options_that_timm_does_not_take_are_named(name: str) -> None:
     config = BackboneConfig(name=name, options={"patch_sise": 8})
     with pytest.raises(UsageError, match=rf"backbone\.options: {name} cannot .* 'patch_sise'"):
         check_backbone(config, [32])
+
+
+@pytest.mark.parametrize("option", [{"patch_size": 0}, {"act_layer": "nosuch"}])
+def test_whatever_timm_raises_at_an_option_is_named(option: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=rf"backbone\.options: {VIT} cannot be created"):
+        check_backbone(BackboneConfig(name=VIT, options=option), [32])
+
+
+@pytest.mark.parametrize("name", [BACKBONE, VIT])
+def test_maps_that_are_not_pooled_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"does not pool its map: .*global_pool"):
+        check_backbone(BackboneConfig(name=name, options={"global_pool": ""}), [32])
+
+
+def test_networks_that_need_numbers_to_be_made_are_tried_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    create = timm.create_model
+
+    def older(*arguments: Any, **options: Any) -> Any:  # as in timm 1.0.12
+        torch.linspace(0, 1, 2)[1].item()
+        torch.rand(1)
+        return create(*arguments, **options)
+
+    monkeypatch.setattr("timm.create_model", older)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    check_backbone(BackboneConfig(name=VIT), [64])
+    assert torch.equal(torch.rand(3), expected)
+    with pytest.raises(UsageError, match="cannot take pictures of 48 px"):
+        check_backbone(BackboneConfig(name=VIT), [64, 48])
 
 
 def test_sizes_that_do_not_fit_are_refused_before_any_picture() -> None:

@@ -117,6 +117,28 @@ def test_cells_without_a_run_folder_are_counted_once(
     assert [row["arm"] for row in found] == ["puzzle_own"] * 2
 
 
+def test_a_cell_that_ends_without_a_model_says_so(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybridface.study.runner.why_not_exported", lambda _: "no such operator")
+    study = stub(seeds=[0])
+    assert len(study.run()) == 2
+    assert "supervised seed 0: no such operator; its figures count" in study.said
+
+
+def test_cells_whose_export_failed_say_why(table: Path, tmp_path: Path, stub: Stub) -> None:
+    rows = stub(seeds=[0]).run()
+    study = stub(seeds=[0], also_on={"other": f"csv:{table}"})
+    run = study.folder / rows[0]["cell"]
+    (run / "model.onnx").unlink()
+    result = json.loads((run / "result.json").read_text()) | {"not_exported": "no such operator"}
+    (run / "result.json").write_text(json.dumps(result))
+    study.run()
+    (failed,) = study.said
+    assert failed.startswith("1 finished cells on other: not measured: ")
+    assert "no such operator" in failed
+
+
 def test_what_another_machine_measured_is_taken_over(
     table: Path, tmp_path: Path, stub: Stub
 ) -> None:

@@ -198,6 +198,17 @@ def test_another_network_is_refused(self_supervised: TrainedRun) -> None:
         load_backbone(backbone, self_supervised.folder / "best.safetensors", [])
 
 
+def test_a_network_made_for_another_size_is_refused(tmp_path: Path) -> None:
+    from hybridface.config import BackboneConfig
+    from hybridface.network.backbones import Backbone
+
+    made = [Backbone(BackboneConfig(name="test_vit"), with_maps=False, size=s) for s in (32, 48)]
+    weights = {f"backbone.{name}": value for name, value in made[0].state_dict().items()}
+    save_file(weights, tmp_path / "best.safetensors")
+    with pytest.raises(UsageError, match=r"1 of .*pos_embed; .*made for one size.*, data\.size"):
+        load_backbone(made[1], tmp_path / "best.safetensors", [])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

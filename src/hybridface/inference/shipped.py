@@ -6,6 +6,7 @@ files: ``default`` is the one for use, ``default-with-ssl`` the same with its se
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from hybridface.errors import UsageError
@@ -61,6 +62,12 @@ def find_model(place: str | Path | None = None) -> Path:
         raise UsageError(f"{path}: cannot be opened ({error.strerror})") from error
     by_name = is_shipped(path)
     if is_folder:
+        if why := why_not_exported(path):
+            raise UsageError(
+                f"{path}: this run has ended, but holds no {MODEL_FILE}: {why}; its weights are "
+                "there: try again by 'hybridface export RUN FILE.onnx', with newer versions of "
+                "torch and timm, or train another backbone"
+            )
         instead = "; this folder hides the model of that name that ships" if by_name else ""
         raise UsageError(
             f"{path}: holds no {MODEL_FILE}, which a run writes at its end; if this is a run's "
@@ -73,6 +80,15 @@ def find_model(place: str | Path | None = None) -> Path:
         f"{path}: does not exist; expected a .onnx file, the folder of a run, or '{DEFAULT}' for "
         "the model that ships"
     )
+
+
+def why_not_exported(run: Path) -> str | None:
+    """Return why a finished run could not write its model, as its result says; None otherwise."""
+    try:
+        why = json.loads((run / "result.json").read_text(encoding="utf-8"))["not_exported"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(why)
 
 
 def is_shipped(place: str | Path) -> bool:

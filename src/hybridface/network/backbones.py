@@ -30,17 +30,26 @@ def check_backbone(
 
     Raises:
         UsageError: timm has no such network, of which the nearest is named, or it does not take
-            the options.
-        HybridFaceError: The network does not take the sizes.
+            the options or the sizes, or gives no features of a picture.
+        HybridFaceError: The network cannot be made.
     """
     _check_name(config)
-    if config.options or _size_made_for(config.name) is not None:
-        first, *_ = sizes
-        without_weights = config.model_copy(update={"init": "random"})
+    if not config.options and _size_made_for(config.name) is None:
+        return
+    without_weights = config.model_copy(update={"init": "random"})
+    try:
         with torch.device("meta"):
-            backbone = Backbone(without_weights, with_maps=with_maps, size=first)
-            for size in sizes:
-                backbone.shape(size)
+            _try_sizes(without_weights, sizes, with_maps)
+    except HybridFaceError:  # older ones of timm reckon with numbers, which that device lacks
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            _try_sizes(without_weights, sizes, with_maps)
+
+
+def _try_sizes(config: BackboneConfig, sizes: Collection[int], with_maps: bool) -> None:
+    first, *_ = sizes
+    backbone = Backbone(config, with_maps=with_maps, size=first)
+    for size in sizes:
+        backbone.shape(size)
 
 
 @torch.no_grad()
@@ -99,12 +108,21 @@ def create_network(config: BackboneConfig, size: int | None = None) -> Any:
             if not sized or "img_size" not in str(error):
                 raise
             return create(config.name, num_classes=0, **options)
-    except (RuntimeError, OSError, ValueError, TypeError, AssertionError) as error:
+    except HybridFaceError:
+        raise
+    except Exception as error:  # what an option may be is known to each network alone
         if config.options:
             raise UsageError(
-                f"backbone.options: {config.name} cannot be created with {config.options}: {error}"
+                f"backbone.options: {config.name} cannot be created with {config.options}: "
+                f"{_said(error)}"
             ) from error
-        raise HybridFaceError(f"backbone {config.name} cannot be created: {error}") from error
+        raise HybridFaceError(
+            f"backbone {config.name} cannot be created: {_said(error)}"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _size_made_for(name: str) -> int | None:
@@ -178,11 +196,17 @@ class Backbone(nn.Module):
         try:
             features = self(torch.zeros(1, 3, size, size, device=device))
         except Exception as error:  # each of timm's networks refuses in its own way
-            raise HybridFaceError(
+            raise UsageError(
                 f"the backbone {self.name} cannot take pictures of {size} px: "
-                f"{str(error) or type(error).__name__}; many take multiples of 32 alone: change "
+                f"{_said(error)}; many take multiples of 32 alone: change "
                 "data.size, the view_size of a task, or the backbone"
             ) from error
+        if features.pooled.ndim != 2:
+            raise UsageError(
+                f"the backbone {self.name} does not pool its map: its features are of shape "
+                f"{tuple(features.pooled.shape)}, expected one vector a picture; leave "
+                "backbone.options.global_pool out"
+            )
         self.train(was_training)
         return FeatureShape(
             features.pooled.shape[1],

@@ -78,7 +78,7 @@ class Elsewhere:
         if any(is_same_data(spec, source) for spec in learned):
             raise UsageError(f"{self.spec} is what the model was trained on")
         task = _first_task(run)
-        kept = _predict(run / "model.onnx", self.spec, task)
+        kept = _predict(run, self.spec, task)  # the run, so that one without a model says why
         last = _predict_last(run, self.spec, task)
         lacking = len(np.unique(kept.targets)) < kept.probabilities.shape[1]
         for among in ("", SHARED) if lacking else ("",):  # else both are one comparison

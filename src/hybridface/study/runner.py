@@ -10,6 +10,7 @@ from pathlib import Path
 from hybridface.config_content import merge
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
+from hybridface.inference.shipped import why_not_exported
 from hybridface.study.also_on import AlsoOn
 from hybridface.study.cells import StudyCells
 from hybridface.study.config import Cell, Content, StudyConfig
@@ -282,6 +283,8 @@ class Study:
             self.failed.append(f"{name}: {last} (see {log})")
             self.say(f"{name}: failed: {last}")
             return
+        if why := why_not_exported(self.folder_of(cell)):
+            self.say(f"{name}: {why}; its figures count")
         self._measure_elsewhere(cell)
         figure = self.store.rows[cell.key][cell.chosen_by]
         self.say(f"{name}: validation {cell.figure_name} {figure:.4f} after {seconds:.0f} s")

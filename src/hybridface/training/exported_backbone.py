@@ -66,8 +66,9 @@ def load_exported_backbone(backbone: Backbone, path: Path, pictures: Iterable[Te
     if missing:
         raise UsageError(
             f"backbone.checkpoint: {path}: {len(missing)} weights of {name} are not in it as they "
-            f"are trained, the first is {missing[0]}; start from a run's folder, or from a file in "
-            "another precision than int8"
+            f"are trained, the first is {missing[0]}; start from a run's folder (an export has "
+            "the linear layers of transformers in another form), or from a file in another "
+            "precision than int8"
         )
     backbone.load_state_dict({key: found.get(key, value) for key, value in ours.items()})
     _spread(backbone, folded, chain([first], others))

@@ -167,6 +167,7 @@ def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) ->
         raise UsageError(
             f"backbone.checkpoint: {path}: holds another network than backbone.name "
             f"{backbone.name}: {len(wrong)} of its tensors do not fit, the first is {wrong[0]}; "
-            "its run's config.yaml says which it is"
+            "its run's config.yaml says which it is; backbone.options must be the same too and, of "
+            "a network that is made for one size, as a vision transformer, data.size"
         )
     backbone.load_state_dict(theirs)

@@ -119,8 +119,11 @@ def test_a_run_that_goes_on_says_so(build_run: RunBuilder) -> None:
 
 
 def test_a_model_that_is_not_there_is_accounted_for(build_run: RunBuilder) -> None:
-    page = read(write_run_report(build_run(not_exported="no operator for it")))
+    run = build_run(not_exported="no operator for it")
+    page = read(write_run_report(run))
     assert "There is no model.onnx: no operator for it" in page.text
+    (run / "model.onnx").write_bytes(b"made by hybridface export")
+    assert "There is no model.onnx" not in read(write_run_report(run)).text
 
 
 def test_other_measures_are_shown_by_name(build_run: RunBuilder) -> None:

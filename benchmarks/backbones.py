@@ -5,7 +5,7 @@ than 40 million weights the family is left out. Each is trained for one epoch on
 a puzzle and in-painting in views of their own, and exported, by ``hybridface train`` in a process
 of its own.
 A row for each goes to ``benchmarks/results/backbones.jsonl``; those that have theirs for this size
-are not repeated. ``--table`` says what the rows say.
+are not repeated; ``--jobs 2`` trains two at once. ``--table`` says what the rows say.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def smallest_networks() -> Iterator[tuple[str, str, int]]:
             try:
                 with torch.device("meta"):
                     network = timm.create_model(name, num_classes=0)
-            except Exception:  # some cannot be made at all, or want what is not installed
+            except Exception as error:  # some cannot be made at all, or want what is not installed
+                print(f"{name}: left out, as it cannot be made: {error}", file=sys.stderr)
                 continue
             found.append((sum(value.numel() for value in network.parameters()), name))
         if found and min(found)[0] <= MOST_WEIGHTS:
@@ -90,6 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="where the runs go; emptied again")
     parser.add_argument("size", type=int, nargs="?", default=128, help="of the pictures, in pixels")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
     parser.add_argument("--table", action="store_true", help="print what the rows say")
     given = parser.parse_args()
     lines = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.exists() else []
@@ -103,14 +106,18 @@ def main() -> None:
     import torch
 
     known = {(row["network"], row["size"]) for row in rows}
-    for family, name, weights in smallest_networks():
-        if (name, given.size) in known:
-            continue
+
+    def measured(found: tuple[str, str, int]) -> dict[str, Any]:
+        family, name, weights = found
         row = {"family": family, "network": name, "weights": weights, "size": given.size}
         row |= train(name, given.size, given.folder / name)
-        row |= {"timm": timm.__version__, "torch": torch.__version__}
-        with ROWS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        return row | {"timm": timm.__version__, "torch": torch.__version__}
+
+    left = [each for each in smallest_networks() if (each[1], given.size) not in known]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        for row in pool.map(measured, left):
+            with ROWS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -109,22 +109,17 @@ def train_faster_on_cpu(network: nn.Module) -> nn.Module:
         if type(module) is not nn.Conv2d or isinstance(module.padding, str):
             continue
         if _is_pointwise(module):
-            module.__class__ = PointwiseConvolution
-        elif _is_thinning(module):
-            module.__class__ = ThinningConvolution
+            if module.stride == (1, 1):
+                module.__class__ = PointwiseConvolution
+            elif module.in_channels < VECTOR:
+                module.__class__ = ThinningConvolution
         elif _is_depthwise(module):
             module.__class__ = DepthwiseConvolution
     return network
 
 
 def _is_pointwise(layer: nn.Conv2d) -> bool:
-    single = layer.kernel_size == layer.stride == (1, 1)
-    return single and layer.groups == 1 and layer.padding == (0, 0)
-
-
-def _is_thinning(layer: nn.Conv2d) -> bool:
-    single = layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
-    return single and layer.stride != (1, 1) and layer.in_channels < VECTOR
+    return layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:

@@ -94,11 +94,8 @@ class Age(Task):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the mean over the pictures with a number of the likelihood's loss, in nats."""
         known = target[:, 0].isfinite()
-        nll = self._nll(output, target[:, 0].nan_to_num(self.centre))
-        if self.config.beta:
-            _, width = self._middle_and_width(output.detach())
-            nll = nll * (self.config.beta * width).exp()
-        return masked_mean(nll, known)
+        numbers = target[:, 0].nan_to_num(self.centre)
+        return masked_mean(self._nll(output, numbers, self.config.beta), known)
 
     @torch.no_grad()
     def measure(self, output: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -141,7 +138,8 @@ class Age(Task):
         middle, width = widened(output).unbind(1)
         return middle, width.clamp(NARROWEST, WIDEST)
 
-    def _nll(self, output: Tensor, numbers: Tensor) -> Tensor:
+    def _nll(self, output: Tensor, numbers: Tensor, beta: float = 0.0) -> Tensor:
         middle, width = self._middle_and_width(output)
         away = ((numbers - self.centre) / self.spread - middle).abs()
-        return away / width.exp() + width + math.log(2)
+        nll = away / width.exp() + width + math.log(2)
+        return nll * (beta * width.detach()).exp() if beta else nll

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from hybridface.config import build_recipe
-from hybridface.config_content import read_yaml
+from hybridface.config.content import read_yaml
 from hybridface.data.batches import make_loader
 from hybridface.data.orders import BatchOrder
 from hybridface.data.prepare import PreparedData, prepare_data

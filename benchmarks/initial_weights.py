@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from hybridface.config import build_recipe
-from hybridface.config_content import read_yaml
+from hybridface.config.content import read_yaml
 from hybridface.training.runs import RunFolder
 from hybridface.training.train import train
 

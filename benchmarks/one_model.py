@@ -32,7 +32,7 @@ SEEDS = (0, 1, 2)
 
 def content_of(arm: str, seed: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Return the recipe of an arm, as the mapping that a recipe is made of."""
-    from hybridface.config_content import drop_tasks, merge, override, read_yaml
+    from hybridface.config.content import drop_tasks, merge, override, read_yaml
 
     content = override(read_yaml(RECIPE), overrides)
     content["seed"] = seed

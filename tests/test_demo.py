@@ -10,7 +10,7 @@ import pytest
 
 from hybridface import demo
 from hybridface.cli import main
-from hybridface.config_content import merge
+from hybridface.config.content import merge
 from tiny_runs import CONTENT, SIZE
 
 DATA = "drawn:120?pixels=32"

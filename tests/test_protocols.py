@@ -11,7 +11,7 @@ import pytest
 
 import layouts
 from hybridface.config import Recipe, build_recipe, load_recipe
-from hybridface.config_content import merge, read_yaml
+from hybridface.config.content import merge, read_yaml
 from hybridface.data.prepare import prepare_data
 from hybridface.data.sources import split_spec
 from hybridface.evaluation.evaluate import evaluate

@@ -17,7 +17,7 @@ import yaml
 from conftest import picture_pixels
 from hybridface import Recipe, build_recipe
 from hybridface.config import BackboneConfig
-from hybridface.config_content import drop_tasks, merge
+from hybridface.config.content import drop_tasks, merge
 from hybridface.data.batches import Batch
 from hybridface.data.source import Labels, NumericLabels
 from hybridface.errors import UsageError

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hybridface.config import build_recipe
-from hybridface.config_content import merge
+from hybridface.config.content import merge
 from hybridface.data.cache import Progress
 from hybridface.data.sources import open_source
 from hybridface.report.comparison import write_comparison_report

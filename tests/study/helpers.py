@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hybridface.config_content import drop_tasks, merge
+from hybridface.config.content import drop_tasks, merge
 from hybridface.study import Cell
 from tiny_runs import CONTENT
 

@@ -25,7 +25,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hybridface.config_content import merge
+from hybridface.config.content import merge
 from hybridface.data.batches import Batch
 from hybridface.training.callbacks import LossWatch
 from hybridface.training.module import HybridModule

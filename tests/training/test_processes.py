@@ -20,7 +20,7 @@ from torch.multiprocessing import start_processes
 
 import joint_steps
 from hybridface import Recipe
-from hybridface.config_content import merge
+from hybridface.config.content import merge
 from hybridface.errors import UsageError
 from hybridface.training.runs import RunFolder
 from hybridface.training.train import train

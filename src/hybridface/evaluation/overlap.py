@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.config_content import read_yaml
+from hybridface.config.content import read_yaml
 from hybridface.data.source import Rows, Source
 from hybridface.data.sources import open_source, split_spec
 from hybridface.errors import HybridFaceError

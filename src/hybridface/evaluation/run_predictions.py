@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridface.config_content import read_yaml
+from hybridface.config.content import read_yaml
 from hybridface.data.source import MISSING, is_file
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, HybridFaceError, UsageError

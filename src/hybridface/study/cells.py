@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hybridface.config import TrainingConfig, build_recipe
-from hybridface.config_content import drop_tasks, merge, override, parse_override, validate
+from hybridface.config.content import drop_tasks, merge, override, parse_override, validate
 from hybridface.errors import UsageError
 from hybridface.study.config import TUNING, Cell, Content, StudyConfig
 from hybridface.study.held_out import value_of_seed

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr
 
 from hybridface.config import REST, Recipe, Section
-from hybridface.config_content import read_yaml, validate
+from hybridface.config.content import read_yaml, validate
 from hybridface.data.sources import split_spec
 from hybridface.errors import UsageError, unknown
 from hybridface.tasks import build_tasks, task_types

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hybridface.config_content import merge
+from hybridface.config.content import merge
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.files import cache_folder
 from hybridface.inference.shipped import why_not_exported

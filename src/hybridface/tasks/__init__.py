@@ -16,7 +16,7 @@ from typing import Any
 from torch.nn import ModuleDict
 
 from hybridface.config import Recipe
-from hybridface.config_content import validate
+from hybridface.config.content import validate
 from hybridface.errors import UsageError, unknown
 from hybridface.plugins import load_class
 from hybridface.tasks.base import SelfSupervisedConfig, Task, TaskConfig

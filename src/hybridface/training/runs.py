@@ -22,7 +22,7 @@ from torch import nn
 
 import hybridface
 from hybridface.config import BackboneConfig, Recipe, build_recipe
-from hybridface.config_content import read_yaml, validate
+from hybridface.config.content import read_yaml, validate
 from hybridface.errors import DataError, HybridFaceError, UsageError
 from hybridface.files import at_home, cannot_write, remove_unfinished, write_atomically
 from hybridface.network.model import HybridModel

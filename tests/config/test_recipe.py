@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hybridface import Recipe, build_recipe, load_recipe
-from hybridface.config_content import override
+from hybridface.config.content import override
 from hybridface.errors import UsageError
 
 LEAST: dict[str, Any] = {"data": {"source": "drawn:100"}, "tasks": {"expression": {}}}

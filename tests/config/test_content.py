@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridface import Recipe, build_recipe
-from hybridface.config_content import merge, override, parse_override, read_yaml
+from hybridface.config.content import merge, override, parse_override, read_yaml
 from hybridface.errors import UsageError
 
 LEAST: dict[str, Any] = {"data": {"source": "drawn:100"}, "tasks": {"expression": {}}}

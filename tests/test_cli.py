@@ -447,9 +447,11 @@ def test_what_was_trained_stays_where_the_export_fails(
     def fails(*_: object, **__: object) -> None:
         raise ZeroDivisionError("no such operator")
 
-    monkeypatch.setattr("torch.onnx.export", fails)
     recipe = write_recipe(tmp_path / "run.yaml", training={"epochs": 1})
-    ran = call("train", recipe, "--quiet")
+    with monkeypatch.context() as patched:
+        patched.setattr("torch.onnx.export", fails)
+        ran = call("train", recipe, "--quiet")
+        again = call("train", recipe, "--quiet", "--resume")
     run = tmp_path / "run"
     assert ran.returncode == 1
     assert (
@@ -461,5 +463,30 @@ def test_what_was_trained_stays_where_the_export_fails(
     assert result["test"]["accuracy"]["value"] >= 0
     assert "no such operator" in result["not_exported"]
     assert {"best.safetensors", "report.html"} <= {path.name for path in run.iterdir()}
-    again = call("train", recipe, "--quiet", "--resume")
     assert (again.returncode, again.stdout, again.stderr) == (1, ran.stdout, ran.stderr)
+    assert "no such operator" in (run / "report.html").read_text()
+    at_last = call("train", recipe, "--quiet", "--resume")
+    assert at_last.returncode == 0, at_last.stderr
+    assert f"model: {run / 'model.onnx'}" in at_last.stdout
+    now = json.loads((run / "result.json").read_text())
+    assert 0 <= now.pop("onnx_difference") < 1e-4
+    assert now == {key: value for key, value in result.items() if key in now}
+    assert "no such operator" not in (run / "report.html").read_text()
+    assert call("predict", "docs/pictures", "--no-detect", "--model", run).returncode == 0
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_a_model_that_was_put_into_a_run_without_one_stays(
+    call: Callable[..., Ran], tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "run.yaml", training={"epochs": 1})
+    assert call("train", recipe, "--quiet").returncode == 0
+    run = tmp_path / "run"
+    result = json.loads((run / "result.json").read_text())
+    unexported = result | {"onnx_difference": None, "not_exported": "no such operator"}
+    (run / "result.json").write_text(json.dumps(unexported))
+    (run / "model.onnx").write_bytes(b"of the user's own making")
+    again = call("train", recipe, "--quiet", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert (run / "model.onnx").read_bytes() == b"of the user's own making"
+    assert "not_exported" not in json.loads((run / "result.json").read_text())

@@ -43,7 +43,10 @@ def train(
 
         print(f"report: {write_run_report(trained.folder)}")
         if why := trained.result.get("not_exported"):
-            raise HybridFaceError(f"{why}; figures, weights and report of the run are there")
+            raise HybridFaceError(
+                f"{why}; figures, weights and report of the run are there, and --resume tries the "
+                "export again"
+            )
 
 
 def _say_result(folder: Path, result: dict[str, Any]) -> None:

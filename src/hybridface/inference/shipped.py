@@ -65,8 +65,8 @@ def find_model(place: str | Path | None = None) -> Path:
         if why := why_not_exported(path):
             raise UsageError(
                 f"{path}: this run has ended, but holds no {MODEL_FILE}: {why}; its weights are "
-                "there: try again by 'hybridface export RUN FILE.onnx', with newer versions of "
-                "torch and timm, or train another backbone"
+                "there: try again by 'hybridface train --resume', with newer versions of torch and "
+                "timm, or train another backbone"
             )
         instead = "; this folder hides the model of that name that ships" if by_name else ""
         raise UsageError(

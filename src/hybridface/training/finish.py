@@ -72,19 +72,33 @@ def finish_run(
         **summary,
         "tasks": measured,
     }
-    try:
-        result["onnx_difference"] = export_onnx(
-            model,
-            tasks,
-            _first_pictures(data),
-            folder.model,
-            trained_on=kinds_of(data.sources.values()),
-        )
-    except ExportError as error:  # what was trained and measured stays
-        result |= {"onnx_difference": None, "not_exported": str(error)}
+    result |= write_model(model, tasks, data, folder)
     folder.write_json(folder.result, result)
     folder.checkpoint.unlink(missing_ok=True)
     return result
+
+
+def write_model(
+    model: HybridModel, tasks: Sequence[Task], data: PreparedData, folder: RunFolder
+) -> dict[str, Any]:
+    """Export a run's model to its ``model.onnx``, compared with torch on validation pictures.
+
+    Args:
+        model: The model with its best weights.
+        tasks: Its tasks.
+        data: The run's data.
+        folder: The run folder.
+
+    Returns:
+        What the result says of it: the largest difference to torch; None, and why, where the model
+        cannot be exported, so that what was trained and measured stays.
+    """
+    pictures, trained_on = _first_pictures(data), kinds_of(data.sources.values())
+    try:
+        difference = export_onnx(model, tasks, pictures, folder.model, trained_on=trained_on)
+    except ExportError as error:
+        return {"onnx_difference": None, "not_exported": str(error)}
+    return {"onnx_difference": difference}
 
 
 def _measure_weights(

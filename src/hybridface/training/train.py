@@ -29,7 +29,7 @@ from hybridface.training.allocator import keep_freed_memory
 from hybridface.training.build import build_module, make_loaders, meet_data
 from hybridface.training.callbacks import LossWatch, RunKeeper
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
-from hybridface.training.finish import finish_run
+from hybridface.training.finish import finish_run, write_model
 from hybridface.training.module import HybridModule
 from hybridface.training.pretraining import (
     finish_without_labels,
@@ -40,7 +40,7 @@ from hybridface.training.pretraining import (
 from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined, on_gpu
 from hybridface.training.progress import ProgressBar
 from hybridface.training.refusals import refuse_early, refuse_unselectable
-from hybridface.training.runs import RunFolder, architecture, save_weights
+from hybridface.training.runs import RunFolder, architecture, load_model, save_weights
 from hybridface.training.samples import TaskPictures, first_batch
 from hybridface.training.stopping import Stopper
 from hybridface.training.training_rows import TrainingRows
@@ -91,7 +91,7 @@ def train(
         folder.check(recipe, resume=resume)
         if resume and folder.result.exists():
             with folder.locked():
-                return TrainedRun(folder.path, _finished(folder))
+                return TrainedRun(folder.path, _finished(folder, recipe, progress))
         columns = label_columns(tasks)
         _prepare(recipe, columns, progress)  # what is wrong with the data is said here, once
         from hybridface.training.launch import train_in_processes
@@ -105,7 +105,7 @@ def train(
             held.enter_context(folder.locked())
             folder.check(recipe, resume=resume)
             if resume and folder.result.exists():
-                return False, _finished(folder)
+                return False, _finished(folder, recipe, progress)
             return resume and folder.checkpoint.exists(), None
 
         go_on, result = processes.first_does(take_folder)
@@ -123,11 +123,23 @@ def train(
         )
 
 
-def _finished(folder: RunFolder) -> dict[str, Any]:
-    """Return the result of a run that has ended, cleared of what a kill may have left."""
+def _finished(folder: RunFolder, recipe: Recipe, progress: Progress | None) -> dict[str, Any]:
+    """Return the result of a run that has ended, cleared of what a kill may have left.
+
+    A model that could not be exported is tried again; one that the user has put there stays.
+    """
     folder.remove_unfinished()
     folder.checkpoint.unlink(missing_ok=True)
-    return folder.read_result()
+    result = folder.read_result()
+    if result.pop("not_exported", None) is None:
+        return result
+    if not folder.model.exists():
+        model, tasks = load_model(folder.path)
+        result |= write_model(
+            model, tasks, _prepare(recipe, label_columns(tasks), progress), folder
+        )
+    folder.write_json(folder.result, result)
+    return result
 
 
 @killed_workers_named()
@@ -172,7 +184,7 @@ def _train(
         folder.open(recipe)  # whatever ends the first stage, this run is known by its recipe
         inner = RunFolder(first.run)
         if inner.result.exists():
-            before = _finished(inner)
+            before = _finished(inner, first, progress)
         else:
             before = _train(
                 first, build_tasks(first.tasks), inner, processes, go_on=inner.checkpoint.exists(),

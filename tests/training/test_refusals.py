@@ -12,6 +12,7 @@ from hybridface.tasks import build_tasks
 from hybridface.training.refusals import refuse_early
 from tiny_runs import tiny_recipe
 
+FROZEN = {"frozen": True, "checkpoint": "default"}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "Lightning would take bf16-mixed": (
         {"training": {"precision": "16-mixed"}},
@@ -20,6 +21,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no mean where a factor is below zero": (
         {"tasks": {"age": {}}, "training": {"loss_balance": "geometric"}},
         r"loss_balance: geometric .* that of age may be below",
+    ),
+    "a frozen backbone of random weights": (
+        {"backbone": {"frozen": True}},
+        r"backbone\.frozen: its weights are random",
+    ),
+    "a rate for what has none": (
+        {"backbone": {**FROZEN, "learning_rate_factor": 0.5}},
+        r"backbone\.learning_rate_factor: what is frozen",
+    ),
+    "new statistics for what keeps its own": (
+        {"backbone": FROZEN, "training": {"batch_norm": "reestimated"}},
+        r"training\.batch_norm: reestimated .* backbone\.frozen keeps",
     ),
     "no labels to mix": (
         {"tasks": {"expression": None}, "augment": {"mixup": 0.4}},

@@ -25,6 +25,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "split": {},
     "joined": {"training": {"batch_norm": "joined", "validate_every": 2}},
     "reestimated": {"training": {"batch_norm": "reestimated", "select": "nll"}},
+    "slower backbone": {"backbone": {"learning_rate_factor": 0.1}},
     "no average": {"training": {"ema": None, "clip": None}},
     "shared view": {"tasks": {"puzzle": {"view": "shared"}, "inpaint": None}},
     "unlabelled": {

@@ -41,6 +41,12 @@ class BackboneConfig(Section):
         checkpoint: Weights that it starts from, in place of ``init``: a run folder, for its best
             weights, a safetensors file of a run, an exported model, or ``default``, the model that
             ships. Heads start anew. To go on with a run is another thing, ``--resume``.
+        frozen: Keep its weights and the statistics of its batch norms as they are, so that the
+            heads alone learn, in a fraction of the time: linear evaluation of what it knows, or
+            non-linear with ``hidden`` of a task. Of two stages (``pretrain``) the second has it so.
+        learning_rate_factor: Its learning rate as a part of ``training.learning_rate``, which the
+            heads have: below 1 what it knows from ``init`` or ``checkpoint`` changes more slowly
+            than heads that start anew.
     """
 
     name: str = "efficientnet_b0"
@@ -49,6 +55,8 @@ class BackboneConfig(Section):
     drop_path: float = Field(0.0, ge=0, lt=1)
     options: dict[str, Any] = {}
     checkpoint: Path | None = None
+    frozen: bool = False
+    learning_rate_factor: float = Field(1.0, gt=0, le=10)
 
     @field_validator("options")
     @classmethod

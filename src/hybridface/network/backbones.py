@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Self
 
 import timm
 import torch
@@ -155,6 +155,12 @@ class Backbone(nn.Module):
         self.name = config.name
         self.mean = tuple(network.pretrained_cfg.get("mean", (0.485, 0.456, 0.406)))
         self.std = tuple(network.pretrained_cfg.get("std", (0.229, 0.224, 0.225)))
+        self.frozen = config.frozen
+        self.requires_grad_(not config.frozen)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; what is frozen stays in that of evaluation."""
+        return super().train(mode and not self.frozen)
 
     def without_weight_decay(self) -> set[str]:
         """Return the weights that timm lets no weight decay shrink, as learned positions."""

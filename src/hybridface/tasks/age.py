@@ -22,19 +22,18 @@ from torch import Generator, Tensor, nn
 from hybridface.data.batches import Batch
 from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
-from hybridface.tasks.base import FeatureShape, Task, TaskConfig, View, masked_mean
-from hybridface.tasks.expression import ClassifierHead
+from hybridface.tasks.base import FeatureShape, Task, View, masked_mean
+from hybridface.tasks.heads import PooledHead, PooledHeadConfig
 from hybridface.tasks.means import widened
 
 NARROWEST, WIDEST = -6.0, 4.0
 
 
-class AgeConfig(TaskConfig):
+class AgeConfig(PooledHeadConfig):
     """Options of ``age``.
 
     Attributes:
         label: The label column, of one number a picture.
-        dropout: Before the linear layer.
         beta: How far a picture's loss counts by the width of its answer, taken to this power
             (beta-NLL, Seitzer et al. 2022, arXiv:2203.09168). 0 is the likelihood as it is, in
             which a sure answer that is wrong outweighs all others; with 1 the number learns from
@@ -42,7 +41,6 @@ class AgeConfig(TaskConfig):
     """
 
     label: str = "age"
-    dropout: float = Field(0.0, ge=0, lt=1)
     beta: float = Field(0.0, ge=0, le=1)
 
 
@@ -85,7 +83,7 @@ class Age(Task):
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return a linear layer that gives ``(B, 2)``, the middle and the log of the width."""
-        return ClassifierHead(shape.pooled, 2, self.config.dropout)
+        return PooledHead(shape, 2, self.config.dropout, self.config.hidden)
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Return the numbers as the target; the picture is the one all supervised heads see."""

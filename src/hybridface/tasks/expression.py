@@ -12,19 +12,12 @@ from torch import Generator, Tensor, nn
 from hybridface.data.batches import Batch
 from hybridface.data.source import MISSING, Labels
 from hybridface.errors import UsageError
-from hybridface.tasks.base import (
-    Features,
-    FeatureShape,
-    Mean,
-    Task,
-    TaskConfig,
-    View,
-    masked_mean,
-)
+from hybridface.tasks.base import FeatureShape, Mean, Task, View, masked_mean
+from hybridface.tasks.heads import PooledHead, PooledHeadConfig
 from hybridface.tasks.means import widened
 
 
-class ExpressionConfig(TaskConfig):
+class ExpressionConfig(PooledHeadConfig):
     """Options of ``expression``.
 
     Attributes:
@@ -32,27 +25,13 @@ class ExpressionConfig(TaskConfig):
         class_weights: ``balanced`` weighs each class by the inverse of its frequency in the
             training rows, ``root`` by the square root of that, ``none`` all the same.
         label_smoothing: Part of the target that is spread over all classes.
-        dropout: Before the linear layer.
+        dropout: Before each linear layer.
     """
 
     label: str = "expression"
     class_weights: Literal["none", "root", "balanced"] = "none"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.3, ge=0, lt=1)
-
-
-class ClassifierHead(nn.Module):
-    """Dropout and a linear layer on the pooled features; gives ``(B, K)`` logits."""
-
-    def __init__(self, channels: int, classes: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels, classes)
-
-    def forward(self, features: Features) -> Tensor:
-        """Return ``(B, K)`` logits."""
-        logits: Tensor = self.linear(self.dropout(features.pooled))
-        return logits
 
 
 class Expression(Task):
@@ -90,7 +69,7 @@ class Expression(Task):
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the classifier."""
-        return ClassifierHead(shape.pooled, len(self.classes), self.config.dropout)
+        return PooledHead(shape, len(self.classes), self.config.dropout, self.config.hidden)
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Return the labels as the target; the picture is the one all supervised heads see."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from hybridface import rotations
@@ -21,23 +20,21 @@ from hybridface.data.batches import Batch
 from hybridface.data.source import NumericLabels
 from hybridface.errors import UsageError
 from hybridface.tasks import turns
-from hybridface.tasks.base import FeatureShape, Task, TaskConfig, View, masked_mean
-from hybridface.tasks.expression import ClassifierHead
+from hybridface.tasks.base import FeatureShape, Task, View, masked_mean
+from hybridface.tasks.heads import PooledHead, PooledHeadConfig
 from hybridface.tasks.means import widened
 
 FRONTAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-class PoseConfig(TaskConfig):
+class PoseConfig(PooledHeadConfig):
     """Options of ``pose``.
 
     Attributes:
         label: The label column, of yaw, pitch and roll in degrees.
-        dropout: Before the linear layer.
     """
 
     label: str = "pose"
-    dropout: float = Field(0.0, ge=0, lt=1)
 
 
 class Pose(Task):
@@ -66,7 +63,7 @@ class Pose(Task):
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return a linear layer that starts near the frontal pose."""
-        head = ClassifierHead(shape.pooled, len(FRONTAL), self.config.dropout)
+        head = PooledHead(shape, len(FRONTAL), self.config.dropout, self.config.hidden)
         with torch.no_grad():
             head.linear.bias.copy_(torch.tensor(FRONTAL))
         return head

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from hybridface import draws
 from hybridface.data.batches import Batch
 from hybridface.tasks.base import FeatureShape, SelfSupervisedConfig, Task, View
-from hybridface.tasks.expression import ClassifierHead
+from hybridface.tasks.heads import PooledHead
 
 
 def turn(images: Tensor, quarters: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Rotation(Task):
 
     def build_head(self, shape: FeatureShape) -> nn.Module:
         """Return the classifier."""
-        return ClassifierHead(shape.pooled, 4, dropout=0.0)
+        return PooledHead(shape, 4)
 
     def make_view(self, images: Tensor, batch: Batch, generator: Generator) -> View:
         """Turn each picture by 0 to 3 quarters; the target is ``(B,)`` their number."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from timm.optim._param_groups import param_groups_weight_decay
 from timm.utils.model_ema import ModelEmaV3
 from torch import Generator, Tensor
 from torch import distributed as dist
@@ -25,6 +24,7 @@ from hybridface.draws import SharedGenerator
 from hybridface.network.model import HybridModel, HybridStep, reestimate_batch_norm
 from hybridface.tasks.base import Task
 from hybridface.training.aggregation import JoinedGradients, find_aggregator
+from hybridface.training.optimizer import make_optimizer, make_schedule
 
 REESTIMATION_BATCHES = 32
 
@@ -248,26 +248,8 @@ class HybridModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with warm-up and cosine over the whole run, a step at a time."""
-        training = self.recipe.training
-        undecayed = [f"backbone.{name}" for name in self.model.backbone.without_weight_decay()]
-        groups = param_groups_weight_decay(
-            self.model, training.weight_decay, no_weight_decay_list=undecayed
-        )
-        if balance := list(self.step.balance.parameters()):
-            groups.append({"params": balance, "weight_decay": 0.0})
-        # Lightning cannot clip what a fused optimizer unscales by itself.
-        fused = training.precision == "32-true" or training.clip is None
-        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, fused=fused)
-        warmup = max(1, round(training.warmup * self.total_steps))
-        floor = training.final_learning_rate
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            progress = (step - warmup) / max(1, self.total_steps - warmup)
-            return floor + (1 - floor) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        optimizer = make_optimizer(self.recipe, self.model, list(self.step.balance.parameters()))
+        schedule = make_schedule(self.recipe.training, optimizer, self.total_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

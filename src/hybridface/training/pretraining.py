@@ -47,6 +47,9 @@ def first_stage(recipe: Recipe) -> Recipe | None:
             "tasks": pretrain.tasks,
             "augment": recipe.augment.model_copy(update={"mixup": 0.0}),
             "training": recipe.training.model_copy(update={**training, "test": False}),
+            "backbone": recipe.backbone.model_copy(
+                update={"frozen": False, "learning_rate_factor": 1.0}
+            ),
             "pretrain": None,
         }
     )

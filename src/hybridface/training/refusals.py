@@ -72,6 +72,7 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "be below; take fixed or uncertainty"
         )
     _refuse_aggregator(recipe)
+    _refuse_frozen(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     if recipe.training.precision == "16-mixed" and not on_gpu(recipe.training):
@@ -153,6 +154,33 @@ def _refuse_aggregator(recipe: Recipe) -> None:
             "bf16-mixed"
         )
     find_aggregator(training.aggregator)
+
+
+def _refuse_frozen(recipe: Recipe) -> None:
+    """Refuse a frozen backbone that knows nothing, or what would change it."""
+    backbone, training = recipe.backbone, recipe.training
+    if not backbone.frozen:
+        return
+    if backbone.init == "random" and backbone.checkpoint is None and recipe.pretrain is None:
+        raise UsageError(
+            "backbone.frozen: its weights are random, so the heads have nothing to learn from; "
+            "give it some by backbone.checkpoint, backbone.init=imagenet or pretrain"
+        )
+    if backbone.learning_rate_factor != 1:
+        raise UsageError(
+            "backbone.learning_rate_factor: what is frozen has no learning rate; leave it or "
+            "backbone.frozen out"
+        )
+    if training.batch_norm == "reestimated":
+        raise UsageError(
+            "training.batch_norm: reestimated takes the statistics of batch norm anew, which "
+            "backbone.frozen keeps; take split"
+        )
+    if training.aggregator is not None:
+        raise UsageError(
+            "training.aggregator: it joins gradients on the backbone, which is frozen; leave it or "
+            "backbone.frozen out"
+        )
 
 
 def _refuse_first_stage(recipe: Recipe) -> None:

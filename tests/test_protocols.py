@@ -62,7 +62,7 @@ def on_a_built_layout(recipe: Recipe, file: Path, root: Path, run: Path) -> Reci
     """Return a recipe for a layout that is built as the data set's own, and a tiny network."""
     spec = split_spec(recipe.data.source)
     source = f"{spec.kind}:{root}" + (f"?{spec.query}" if spec.query else "")
-    content = merge(recipe.model_dump(mode="json"), TINY)
+    content = merge(recipe.model_dump(mode="json", exclude_unset=True), TINY)
     return build_recipe(merge(content, {"run": str(run), "data": {"source": source}}))
 
 

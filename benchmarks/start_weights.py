@@ -3,10 +3,10 @@
 The last also frozen, by a linear head and by one with a hidden layer, and learning more slowly than
 its head.
 
-``python benchmarks/start_weights.py FOLDER``, the folder of CK+, trains on a fifth of CK+'s labels, which the model
-that ships has not seen, in five folds by person of which each seed tests on one, and prints a JSON
-line a training: the same network, steps and settings, of which nothing was tuned. ``--seeds`` says
-how many; ``--epochs`` how long.
+``python benchmarks/start_weights.py FOLDER``, the folder of CK+, trains on a fifth of its labels,
+which the model that ships has not seen, in five folds by person of which each seed tests on one,
+and prints a JSON line a training: the same network, steps and settings, of which nothing was tuned.
+``--seeds`` says how many; ``--epochs`` how long; ``--only`` from which start.
 """
 
 import argparse

@@ -52,6 +52,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     measuring.compare,
     models.predict,
     models.export,
+    models.calibrate,
     serving.serve,
     learning.study,
     measuring.report,

@@ -61,7 +61,7 @@ def convert(model: Path, out: Path, precision: Precision, pictures: NDArray[np.f
 def _to_half(model: Path, out: Path, pictures: NDArray[np.float32]) -> None:
     tools: Any = importlib.import_module("onnxruntime.transformers.float16")
     # Shares and angles are small numbers and differences of them: they are decoded in float32.
-    kept = ["Softmax", "Atan", "Acos", "Asin", "Sqrt", "ReduceSum", "Div", "Softplus"]
+    kept = ["Softmax", "Atan", "Acos", "Asin", "Sqrt", "ReduceSum", "Div", "Softplus", "Max", "Log"]
     half = tools.convert_float_to_float16(onnx.load(model), keep_io_types=True, op_block_list=kept)
     onnx.save(half, out)
 

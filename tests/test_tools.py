@@ -14,6 +14,9 @@ import pytest
 from safetensors.torch import load_file
 
 from hybridface.data.sources import open_source
+from hybridface.evaluation.predictions import load_predictions
+from hybridface.evaluation.run_predictions import load_run_predictions
+from hybridface.inference.runtime import FaceModel
 from hybridface.training.train import TrainedRun
 from layouts import LAYOUTS
 
@@ -87,3 +90,25 @@ def test_a_model_is_quantized_by_the_training_rows_of_its_recipe(
     assert onnx.TensorProto.INT8 in made
     with pytest.raises(SystemExit, match="is there already"):
         module.quantize(model, recipe, out, 16, None)
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_predictions_of_a_recipes_rows_are_those_that_its_run_kept(
+    tiny_run: TrainedRun, tmp_path: Path, tool: Callable[[str], Any]
+) -> None:
+    module = tool("keep_predictions")
+    model, recipe = FaceModel.load(tiny_run.folder), tiny_run.folder / "config.yaml"
+    for split in ("val", "test"):
+        out = tmp_path / f"{split}.npz"
+        kept = module.keep(model, recipe, split, out)
+        of_run = load_run_predictions(tiny_run.folder)[split].tasks["expression"]
+        for found in (kept, load_predictions(out)):
+            task = found.tasks["expression"]
+            assert (task.label, task.classes) == (of_run.label, of_run.classes)
+            np.testing.assert_array_equal(task.keys, of_run.keys)
+            np.testing.assert_array_equal(task.targets, of_run.targets)
+            np.testing.assert_allclose(task.probabilities, of_run.probabilities, atol=1e-4)
+        (row,) = module.figures(kept)
+        assert row["pictures"] == tiny_run.result[split]["count"]
+        wanted = tiny_run.result[split]["nll"]["value"]
+        assert row["nll"]["value"] == pytest.approx(wanted, rel=1e-3)

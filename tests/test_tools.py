@@ -108,7 +108,7 @@ def test_predictions_of_a_recipes_rows_are_those_that_its_run_kept(
             np.testing.assert_array_equal(task.keys, of_run.keys)
             np.testing.assert_array_equal(task.targets, of_run.targets)
             np.testing.assert_allclose(task.probabilities, of_run.probabilities, atol=1e-4)
-        (row,) = module.figures(kept)
+        (row,) = module.figures(kept, ())
         assert row["pictures"] == tiny_run.result[split]["count"]
         wanted = tiny_run.result[split]["nll"]["value"]
         assert row["nll"]["value"] == pytest.approx(wanted, rel=1e-3)

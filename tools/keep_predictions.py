@@ -10,7 +10,7 @@ test rows. It prints a JSON line a task and data set: the answers' error, and ho
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +77,12 @@ def keep(model: FaceModel, recipe_file: Path, split: str, out: Path) -> Predicti
     return kept
 
 
-def figures(kept: Predictions) -> Iterator[dict[str, object]]:
+def figures(kept: Predictions, sources: Collection[str]) -> Iterator[dict[str, object]]:
     """Give how good, and how sure, the answers of each task are, by data set and over all."""
     for name, task in (kept.tasks | kept.numbers).items():
         data = np.array([key.partition("/")[0] for key in task.keys])
-        names = np.unique(data).tolist()
-        for each in [*names, "all"] if len(names) > 1 else names:
+        found_in = [each for each in sources if (data == each).any()]
+        for each in [*found_in, "all"] if len(found_in) != 1 else found_in:
             rows = np.flatnonzero((data == each) | (each == "all"))
             groups = None if task.groups is None else task.groups[rows]
             row = {"task": name, "data": each, "split": kept.split, "pictures": len(rows)}
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "val", "test"), default="val")
     given = parser.parse_args()
     kept = keep(FaceModel.load(given.model), given.recipe, given.split, given.out)
-    for row in figures(kept):
+    for row in figures(kept, load_recipe(given.recipe).data.sources):
         print(json.dumps(row))
 
 

@@ -42,6 +42,7 @@ TRAINING = [
     ("tasks",),
     ("config", "configs/drawn.yaml"),
     ("export", "runs/none", "out.onnx"),
+    ("calibrate", "MODEL", "out.onnx"),
 ]
 
 

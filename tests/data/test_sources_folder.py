@@ -52,6 +52,13 @@ def test_class_folders(tmp_path: Path, write_picture: Write) -> None:
     assert rows.group is None
 
 
+def test_no_picture_is_passed_over_for_its_kind(tmp_path: Path) -> None:
+    for name in ("a/1.avif", "a/2.HEIC", "b/3.jfif", "b/4.ppm", "b/5.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert read(tmp_path).keys == ["a/1.avif", "a/2.HEIC", "b/3.jfif", "b/4.ppm"]
+
+
 @pytest.mark.parametrize(
     "names",
     [("train", "val", "test"), ("Train", "valid", "Test"), ("training", "validation", "test")],

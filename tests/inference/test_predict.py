@@ -179,6 +179,10 @@ def test_wrong_use_is_refused(photos: Path, tmp_path: Path, model_file: Path) ->
         ({"form": "jsno"}, "did you mean 'jsonl'"),
         ({"form": "parquet"}, "name a file by --out"),
         ({"out": tmp_path / "faces.txt"}, "expected one of .jsonl .csv .parquet"),
+        (
+            {"out": tmp_path / "a.parquet", "form": "csv"},
+            "a.parquet is parquet by its name, and csv",
+        ),
         ({"every": 0}, "every: expected 1 or more"),
         ({"batch_size": 0}, "batch_size: expected at least 1"),
         ({"threshold": 2.0}, "threshold"),

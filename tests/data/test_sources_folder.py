@@ -244,6 +244,16 @@ def test_impossible_paths_are_refused(path: str) -> None:
         read(Path(path))
 
 
+def test_no_path_is_not_the_working_folder(
+    tmp_path: Path, write_picture: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"folder: has no path; folder:\. is the working folder"):
+        open_source("folder:").read()
+    assert open_source("folder:.").read().keys == ["a/1.png"]
+
+
 def test_only_one_class_is_noted(tmp_path: Path, write_picture: Write) -> None:
     write_picture(tmp_path / "sad" / "1.png")
     assert read(tmp_path).notes == ["there is one class folder only"]

@@ -195,6 +195,18 @@ def test_wrong_use_is_refused(photos: Path, tmp_path: Path, model_file: Path) ->
         run_predict([], model_file)
 
 
+@pytest.mark.parametrize("names", [["typo.jpg"], ["typo*.jpg", "x/typo.mp4"]])
+def test_a_result_is_not_replaced_where_no_input_is_there(
+    names: list[str], tmp_path: Path, model_file: Path
+) -> None:
+    (out := tmp_path / "faces.csv").write_text("hours of work")
+    with pytest.raises(
+        HybridFaceError, match=r"typo.* no such file .*faces\.csv is left as it was"
+    ):
+        run_predict([tmp_path / name for name in names], model_file, out=out)
+    assert out.read_text() == "hours of work"
+
+
 def test_a_file_that_cannot_be_written_is_said(photos: Path, model_file: Path) -> None:
     with pytest.raises(HybridFaceError, match=r"notes\.txt.faces\.csv: cannot be written"):
         run_predict([photos], model_file, out=photos / "notes.txt" / "faces.csv")

@@ -310,6 +310,9 @@ def test_compare_refuses_in_one_message(
         (["serve", "--no-detect", "--longest-side", "640"], "--longest-side"),
         (["study", "any.yaml", "--ray", "local", "--jobs", "2"], "--jobs"),
         (["study", "any.yaml", "--dry-run", "--page"], "--dry-run and --page"),
+        (["study", "any.yaml", "--cell-cpus", "2"], "--cell-cpus"),
+        (["study", "any.yaml", "--jobs", "2", "--cell-gpus", "0"], "--cell-gpus"),
+        (["data", "check", "drawn:9", "--no-pictures"], "--no-pictures"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(

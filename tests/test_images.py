@@ -108,6 +108,12 @@ def test_no_picture_is_named(content: bytes) -> None:
         images.decode(content, "a.jpg")
 
 
+def test_heic_is_told_apart() -> None:
+    """It is what telephones write, and it is no use to look for damage."""
+    with pytest.raises(DataError, match=r"^a\.heic: .*HEIC is not; save it as JPEG or PNG"):
+        images.decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "a.heic")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @given(st.data())
 def test_damaged_pictures_never_raise_anything_else(data: st.DataObject) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -19,7 +20,14 @@ from hybridface.errors import DataError, UsageError
 MAX_PIXELS = 100_000_000
 LARGE_PIXELS = 16_000_000
 MAX_BYTES = 1_000_000_000
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"})
+# What is taken for a picture in a folder; HEIC is not decoded, but named and not passed over.
+SUFFIXES = frozenset(
+    {
+        ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
+        ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+    }
+)  # fmt: skip
+_HEIC = re.compile(rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 
 
 # What Pillow decodes by itself. For some others, such as EPS, it starts programs that may hang; an
@@ -66,7 +74,8 @@ def decode(
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{name}: not a picture that can be read") from error
+        heic = ": HEIC is not; save it as JPEG or PNG" if _HEIC.match(content) else ""
+        raise DataError(f"{name}: not a picture that can be read{heic}") from error
     except Exception as error:  # Pillow raises nearly anything on damaged files
         raise DataError(f"{name}: cannot be decoded ({error})") from error
 

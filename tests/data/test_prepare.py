@@ -289,6 +289,19 @@ def test_too_little_is_refused(tmp_path: Path, write_picture: Write) -> None:
     (tmp_path / "person" / "labels.csv").write_text("\n".join(lines))
     with pytest.raises(DataError, match=r"'train': 6 rows.*all are of one person"):
         prepare(f"csv:{tmp_path / 'person' / 'labels.csv'}")
+    (tmp_path / "person" / "tests.csv").write_text(
+        "image,expression,split\n" + "\n".join(f"{each}.png,{each % 2},test" for each in range(6))
+    )
+    with pytest.raises(DataError, match=r"says of none that it is for training; data\.folds cuts"):
+        prepare(f"csv:{tmp_path / 'person' / 'tests.csv'}")
+    for number in range(6):
+        write_picture(tmp_path / "equal" / "ab"[number % 2] / f"{number}.png", 7)
+    with pytest.raises(DataError, match=r"'train': 6 rows, 6 of .* equal one of validation"):
+        prepare(f"folder:{tmp_path / 'equal'}", validation=0.5)
+    with pytest.raises(DataError, match=r"'train': 6 rows, 6 of .*; lower data.validation"):
+        prepare(
+            f"csv:{tmp_path / 'person' / 'labels.csv'}?group=&labels=expression", validation=0.9
+        )
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"expected: .*\n  found: .*an empty folder"):
         prepare(f"folder:{tmp_path / 'empty'}")

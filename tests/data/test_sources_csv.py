@@ -198,6 +198,22 @@ def test_missing_picture_stays_a_row(pictures: Path, hybridface_cache: Path) -> 
     assert "No such file" in problem.what
 
 
+def test_backslashes_are_said_to_be_the_reason(pictures: Path) -> None:
+    (pictures / "in").mkdir()
+    (pictures / "a.png").rename(pictures / "in" / "a.png")
+    with pytest.raises(DataError, match=r"There is .*in/a.png: write / in the table"):
+        read(pictures, "path,mood\nin\\a.png,happy\n")
+    with pytest.raises(DataError, match=r"say \?root=FOLDER"):
+        read(pictures, "path,mood\nin\\c.png,happy\n")
+
+
+def test_classes_that_differ_by_case_alone_are_noted(pictures: Path) -> None:
+    rows = read(pictures, "path,mood\na.png,Happy\nb.png,happy\nc.png,sad\n")
+    assert rows.labels["mood"].names == ("Happy", "happy", "sad")
+    said = "label column 'mood' has classes that differ by case alone: Happy, happy"
+    assert said in rows.notes
+
+
 def test_no_picture_at_all_is_refused(pictures: Path) -> None:
     with pytest.raises(DataError) as raised:
         read(pictures, "path,label\nx/1.png,a\nx/2.png,b\n")
@@ -307,6 +323,13 @@ def test_columns_of_numbers(pictures: Path) -> None:
         "c.png: no number in column 'roll': 'inf'",
     ]
     assert all("labels.csv" in text for text in said)
+
+
+def test_a_decimal_comma_is_said_to_be_one(pictures: Path) -> None:
+    rows = read(pictures, "path;age\na.png;31,5\nb.png;1,2,3\n", "?numbers=age")
+    commas, others = (problem.what for problem in rows.problems)
+    assert "'31,5' (write a point for the comma), in labels.csv:2" in commas
+    assert "'1,2,3', in labels.csv:3" in others
 
 
 def test_numbers_alone_are_labels_enough(pictures: Path) -> None:

@@ -52,6 +52,13 @@ def test_class_folders(tmp_path: Path, write_picture: Write) -> None:
     assert rows.group is None
 
 
+def test_no_picture_is_passed_over_for_its_kind(tmp_path: Path) -> None:
+    for name in ("a/1.avif", "a/2.HEIC", "b/3.jfif", "b/4.ppm", "b/5.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert read(tmp_path).keys == ["a/1.avif", "a/2.HEIC", "b/3.jfif", "b/4.ppm"]
+
+
 @pytest.mark.parametrize(
     "names",
     [("train", "val", "test"), ("Train", "valid", "Test"), ("training", "validation", "test")],
@@ -235,6 +242,16 @@ def test_nothing_there_is_explained(
 def test_impossible_paths_are_refused(path: str) -> None:
     with pytest.raises(DataError):
         read(Path(path))
+
+
+def test_no_path_is_not_the_working_folder(
+    tmp_path: Path, write_picture: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"folder: has no path; folder:\. is the working folder"):
+        open_source("folder:").read()
+    assert open_source("folder:.").read().keys == ["a/1.png"]
 
 
 def test_only_one_class_is_noted(tmp_path: Path, write_picture: Write) -> None:

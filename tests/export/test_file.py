@@ -59,6 +59,9 @@ def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=said):
             export_file(model, place, **({"precision": "int8", "data": DATA} | options))  # type: ignore[arg-type]
+    (none := tmp_path / "recipe.yaml").write_text("run: x")
+    with pytest.raises(HybridFaceError, match=r"recipe\.yaml: not a model that ONNX Runtime can"):
+        export_file(none, out, precision="fp32", data=[])
     with pytest.raises(DataError, match="6 pictures that can be used"):
         export_file(model, out, precision="int8", data=["drawn:3?pixels=32"] * 2)
     with pytest.raises(HybridFaceError, match=r"agrees with its model on only .*at least 101"):

@@ -192,8 +192,11 @@ def test_wrong_use_is_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
         assert own.read_bytes() == before
     with pytest.raises(UsageError, match="a folder; name the file to write"):
         export_run(tiny_run.folder, tmp_path, data=DATA)
-    for place in (tmp_path, tiny_run.folder / "model.onnx", Path("default")):
+    for place in (tmp_path, tiny_run.folder / "model.onnx"):
         with pytest.raises(UsageError, match=f"{place}: no run's folder, config.json is missing"):
+            export_run(place, out)
+    for place in (tmp_path / "none.onnx", Path("default")):
+        with pytest.raises(UsageError, match=f"{place}: does not exist; expected the folder"):
             export_run(place, out)
     assert not out.exists()
 

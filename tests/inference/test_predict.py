@@ -179,6 +179,10 @@ def test_wrong_use_is_refused(photos: Path, tmp_path: Path, model_file: Path) ->
         ({"form": "jsno"}, "did you mean 'jsonl'"),
         ({"form": "parquet"}, "name a file by --out"),
         ({"out": tmp_path / "faces.txt"}, "expected one of .jsonl .csv .parquet"),
+        (
+            {"out": tmp_path / "a.parquet", "form": "csv"},
+            "a.parquet is parquet by its name, and csv",
+        ),
         ({"every": 0}, "every: expected 1 or more"),
         ({"batch_size": 0}, "batch_size: expected at least 1"),
         ({"threshold": 2.0}, "threshold"),
@@ -189,6 +193,18 @@ def test_wrong_use_is_refused(photos: Path, tmp_path: Path, model_file: Path) ->
         assert said in str(caught.value)
     with pytest.raises(UsageError, match="no input"):
         run_predict([], model_file)
+
+
+@pytest.mark.parametrize("names", [["typo.jpg"], ["typo*.jpg", "x/typo.mp4"]])
+def test_a_result_is_not_replaced_where_no_input_is_there(
+    names: list[str], tmp_path: Path, model_file: Path
+) -> None:
+    (out := tmp_path / "faces.csv").write_text("hours of work")
+    with pytest.raises(
+        HybridFaceError, match=r"typo.* no such file .*faces\.csv is left as it was"
+    ):
+        run_predict([tmp_path / name for name in names], model_file, out=out)
+    assert out.read_text() == "hours of work"
 
 
 def test_a_file_that_cannot_be_written_is_said(photos: Path, model_file: Path) -> None:

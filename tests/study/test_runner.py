@@ -388,6 +388,17 @@ def test_a_page_of_trials_alone_has_no_rows(stub: Stub, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results" / "tiny.json").read_text()) == []
 
 
+def test_rows_that_a_page_cannot_be_of_are_said_to_be_left(stub: Stub, tmp_path: Path) -> None:
+    stub().run()
+    before = (tmp_path / "results" / "tiny.json").read_text()
+    changed = stub(recipe={"training": {"epochs": 3}})
+    assert changed.write() == 0
+    assert (tmp_path / "results" / "tiny.json").read_text() == before
+    assert [
+        "tiny.json is left as it was: its rows are of arms" in line for line in changed.said
+    ] == [True]
+
+
 def test_arms_whose_tuning_is_known_do_not_wait_for_that_of_others(
     stub: Stub, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "key": ({"seed": [1]}, "did you mean 'seeds'"),
     "key of an arm": ({"arms": {"supervised": {"strech": 2}}}, "strech"),
     "name": ({"name": "../up"}, "name: "),
+    "seeds": ({"seeds": [0, 3, 3]}, "seeds names 3 more than once"),
 }
 
 
@@ -219,6 +220,14 @@ def test_the_command_has_the_changes_that_were_made(study_file: Callable[..., Pa
         command
         == "hybridface study study.yaml training.epochs=3 tasks.expression.class_weights=root"
     )
+
+
+@pytest.mark.parametrize("change", ["seed=5", "data.seed=5"])
+def test_changes_that_the_seeds_would_undo_are_refused(
+    change: str, study_file: Callable[..., Path]
+) -> None:
+    with pytest.raises(UsageError, match=f"{change}': study tiny sets .* by each of its seeds"):
+        Study(load_study(study_file()), [change])
 
 
 def test_arms_that_read_no_test_split_are_refused(stub: Stub) -> None:

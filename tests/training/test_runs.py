@@ -136,15 +136,33 @@ def test_an_empty_or_new_folder_is_free(tmp_path: Path) -> None:
     RunFolder(recipe.run).check(recipe, resume=True)
 
 
+def test_a_run_killed_in_its_first_file_can_be_gone_on_with(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "run")
+    recipe.run.mkdir()
+    (recipe.run / ".config.yaml.0a1b2c3d").write_text("run: ")
+    (recipe.run / ".lock").touch()
+    for resume in (False, True):
+        RunFolder(recipe.run).check(recipe, resume=resume)
+    RunFolder(recipe.run).open(recipe)
+    assert not (recipe.run / ".config.yaml.0a1b2c3d").exists()
+
+
 def test_whatever_lies_there_is_not_overwritten(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path / "run")
     recipe.run.mkdir()
     (recipe.run / "anything").touch()
+    file = tiny_recipe(tmp_path / "run" / "anything")
+    for resume in (
+        False,
+        True,
+    ):  # neither to be gone on with nor, as pictures of one's own, removed
+        with pytest.raises(UsageError, match="holds files but no run; name another"):
+            RunFolder(recipe.run).check(recipe, resume=resume)
+        with pytest.raises(UsageError, match="anything is no folder; name another"):
+            RunFolder(file.run).check(file, resume=resume)
+    RunFolder(recipe.run).open(recipe)
     with pytest.raises(UsageError, match="already holds a run"):
         RunFolder(recipe.run).check(recipe, resume=False)
-    file = tiny_recipe(tmp_path / "run" / "anything")
-    with pytest.raises(UsageError, match="already holds a run"):
-        RunFolder(file.run).check(file, resume=False)
 
 
 def test_another_recipe_is_refused_and_names_what_differs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data by whose validation pictures no epoch can be chosen is refused before anything trains."""
+"""Data that a task cannot learn or be chosen by is refused before anything trains."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from hybridface.config import build_recipe
 from hybridface.data.prepare import PreparedData
-from hybridface.data.source import Labels, NumericLabels
+from hybridface.data.source import Labels, NumericLabels, Problem
 from hybridface.errors import UsageError
 from hybridface.rotations import ANGLES
 from hybridface.tasks import resolve_tasks
-from hybridface.training.refusals import refuse_unselectable
+from hybridface.training.refusals import refuse_unlearnable, refuse_unselectable
 
 NAN = float("nan")
 
@@ -28,7 +28,7 @@ def prepared(**columns: Any) -> PreparedData:
         labels={"expression": Labels(("a", "b"), np.array(columns.get("ids", [0, 1] * 3)))},
         keys=[str(number) for number in range(6)],
         splits={"train": np.arange(4), "val": np.arange(4, 6), "test": np.arange(0)},
-        problems=[],
+        problems=[Problem("0", "no number in column 'yaw': '20,5'")],
         duplicates=[],
         numeric={"pose": NumericLabels(ANGLES, pose, "degrees")},
     )
@@ -37,6 +37,7 @@ def prepared(**columns: Any) -> PreparedData:
 def refuse(data: PreparedData, tasks: list[str], **training: Any) -> None:
     content = {"data": {"source": "csv:x"}, "tasks": {name: {} for name in tasks}}
     recipe, built = resolve_tasks(build_recipe({**content, "training": training}))
+    refuse_unlearnable(built, data)
     refuse_unselectable(recipe, built, data)
 
 
@@ -55,6 +56,16 @@ def test_no_label_of_the_first_task_in_validation_is_said() -> None:
     refuse(prepared(pose=without), ["expression", "pose"])
 
 
+def test_a_task_without_a_label_in_training_is_said() -> None:
+    """Its head would be exported as it began, and answer."""
+    said = r"task pose: none of the 4 training pictures .* 'pose' \(0: no number in .*'20,5'\)"
+    with pytest.raises(UsageError, match=said):
+        refuse(prepared(pose=[[NAN] * 3] * 4 + [[1, 2, 3]] * 2), ["expression", "pose"])
+    with pytest.raises(UsageError, match="task expression: none of the 4 training pictures"):
+        refuse(prepared(ids=[-1] * 4 + [0, 1]), ["pose", "expression"])
+    refuse(prepared(pose=[[NAN] * 3] * 3 + [[1, NAN, NAN]] * 3), ["expression", "pose"])
+
+
 @pytest.mark.parametrize("angles", [[10, 5, NAN], [120, 5, 5]])
 def test_the_angle_between_poses_needs_whole_ones(angles: list[float]) -> None:
     data = prepared(pose=[[1, 2, 3]] * 4 + [angles] * 2)
@@ -67,7 +78,10 @@ def test_poses_that_do_not_count_are_said() -> None:
         refuse(prepared(pose=[[1, 2, 3]] * 4 + [[120, 5, 5]] * 2), ["pose"])
 
 
-def test_it_is_refused_before_training(drawn_cache: Path, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("refusal", ["refuse_unlearnable", "refuse_unselectable"])
+def test_it_is_refused_before_training(
+    refusal: str, drawn_cache: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
     from hybridface.training import train as training
     from tiny_runs import tiny_recipe
 
@@ -77,7 +91,7 @@ def test_it_is_refused_before_training(drawn_cache: Path, tmp_path: Path, monkey
     def refuses(*_: Any) -> None:
         raise UsageError("none of them")
 
-    monkeypatch.setattr(training, "refuse_unselectable", refuses)
+    monkeypatch.setattr(training, refusal, refuses)
     monkeypatch.setattr(training, "build_module", never)
     with pytest.raises(UsageError, match="none of them"):
         training.train(tiny_recipe(tmp_path / "run"))

@@ -13,6 +13,7 @@ from hybridface.cli.options import (
     check_page,
     decoding_progress,
 )
+from hybridface.errors import UsageError
 from hybridface.extras import training_extra
 
 
@@ -64,6 +65,8 @@ def data_check(
     """Look through data sets: labels, broken files, duplicates, persons across splits, sizes."""
     from hybridface.data.check.findings import check_data
 
+    if no_pictures and out is None:
+        raise UsageError("--no-pictures: is of the page; name one by --out, or leave it out")
     if out is not None:
         with training_extra():
             from hybridface.report.data_page import write_data_page

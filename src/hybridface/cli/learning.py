@@ -86,8 +86,12 @@ def study(
         str | None,
         typer.Option(help="Train on a Ray cluster: local, auto, or its address; extra [ray]."),
     ] = None,
-    cell_cpus: Annotated[float, typer.Option(min=0, help="CPUs of a training on the cluster.")] = 1,
-    cell_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a training on the cluster.")] = 0,
+    cell_cpus: Annotated[
+        float | None, typer.Option(min=0, help="CPUs of a training on the cluster; default 1.")
+    ] = None,
+    cell_gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of a training on the cluster; default 0.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the trainings and about how long each takes.")
     ] = False,
@@ -103,6 +107,10 @@ def study(
     """Train the methods of a study over seeds and compare them; goes on where it stopped."""
     if ray is not None and jobs is not None:
         raise UsageError("--jobs: a Ray cluster trains what it has room for at once; leave it out")
+    of_cluster = {"--cell-cpus": cell_cpus, "--cell-gpus": cell_gpus}
+    for name, given in of_cluster.items():
+        if ray is None and given is not None:
+            raise UsageError(f"{name}: is of a Ray cluster; name one by --ray, or leave it out")
     if dry_run and page:
         raise UsageError("--dry-run and --page: one only looks, the other writes; leave one out")
     with training_extra():
@@ -130,7 +138,8 @@ def study(
         if ray is not None:
             from hybridface.study.ray_cluster import RayCluster
 
-            chosen.cluster = held.enter_context(RayCluster(ray, cell_cpus, cell_gpus))
+            cpus = 1 if cell_cpus is None else cell_cpus
+            chosen.cluster = held.enter_context(RayCluster(ray, cpus, cell_gpus or 0))
         chosen.run()
 
 

@@ -124,7 +124,10 @@ def cut_part(
     if config.drop_duplicates:
         duplicates, shown = drop_leaked(pictures.digests, split)
     _draw_labels(config, balance, split, seed)
-    _refuse_unusable(config, rows, usable, split, problems)
+    if not (split == "train").any():
+        advice = _how_to_train(config, rows, usable, duplicates, problems)
+        raise _too_little(config, rows, usable, "train", advice)
+    _refuse_unmeasurable(config, rows, usable, split)
     unlabelled = "" if labelled.all() else f"{int((~labelled).sum())} rows without a label"
     notes = [*rows.notes, *filter(None, [unlabelled, pictures.note])]
     part = Part(config.source, rows, pictures, split, rest, problems, duplicates, shown, notes)
@@ -217,21 +220,11 @@ def _draw_labels(config: DataConfig, balance: Index, split: NDArray[np.str_], se
         split[train[~draw_fraction(balance[train], config.fraction, seed)]] = ""
 
 
-def _refuse_unusable(
-    config: DataConfig,
-    rows: Rows,
-    usable: NDArray[np.bool_],
-    split: NDArray[np.str_],
-    problems: Sequence[Problem],
+def _refuse_unmeasurable(
+    config: DataConfig, rows: Rows, usable: NDArray[np.bool_], split: NDArray[np.str_]
 ) -> None:
-    """Refuse a data set that leaves nothing to train on, to select by or in the fold to test."""
-    first = "".join(f" ({each.where}: {each.what})" for each in problems[:1])
-    one = rows.group is not None and len(np.unique(rows.group[usable])) == 1
-    person = "all are of one person, who is kept on one side; add others or leave the group out"
-    advised = {
-        "train": person if one else f"check the labels and pictures{first}",
-        "val": "raise data.validation or give the source a validation split",
-    }
+    """Refuse a data set that leaves nothing to select by, or in the fold to test."""
+    advised = {"val": "raise data.validation or give the source a validation split"}
     if config.folds is not None:
         advised["test"] = (
             f"fold {config.folds.test} of {config.folds.count} has none of them; take another "
@@ -239,10 +232,36 @@ def _refuse_unusable(
         )
     for name, advice in advised.items():
         if not (split == name).any():
-            raise DataError(
-                f"{config.source}: no row is left for the split '{name}': {len(rows)} rows, "
-                f"{int(usable.sum())} of them with a label and a readable picture; {advice}"
-            )
+            raise _too_little(config, rows, usable, name, advice)
+
+
+def _too_little(
+    config: DataConfig, rows: Rows, usable: NDArray[np.bool_], name: str, advice: str
+) -> DataError:
+    return DataError(
+        f"{config.source}: no row is left for the split '{name}': {len(rows)} rows, "
+        f"{int(usable.sum())} of them with a label and a readable picture; {advice}"
+    )
+
+
+def _how_to_train(
+    config: DataConfig,
+    rows: Rows,
+    usable: NDArray[np.bool_],
+    duplicates: NDArray[np.bool_],
+    problems: Sequence[Problem],
+) -> str:
+    """Say what took the rows that could train, where none is left."""
+    if rows.group is not None and len(np.unique(rows.group[usable])) == 1:
+        return "all are of one person, who is kept on one side; add others or leave the group out"
+    if not usable.any():
+        first = "".join(f" ({each.where}: {each.what})" for each in problems[:1])
+        return f"check the labels and pictures{first}"
+    if duplicates.any():
+        return f"{int(duplicates.sum())} equal one of validation or test (data.drop_duplicates)"
+    if config.folds is None and not np.isin(rows.split[usable], ("", "train")).any():
+        return "the data set says of none that it is for training; data.folds cuts them all anew"
+    return "lower data.validation, or add pictures"
 
 
 def refuse_problems(where: str, problems: Sequence[Problem]) -> None:

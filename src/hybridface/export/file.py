@@ -46,6 +46,7 @@ def export_file(
         HybridFaceError: The model cannot be read or converted, or what it gives is too far from it.
     """
     check_asked(out, precision)
+    exact = FaceModel.load(model)
     if precision == "fp32":
         raise UsageError(
             f"{model}: is a model already; name the precision that you want, of fp16, fp16-stored "
@@ -57,7 +58,6 @@ def export_file(
         )
     if out.exists() and out.samefile(model):
         raise UsageError(f"{out}: the model itself, which is not overwritten; name another file")
-    exact = FaceModel.load(model)
     pixels = pictures_of_data(data, exact.size, count)
     parts = parts_of(pixels, precision)
     wanted = exact.predict(parts[1], BATCH)

@@ -119,6 +119,11 @@ def _check_run(run: Path, out: Path, weights: str) -> None:
     if weights not in ("best", "last"):
         raise unknown("weights", weights, ("best", "last"))
     folder = RunFolder(run)
+    if not run.exists():
+        raise UsageError(
+            f"{run}: does not exist; expected the folder that hybridface train wrote, or a model "
+            "file"
+        )
     if not folder.architecture.is_file():
         raise UsageError(
             f"{run}: no run's folder, {folder.architecture.name} is missing; name the folder that "

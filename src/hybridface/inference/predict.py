@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
-from hybridface.errors import UsageError, printable
+from hybridface.errors import HybridFaceError, UsageError, printable
 from hybridface.inference.detection import DEFAULT, open_detector
 from hybridface.inference.inputs import Input, exists, find_inputs
 from hybridface.inference.output import open_writer
@@ -57,7 +57,8 @@ def run_predict(
 
     Raises:
         UsageError: No input, no model, or an option that cannot be.
-        HybridFaceError: The model cannot be loaded or run, or the result cannot be written.
+        HybridFaceError: The model cannot be loaded or run, the result cannot be written, or no
+            input is there, for which an earlier result is not replaced.
     """
     file = find_model(model)
     found = _checked_inputs(inputs, file, out, every)
@@ -97,6 +98,11 @@ def _checked_inputs(
         files = (each.path for each in found if each.kind != "camera")
         if any(_are_one(out, file) for file in (model, *files)):
             raise UsageError(f"--out: {out} is the model or one of the inputs; name another file")
+        if not any(each.kind == "camera" or exists(each.path) for each in found):
+            others = ", nor any of the others" * (len(found) > 1)
+            raise HybridFaceError(
+                f"{found[0].name}: there is no such file or folder{others}; {out} is left as it was"
+            )
     if every < 1:
         raise UsageError(f"every: expected 1 or more, got {every}")
     return found

@@ -19,11 +19,20 @@ class StudyCells:
         config: The study.
         overrides: ``key=value`` changes of the shared recipe.
 
+    Raises:
+        UsageError: One is of a key that is set by the seed, and so would do nothing.
+
     Attributes:
         chosen: The settings of the trial that is best, by tuning group, as far as that is known.
     """
 
     def __init__(self, config: StudyConfig, overrides: Sequence[str] = ()) -> None:
+        for text in overrides:
+            if (key := text.partition("=")[0].strip()) in ("seed", *config.by_seed):
+                raise UsageError(
+                    f"override '{text}': study {config.name} sets {key} by each of its seeds; "
+                    "change these in its file"
+                )
         self.config = config
         self.chosen: dict[str, Content] = {}
         self._shared: Content = override(config.recipe, overrides)

@@ -260,7 +260,9 @@ def _elsewhere(source: str) -> list[str]:
 
 
 def _check_names(config: StudyConfig) -> None:
-    """Refuse tuning groups that are unknown or come too late, and a tuning seed among the seeds."""
+    """Refuse tuning groups that are unknown or come too late, and seeds that stand twice."""
+    if twice := sorted({seed for seed in config.seeds if config.seeds.count(seed) > 1}):
+        raise UsageError(f"study {config.name}: seeds names {twice[0]} more than once")
     if config.tuning and config.tuning_seed in config.seeds:
         raise UsageError(f"study {config.name}: tuning_seed {config.tuning_seed} is one of seeds")
     known: list[str] = []

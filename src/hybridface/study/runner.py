@@ -149,7 +149,11 @@ class Study:
         """
         self.planned_cells()
         self.cells.forget(self.guessed)
-        self._write()
+        if not self._write():
+            self.say(
+                f"{self.config.results} is left as it was: its rows are of arms whose tuning is "
+                "not finished here, or of other settings"
+            )
         self._measure_rest()
         return len(self.rows())
 
@@ -318,12 +322,16 @@ class Study:
         except Exception as error:
             self.say(f"rows and page are not written yet, which the end tries again: {error!r}")
 
-    def _write(self) -> None:
-        """Write rows, details and page."""
+    def _write(self) -> bool:
+        """Write rows, details and page; return whether that was done.
+
+        It is not where rows may be of arms whose settings tuning has still to choose.
+        """
         rows, tuning = self.rows(), self.tuning_rows()
         if self.cells.tuned:
             self._refuse_other_rows()
         elif not self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
-            return  # rows of arms, whose settings are not known yet
+            return False
         same = same_test_pictures(self.cells.arms())
         self.store.write(page_of(self.config, rows, self.store.details, tuning, same))
+        return True

@@ -57,6 +57,26 @@ def refuse_unselectable(recipe: Recipe, tasks: Sequence[Task], data: PreparedDat
             )
 
 
+def refuse_unlearnable(tasks: Sequence[Task], data: PreparedData) -> None:
+    """Refuse tasks whose heads would stay as they begin, and be used and exported so.
+
+    Raises:
+        UsageError: No training picture has a label of one.
+    """
+    rows = data.splits["train"]
+    for task in tasks:
+        if task.label is None or (column := data.column(task.label)).known()[rows].any():
+            continue
+        parts = column.names if isinstance(column, NumericLabels) else ()
+        named = {f"'{name}'" for name in (task.label, *parts)}
+        of_it = [each for each in data.problems if any(name in each.what for name in named)]
+        first = "".join(f" ({each.where}: {each.what})" for each in of_it[:1])
+        raise UsageError(
+            f"task {task.name}: none of the {len(rows)} training pictures has a label in column "
+            f"'{task.label}'{first}; give them some, or leave the task out"
+        )
+
+
 def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Refuse what can be refused before any picture is decoded.
 

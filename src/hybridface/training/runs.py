@@ -113,19 +113,24 @@ class RunFolder:
             resume: Whether to go on with the run that lies there.
 
         Raises:
-            UsageError: The folder holds a run and ``resume`` is off, or another recipe's run.
+            UsageError: The folder holds a run and ``resume`` is off, or another recipe's run, or
+                files that are none of a run's.
         """
         if self.path.is_dir():
-            there = any(entry.name != LOCK for entry in self.path.iterdir())
+            # Of a run that was killed while it wrote its first file, half of that may be left.
+            begun = f".{self.recipe.name}."
+            names = [entry.name for entry in self.path.iterdir()]
+            there = any(name != LOCK and not name.startswith(begun) for name in names)
         else:
             there = self.path.exists()
+        if there and not self.recipe.exists():  # what a run writes first
+            found = "holds files but no run" if self.path.is_dir() else "is no folder"
+            raise UsageError(f"{self.path} {found}; name another with run=FOLDER")
         if there and not resume:
             raise UsageError(
                 f"{self.path} already holds a run; name another with run=FOLDER, go on with it "
                 "by --resume, or remove it"
             )
-        if there and not self.recipe.exists():
-            raise UsageError(f"{self.path} holds files but no run; name another with run=FOLDER")
         if there:
             # Options that came since that run was begun are filled in, at their defaults.
             before, _ = resolve_tasks(build_recipe(read_yaml(self.recipe), str(self.recipe)))

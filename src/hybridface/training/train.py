@@ -39,7 +39,7 @@ from hybridface.training.pretraining import (
 )
 from hybridface.training.processes import EndAtOnce, Processes, has_to_start_others, joined, on_gpu
 from hybridface.training.progress import ProgressBar
-from hybridface.training.refusals import refuse_early, refuse_unselectable
+from hybridface.training.refusals import refuse_early, refuse_unlearnable, refuse_unselectable
 from hybridface.training.runs import RunFolder, architecture, load_model, save_weights
 from hybridface.training.samples import TaskPictures, first_batch
 from hybridface.training.stopping import Stopper
@@ -177,6 +177,7 @@ def _train(
     if processes.count > 1:  # those of a machine find the pictures decoded
         processes.first_on_each_machine_does(lambda: _prepare(recipe, columns, progress))
     data = _prepare(recipe, columns, progress)
+    refuse_unlearnable(tasks, data)
     refuse_unselectable(recipe, tasks, data)
     first, before = first_stage(recipe), None
     if first is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +18,7 @@ from hybridface.rotations import ANGLES
 POSE = "pose"
 UNITS = {"age": "years"}
 _MISSING = frozenset({"", "nan", "na", "null", "none"})
+_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)  # as spreadsheets write decimals in many countries
 
 
 @dataclass
@@ -49,6 +52,14 @@ class LabelColumn:
     def too_many(self) -> bool:
         """Say whether it has more different values than it may."""
         return self.most is not None and len(self.numbers) > self.most
+
+    def alike(self) -> list[str]:
+        """Return the values that are equal to others but for case."""
+        lower = Counter(value.casefold() for value in self.numbers)
+        return sorted(
+            (value for value in self.numbers if lower[value.casefold()] > 1),
+            key=lambda value: (value.casefold(), value),
+        )
 
     def labels(self) -> Labels:
         """Order the values: as numbers where all are whole (``3.0`` is 3), else by name."""
@@ -93,7 +104,8 @@ class NumberColumn:
             except ValueError:
                 number = math.nan
             if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
-                number, wrong = math.nan, f"no number in column '{self.title}': '{cell[:40]}'"
+                hint = " (write a point for the comma)" * bool(_COMMA.fullmatch(cell))
+                number, wrong = math.nan, f"no number in column '{self.title}': '{cell[:40]}'{hint}"
         self.values.append(number)
         return wrong
 

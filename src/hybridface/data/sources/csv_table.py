@@ -220,10 +220,16 @@ class CsvTable(Source):
         if not keys:
             raise self.refuse(no_usable_row(table.path, problems))
         if self._pictures is None and not any(is_file(self.root / key) for key in keys):
+            turned = self.root / keys[0].replace("\\", "/")
+            advice = (
+                f"There is {turned}: write / in the table, in place of \\"
+                if "\\" in keys[0] and is_file(turned)
+                else f"Paths are relative to {self.root}: say ?root=FOLDER if they lie elsewhere, "
+                "or ?image=COLUMN for another column"
+            )
             raise DataError(
                 f"{self.kind}:{self.path}: none of the {len(keys)} pictures exists; the first is "
-                f"expected at {self.root / keys[0]}. Paths are relative to {self.root}: "
-                "say ?root=FOLDER if they lie elsewhere, or ?image=COLUMN for another column"
+                f"expected at {self.root / keys[0]}. {advice}"
             )
 
     def _labels(
@@ -247,6 +253,11 @@ class CsvTable(Source):
         labels: dict[str, Labels] = {}
         for column, name in zip(usable, self._names(usable), strict=True):
             labels[name] = column.labels()
+            if alike := column.alike():
+                notes.append(
+                    f"label column '{column.title}' has classes that differ by case alone: "
+                    f"{', '.join(alike[:8])}{', …' * (len(alike) > 8)}"
+                )
             if len(column.numbers) == 1:
                 beside = " beside -1, which is read as no label" * column.minus
                 notes.append(f"label column '{column.title}' has one value only{beside}")

@@ -21,6 +21,7 @@ from hybridface.data.source import (
     is_folder,
 )
 from hybridface.data.sources.tables import split_name
+from hybridface.errors import UsageError
 from hybridface.folders import Tell, entries_of, files_below
 
 
@@ -85,6 +86,8 @@ class Folder(Source):
         """Look through the folders; see :meth:`hybridface.data.source.Source.read`."""
         problems: list[Problem] = []
         told: set[Problem] = set()
+        if not self.path:  # as of a shell's variable that is not set
+            raise UsageError(f"{self.kind}: has no path; {self.kind}:. is the working folder")
         if not is_folder(self.root):
             raise self.refuse(describe_folder(self.root))
 

@@ -42,8 +42,13 @@ def open_writer(
         UsageError: There is no such format, or it cannot go there.
         HybridFaceError: The file cannot be written, or Parquet's library is missing.
     """
+    suffix = "" if out is None else out.suffix.removeprefix(".").lower()
+    if form in FORMATS and suffix in FORMATS and form != suffix:
+        raise UsageError(
+            f"--out: {out} is {suffix} by its name, and {form} is asked for; leave one of them out"
+        )
     if form is None:
-        form = out.suffix.removeprefix(".").lower() if out is not None else "table"
+        form = "table" if out is None else suffix
         if form not in FORMATS:
             known = " ".join(f".{each}" for each in FORMATS if each != "table")
             raise UsageError(

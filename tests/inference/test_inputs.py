@@ -87,6 +87,12 @@ def test_an_empty_name_is_not_the_folder_where_one_is() -> None:
         find_inputs(["a.jpg", ""])
 
 
+def test_addresses_are_not_taken_for_files() -> None:
+    for address in ("https://example.org/a.jpg", "RTSP://camera/1"):
+        with pytest.raises(UsageError, match="addresses are not read; save it"):
+            find_inputs([address])
+
+
 def test_a_link_that_leads_nowhere_is_kept_to_be_reported(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
     assert paths(tmp_path) == [tmp_path / "gone.jpg"]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from disks import Mount, fill, small_disk
 from hybridface.cli import app
-from hybridface.errors import HybridFaceError, UsageError
+from hybridface.errors import HybridFaceError, StoppedError, UsageError
 from hybridface.files import write_atomically
 from hybridface.report import study as report
 from hybridface.report.study import write_study_page
@@ -321,9 +321,9 @@ def test_sigterm_stops_what_was_started(stub: Stub, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(study, "_start", start)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(StoppedError, match="the same command goes on") as stopped:
         study.run()
-    assert stopped.value.code == 128 + signal.SIGTERM
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
     assert [process.wait(5) for process in started] == [-signal.SIGTERM] * 2
     assert signal.getsignal(signal.SIGTERM) is before
 

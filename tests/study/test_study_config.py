@@ -146,6 +146,10 @@ def test_wrong_studies_are_refused(what: str, study_file: Callable[..., Path]) -
         ({"arms": {"puzzle_own": {"change": {"tasks": {"puzle": {}}}}}}, "did you mean 'puzzle'"),
         ({"arms": {"puzzle_own": {"change": {"tasks": {"puzzle": {"gird": 2}}}}}}, "'grid'"),
         ({"tuning": {"supervised": {"trials": [{"training": {"epochs": 0}}]}}}, "epochs"),
+        (
+            {"arms": {"puzzle_own": {"change": {"backbone": {"name": "resnet8"}}}}},
+            "study tiny, arm puzzle_own: unknown timm backbone 'resnet8': did you mean",
+        ),
     ],
 )
 def test_a_wrong_arm_is_refused_before_anything_is_trained(
@@ -155,6 +159,11 @@ def test_a_wrong_arm_is_refused_before_anything_is_trained(
     with pytest.raises(UsageError, match=said):
         study.run()
     assert study.started == []
+
+
+def test_a_recipe_is_no_study() -> None:
+    with pytest.raises(UsageError, match=r"drawn\.yaml: a recipe, which 'hybridface train' takes"):
+        load_study(ROOT / "configs" / "drawn.yaml")
 
 
 ROOT = Path(__file__).parents[2]

@@ -17,6 +17,7 @@ from hybridface.folders import ABOVE, AGAIN, BROKEN, files_below
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv", ".flv"}
 )
+_ADDRESS = re.compile(r"(https?|ftp|s3|rtsp|file)://", re.IGNORECASE)
 _CAMERA = re.compile(r"webcam(?::(\d+))?")
 Kind = Literal["picture", "video", "camera"]
 
@@ -60,13 +61,15 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
             ``webcam:1``.
 
     Raises:
-        UsageError: One is an empty name.
+        UsageError: One is an empty name, or an address.
     """
     found: dict[Path, Input] = {}
     for each in given:
         path, text = Path(each), os.fspath(each)
         if not text:
             raise UsageError("an input is empty: name a picture, a folder, a pattern or a video")
+        if _ADDRESS.match(text) and not exists(path):
+            raise UsageError(f"{text}: addresses are not read; save it and name the file")
         camera = _CAMERA.fullmatch(text)
         if camera and not exists(path):
             found[path] = Input(path, "camera", int(camera[1] or 0))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hybridface.config import TrainingConfig, build_recipe
+from hybridface.config import Recipe, TrainingConfig, build_recipe
 from hybridface.config.content import drop_tasks, merge, override, parse_override, validate
-from hybridface.errors import UsageError
+from hybridface.errors import HybridFaceError, UsageError
 from hybridface.study.config import TUNING, Cell, Content, StudyConfig
 from hybridface.study.held_out import value_of_seed
 from hybridface.tasks import resolve_tasks
+from hybridface.tasks.base import Task
+from hybridface.training.refusals import refuse_backbone
 
 
 class StudyCells:
@@ -37,6 +39,7 @@ class StudyCells:
         self.chosen: dict[str, Content] = {}
         self._shared: Content = override(config.recipe, overrides)
         self._arms: list[Cell] = []
+        self._tried: set[str] = set()
 
     @property
     def tuned(self) -> bool:
@@ -110,7 +113,20 @@ class StudyCells:
             raise UsageError(
                 f"{where}: training.test is false, but arms are compared by test figures"
             )
+        self._try_backbone(recipe, tasks, where)
         return Cell(arm, method, seed, recipe, settings)
+
+    def _try_backbone(self, recipe: Recipe, tasks: Sequence[Task], where: str) -> None:
+        """Refuse a backbone that cannot be, each once, before hours of the arms before it."""
+        of = {"backbone", "tasks", "data"}
+        asked = recipe.model_dump_json(include=of, exclude={"data": {"folds", "seed", "fraction"}})
+        if asked in self._tried:
+            return
+        try:
+            refuse_backbone(recipe, tasks)
+        except HybridFaceError as error:
+            raise UsageError(f"{where}: {error}") from error
+        self._tried.add(asked)
 
     def _where(self, arm: str) -> str:
         return f"study {self.config.name}, arm {arm}"

@@ -283,7 +283,13 @@ def load_study(path: Path) -> StudyConfig:
     Raises:
         UsageError: The file or one of its keys is wrong.
     """
-    config = validate(StudyConfig, read_yaml(path), str(path))
+    content = read_yaml(path)
+    if "tasks" in content and "arms" not in content:
+        raise UsageError(
+            f"{path}: a recipe, which 'hybridface train' takes; a study has its recipe under "
+            "'recipe', and beside it seeds and arms"
+        )
+    config = validate(StudyConfig, content, str(path))
     _check_names(config)
     inside = path.absolute().parts[-3:]  # not where this machine has it
     config._file = "/".join(inside) if inside[0] == "configs" else path.name

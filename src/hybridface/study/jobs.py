@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from hybridface.errors import StoppedError
 from hybridface.files import write_atomically
 from hybridface.study.config import Cell
 
@@ -72,7 +73,7 @@ def train_cells(
             the cells that had to wait for it.
 
     Raises:
-        SystemExit: ``stop`` was set; every cell has saved what it had.
+        StoppedError: ``stop`` was set; every cell has saved what it had.
     """
     waiting: dict[str, Cell] = {}
     seen: set[str] = set()
@@ -91,7 +92,7 @@ def train_cells(
                 running.append((cell, start(cell), time.monotonic()))
             look([cell for cell, *_ in running], len(waiting))
             if stop.wait(POLL_SECONDS):
-                raise SystemExit(128 + signal.SIGTERM)
+                raise told_to_stop()
             for entry in [entry for entry in running if entry[1].poll() is not None]:
                 running.remove(entry)
                 cell, _, started = entry
@@ -101,6 +102,14 @@ def train_cells(
             job.terminate()
         for _, job, _ in running:
             job.wait()
+
+
+def told_to_stop() -> StoppedError:
+    """Build the error for a study that SIGTERM ended."""
+    return StoppedError(
+        "the study was told to stop, and what trained has saved where it was; the same command "
+        "goes on with it"
+    )
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class PlannedCell:
         if self.finished:
             return f"{name}finished"
         begun = f"{self.part:.0%} trained, " if self.part else ""
-        return f"{name}{begun}about {self.seconds / 3600:.2f} h"
+        return f"{name}{begun}about {_in_words(self.seconds)}"
 
 
 def plan(study: Study) -> list[PlannedCell]:
@@ -75,16 +75,22 @@ def describe(planned: list[PlannedCell], guessed: list[str], jobs: int) -> list[
         jobs: How many cells would train at once.
     """
     left = [each for each in planned if not each.finished]
-    hours = sum(each.seconds for each in left) / 3600
+    seconds = sum(each.seconds for each in left)
     lines = [str(each) for each in planned]
     for group in guessed:
         lines.append(f"tuning group {group} is not finished: its first trial stands for its best")
     lines.append(
         f"{len(planned)} cells, {len(planned) - len(left)} finished; the steps of the other "
-        f"{len(left)} take about {hours:.1f} hours one after the other here"
-        + (f", with --jobs {jobs} at best {hours / jobs:.1f}" if jobs > 1 else "")
+        f"{len(left)} take about {_in_words(seconds)} one after the other here"
+        + (f", with --jobs {jobs} at best {_in_words(seconds / jobs)}" if jobs > 1 else "")
     )
     return lines
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class _Clock:

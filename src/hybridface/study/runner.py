@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,13 @@ from hybridface.study.also_on import AlsoOn
 from hybridface.study.cells import StudyCells
 from hybridface.study.config import Cell, Content, StudyConfig
 from hybridface.study.held_out import refuse_repeated_folds, same_test_pictures
-from hybridface.study.jobs import Job, noticing_sigterm, start_process, train_cells
+from hybridface.study.jobs import (
+    Job,
+    noticing_sigterm,
+    start_process,
+    told_to_stop,
+    train_cells,
+)
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
 from hybridface.study.results import ResultStore, Taken, page_of
@@ -309,7 +314,7 @@ class Study:
 
         def between() -> None:
             if self.stop.is_set():
-                raise SystemExit(128 + signal.SIGTERM)
+                raise told_to_stop()
 
         if self.config.also_on and self.cells.tuned:
             rows = {row["cell"]: row for row in self.rows()}

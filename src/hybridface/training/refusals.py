@@ -99,12 +99,7 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         raise UsageError(
             "training.precision: 16-mixed needs a CUDA device; take bf16-mixed or 32-true"
         )
-    size = recipe.data.size
-    check_backbone(
-        recipe.backbone,
-        dict.fromkeys([size, *(task.view_side(size) for task in tasks)]),
-        with_maps=any(task.reads_maps for task in tasks),
-    )
+    refuse_backbone(recipe, tasks)
     refuse_unequal_shares(recipe)
     _refuse_cheaper_views(recipe, tasks)
     for task in tasks:
@@ -121,6 +116,20 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         )
     _refuse_first_stage(recipe)
     _refuse_mixup(recipe, tasks)
+
+
+def refuse_backbone(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse a backbone that timm does not have, or that cannot take the pictures of the tasks.
+
+    Raises:
+        UsageError, HybridFaceError: See :func:`hybridface.network.backbones.check_backbone`.
+    """
+    size = recipe.data.size
+    check_backbone(
+        recipe.backbone,
+        dict.fromkeys([size, *(task.view_side(size) for task in tasks)]),
+        with_maps=any(task.reads_maps for task in tasks),
+    )
 
 
 def _refuse_mixup(recipe: Recipe, tasks: Sequence[Task]) -> None:

@@ -15,13 +15,14 @@ import pytest
 import yaml
 from PIL import Image
 
+from conftest import picture_pixels
 from hybridface.cli import COMMANDS, main
 from hybridface.config import Recipe
 from hybridface.data.sources import source_kinds
 from hybridface.tasks import task_types
 from hybridface.training.train import TrainedRun
 from tiny_models import EXPRESSIONS, write_model
-from tiny_runs import CONTENT, write_recipe
+from tiny_runs import CLASSES, CONTENT, write_recipe
 
 Ran = subprocess.CompletedProcess[str]
 Write = Callable[..., Path]
@@ -210,6 +211,29 @@ def test_train_says_where_the_model_is(recipe: Path, call: Callable[..., Ran]) -
     assert "already holds a run" in one_message(refused)
     again = call("train", recipe, "training.epochs=1", "tasks.inpaint=null", "--resume")
     assert again.stdout == ran.stdout
+
+
+@pytest.mark.usefixtures("drawn_cache")
+def test_train_counts_what_it_skipped_and_names_the_first(
+    tmp_path: Path, call: Callable[..., Ran]
+) -> None:
+    faces = tmp_path / "faces"
+    for number in range(40):
+        path = faces / CLASSES[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture_pixels(number, 32)).save(path)
+    for name in ("x.png", "y.png"):
+        (faces / CLASSES[0] / name).write_text("no picture")
+    changes: dict[str, Any] = {
+        "tasks": {"puzzle": None, "inpaint": None},
+        "training": {"epochs": 1},
+    }
+    source = {"source": f"folder:{faces}", "folds": {"count": 4}}
+    recipe = write_recipe(tmp_path / "run.yaml", data=source, **changes)
+    ran = call("train", recipe, "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    first, *_ = ran.stdout.splitlines()
+    assert re.fullmatch(r"skipped: 2 in the data, the first .*x\.png: not a picture .*", first)
 
 
 @pytest.mark.usefixtures("drawn_cache")

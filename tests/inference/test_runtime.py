@@ -202,6 +202,10 @@ def test_missing_files_say_what_to_do(tmp_path: Path) -> None:
         FaceModel.load("l" * 300)
     with pytest.raises(UsageError, match=r"holds no model\.onnx.*let the run finish"):
         FaceModel.load(tmp_path)
+    weights = tmp_path / "best.safetensors"
+    weights.touch()
+    with pytest.raises(UsageError, match="weights of a training, not a model; name the run's"):
+        FaceModel.load(weights)
 
 
 def test_a_run_whose_export_failed_says_why(tmp_path: Path) -> None:

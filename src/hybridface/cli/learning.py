@@ -14,7 +14,7 @@ from hybridface.cli.options import (
     Quiet,
     decoding_progress,
 )
-from hybridface.errors import HybridFaceError, UsageError
+from hybridface.errors import HybridFaceError, UsageError, printable
 from hybridface.extras import training_extra
 
 
@@ -38,6 +38,7 @@ def train(
         show_progress=not quiet,
     )
     if trained.result:  # not in the others of several processes
+        _say_problems(trained.folder)
         _say_result(trained.folder, trained.result)
         from hybridface.report.run import write_run_report
 
@@ -47,6 +48,19 @@ def train(
                 f"{why}; figures, weights and report of the run are there, and --resume tries the "
                 "export again"
             )
+
+
+def _say_problems(folder: Path) -> None:
+    """Count what was skipped in the data and name the first, which nobody would look for."""
+    import json
+
+    try:
+        problems = json.loads((folder / "data.json").read_text(encoding="utf-8"))["problems"]
+    except (OSError, ValueError, KeyError):  # of which the report speaks
+        return
+    if problems:
+        first = f"{problems[0]['where']}: {problems[0]['what']}"
+        print(printable(f"skipped: {len(problems)} in the data, the first {first}"))
 
 
 def _say_result(folder: Path, result: dict[str, Any]) -> None:

@@ -57,6 +57,11 @@ def find_model(place: str | Path | None = None) -> Path:
         is_folder = path.is_dir()
         file = path / MODEL_FILE if is_folder else path
         if file.is_file():
+            if file.suffix == ".safetensors":
+                raise UsageError(
+                    f"{file}: weights of a training, not a model; name the run's folder, or what "
+                    "'hybridface export' makes of it"
+                )
             return file
     except OSError as error:  # too long a name, a folder that may not be entered
         raise UsageError(f"{path}: cannot be opened ({error.strerror})") from error

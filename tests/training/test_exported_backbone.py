@@ -21,7 +21,7 @@ from hybridface.network.model import HybridModel
 from hybridface.network.split_batch_norm import batch_norms
 from hybridface.tasks import build_tasks
 from hybridface.training.exported_backbone import load_exported_backbone
-from hybridface.training.pretraining import weights_file
+from hybridface.training.pretraining import load_backbone, weights_file
 from hybridface.training.runs import load_model
 from hybridface.training.train import TrainedRun, train
 from tiny_runs import BACKBONE, SIZE, labelled_batch, tiny_recipe
@@ -78,6 +78,17 @@ def test_it_gives_what_was_exported_and_goes_on_from_there(
     # The statistics are those of these pictures, so a batch of them normalises as the whole does.
     training = features(backbone.train(), pictures)
     torch.testing.assert_close(training, expected, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_it_is_trained_on_in_training_mode(
+    frozen: bool, exported: Callable[[str], Exported], pictures: Tensor
+) -> None:
+    """Lightning leaves each module in its mode; in that of use, batch norm would learn nothing."""
+    _, file = exported(BACKBONE)
+    backbone = Backbone(BackboneConfig(name=BACKBONE, frozen=frozen), with_maps=False)
+    load_backbone(backbone.train(), file, [pictures])
+    assert {module.training for module in backbone.modules()} == {not frozen}
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp16-stored"])

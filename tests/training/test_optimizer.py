@@ -11,7 +11,8 @@ from torch import nn
 
 from hybridface.network.model import HybridModel
 from hybridface.training.optimizer import make_optimizer, make_schedule
-from tiny_runs import tiny_model, tiny_recipe
+from hybridface.training.train import train
+from tiny_runs import metrics_of, tiny_model, tiny_recipe
 
 
 def optimizer_of(
@@ -67,3 +68,15 @@ def test_the_rates_rise_and_fall_together(tmp_path: Path) -> None:
         schedule.step()
     assert max(rates) == pytest.approx(1e-3)
     assert rates[0] < rates[1] and rates[1:] == sorted(rates[1:], reverse=True)
+
+
+@pytest.mark.usefixtures("drawn_cache", "quick_end")
+def test_the_rate_that_is_noted_is_that_of_the_heads(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "backbone": {"learning_rate_factor": 0.25},
+        "tasks": {"puzzle": None, "inpaint": None},
+        "training": {"epochs": 1},
+    }
+    recipe = tiny_recipe(tmp_path / "run", **changes)
+    (line,) = metrics_of(train(recipe).folder)
+    assert line["lr"] == pytest.approx(1e-3 * recipe.training.final_learning_rate)

@@ -165,7 +165,7 @@ class RunKeeper(Callback):
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "seconds": round(self._seconds(), 2),
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": trainer.optimizers[0].param_groups[-1]["lr"],  # that of the heads
             "train": dict(averages),
             "val": module.validation,
             **({"training_rows": module.training_rows} if module.training_rows else {}),

@@ -135,7 +135,7 @@ def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) ->
     """Read the backbone of a run's weights into another backbone of the same kind.
 
     Args:
-        backbone: Its weights and buffers are overwritten.
+        backbone: Its weights and buffers are overwritten; it stays in its mode.
         path: A safetensors file of a run, or an exported model; anything else is refused, pickles
             above all.
         pictures: Batches ``(B, 3, H, W)`` of normalised pictures to be trained on; an exported
@@ -145,7 +145,9 @@ def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) ->
         HybridFaceError: The file is damaged or something else, or holds another network.
     """
     if path.suffix == MODEL_SUFFIX:
+        training = backbone.training
         load_exported_backbone(backbone, path, pictures)
+        backbone.train(training)  # Lightning trains in the mode that it finds
         return
     try:
         state = load_file(path)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -14,13 +18,14 @@ from hybridface.cli import app
 from hybridface.errors import DataError, UsageError
 from hybridface.evaluation.evaluate import evaluate
 from hybridface.evaluation.numeric_predictions import NumericPredictions
-from hybridface.evaluation.predictions import Predictions, TaskPredictions
+from hybridface.evaluation.predictions import Predictions, TaskPredictions, load_predictions
 from hybridface.evaluation.recalibration import tempered
 from hybridface.export.calibrated import calibrate
 from hybridface.export.file import export_file
 from hybridface.export.network import export_onnx
 from hybridface.files import write_arrays
 from hybridface.inference.runtime import FaceModel
+from hybridface.inference.shipped import shipped_model
 from hybridface.training.train import TrainedRun
 from tiny_runs import CLASSES, SIZE, tiny_model
 
@@ -63,12 +68,17 @@ def kept_of(model: Path) -> Predictions:
 
 
 def test_the_command_line_calibrates_what_was_evaluated(tmp_path: Path) -> None:
-    kept, out = tmp_path / "val.npz", tmp_path / "out.onnx"
-    result = evaluate("default", DATA, "all", out=kept)
-    ran = CliRunner().invoke(app, ["calibrate", "default", str(out), "--on", str(kept)])
+    model, kept, out = (tmp_path / name for name in ("model.onnx", "val.npz", "out.onnx"))
+    proto = onnx.load(shipped_model())
+    about = json.loads({each.key: each.value for each in proto.metadata_props}["hybridface"])
+    del about["calibration"]  # it was calibrated on real faces, and is too sure of drawn ones
+    onnx.helper.set_model_props(proto, {"hybridface": json.dumps(about)})
+    onnx.save(proto, model)
+    result = evaluate(model, DATA, "all", out=kept)
+    ran = CliRunner().invoke(app, ["calibrate", str(model), str(out), "--on", str(kept)])
     assert ran.exit_code == 0, ran.output
     assert "expression: temperature" in ran.output
-    exact, made = FaceModel.load("default"), FaceModel.load(out)
+    exact, made = FaceModel.load(model), FaceModel.load(out)
     said = made.metadata.pop("calibration")["expression"]
     assert said["pictures"] == 90
     assert made.metadata == exact.metadata
@@ -99,7 +109,7 @@ def test_a_run_is_calibrated_on_its_validation(
     said = (labels + (np.arange(len(labels)) % 3 == 0)) % 7  # wrong of every third
     arrays["val_probabilities"] = np.eye(7, dtype=np.float32)[said] * 0.93 + 0.01
     write_arrays(run / "predictions.npz", arrays)
-    found = calibrate(run, out)["expression"]
+    found = calibrate(run, out)[0]["expression"]
     assert found.count == len(labels) == tiny_run.result["val"]["count"]
     right = np.mean(said == labels)
     assert found.trust == pytest.approx((0.94 - right, 0), abs=1e-5)
@@ -109,7 +119,8 @@ def test_a_run_is_calibrated_on_its_validation(
 def test_deviations_are_scaled_and_all_else_stays(model_of_three: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     kept = kept_of(model_of_three)
-    found = calibrate(model_of_three, out, [kept])
+    found, left = calibrate(model_of_three, out, [kept])
+    assert left == []
     assert set(found) == {"expression", "age"}
     assert found["age"].count == np.isfinite(kept.numbers["age"].targets).sum() < 60
     before, after = (FaceModel.load(path)(PICTURES) for path in (model_of_three, out))
@@ -124,8 +135,8 @@ def test_predictions_of_several_data_sets_count_together(
 ) -> None:
     kept = kept_of(model_of_three)
     classes, numbers = replace(kept, numbers={}), replace(kept, tasks={})
-    together = calibrate(model_of_three, tmp_path / "both.onnx", [classes, numbers, classes])
-    alone = calibrate(model_of_three, tmp_path / "one.onnx", [kept])
+    together, _ = calibrate(model_of_three, tmp_path / "both.onnx", [classes, numbers, classes])
+    alone, _ = calibrate(model_of_three, tmp_path / "one.onnx", [kept])
     assert together["expression"].count == 2 * alone["expression"].count
     assert together["expression"].factor == pytest.approx(alone["expression"].factor, rel=1e-3)
     assert together["age"] == alone["age"]
@@ -141,6 +152,25 @@ def test_a_calibrated_model_is_written_in_another_precision(
     found = export_file(exact, out, **options)
     assert found["expression"].largest < (0.5 if precision == "int8" else 0.05)
     assert "calibration" in FaceModel.load(out).metadata
+
+
+def test_a_task_with_too_few_labels_stays_as_it_is(model_of_three: Path, tmp_path: Path) -> None:
+    out, kept = tmp_path / "out.onnx", kept_of(model_of_three)
+    few = replace(kept, numbers={"age": kept.numbers["age"].rows(np.arange(20))})
+    found, (left,) = calibrate(model_of_three, out, [few])
+    assert set(found) == {"expression"}
+    assert "task age: 17 pictures with a label are too few" in left
+    before, after = (FaceModel.load(path)(PICTURES) for path in (model_of_three, out))
+    np.testing.assert_array_equal(after["age"], before["age"])
+
+
+def test_predictions_older_than_the_model_are_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
+    model, kept = tmp_path / "model.onnx", tmp_path / "kept.npz"
+    shutil.copy(tiny_run.folder / "model.onnx", model)
+    evaluate(model, DATA, out=kept)
+    os.utime(model, (time.time() + 60, time.time() + 60))  # as one that was trained again
+    with pytest.raises(UsageError, match=r"kept\.npz: is older than .*model\.onnx, so"):
+        calibrate(model, tmp_path / "out.onnx", [load_predictions(kept)])
 
 
 def test_wrong_use_is_refused(model_of_three: Path, tiny_run: TrainedRun, tmp_path: Path) -> None:

@@ -28,8 +28,11 @@ def start(tmp_path: Path) -> Path:
 
 
 def frozen(run: Path, start: Path, **changes: Any) -> TrainedRun:
-    backbone = {"checkpoint": str(start), "frozen": True}
-    return train(tiny_recipe(run, backbone=backbone, **changes))
+    return train(tiny_recipe(run, backbone=backbone_of(start), **changes))
+
+
+def backbone_of(start: Path) -> dict[str, Any]:
+    return {"checkpoint": str(start), "frozen": True, "drop_path": 0}
 
 
 def parts_of(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -69,8 +72,7 @@ def test_a_frozen_run_that_was_broken_off_goes_on_as_if_it_was_not(
 ) -> None:
     changes = {"tasks": FEW, "training": {"epochs": 2}}
     whole = frozen(tmp_path / "whole", start, **changes)
-    backbone = {"checkpoint": str(start), "frozen": True}
-    recipe = tiny_recipe(tmp_path / "broken", backbone=backbone, **changes)
+    recipe = tiny_recipe(tmp_path / "broken", backbone=backbone_of(start), **changes)
     with monkeypatch.context() as patch:
         break_at_step(patch, 5)
         with pytest.raises(BrokenOffError):

@@ -12,7 +12,7 @@ from hybridface.tasks import build_tasks
 from hybridface.training.refusals import refuse_early
 from tiny_runs import tiny_recipe
 
-FROZEN = {"frozen": True, "checkpoint": "default"}
+FROZEN = {"frozen": True, "checkpoint": "default", "drop_path": 0}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "Lightning would take bf16-mixed": (
         {"training": {"precision": "16-mixed"}},
@@ -29,6 +29,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a rate for what has none": (
         {"backbone": {**FROZEN, "learning_rate_factor": 0.5}},
         r"backbone\.learning_rate_factor: what is frozen",
+    ),
+    "paths that are never dropped": (
+        {"backbone": {**FROZEN, "drop_path": 0.1}},
+        r"backbone\.drop_path: what is frozen",
+    ),
+    "gradients that nothing has": (
+        {"backbone": FROZEN, "training": {"aggregator": "AlignedMTL"}},
+        r"training\.aggregator: it joins gradients on the backbone, which is frozen",
     ),
     "new statistics for what keeps its own": (
         {"backbone": FROZEN, "training": {"batch_norm": "reestimated"}},

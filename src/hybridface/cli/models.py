@@ -154,7 +154,9 @@ def calibrate(
         from hybridface.evaluation.predictions import load_predictions
         from hybridface.export.calibrated import calibrate as run
 
-    found = run(model, out, [load_predictions(file) for file in on or ()])
+    found, left = run(model, out, [load_predictions(file) for file in on or ()])
     for name, each in found.items():
         print(f"{name}: {each.describe()}")
+    for why in left:
+        print(f"left as it is: {why}")
     print(f"model: {out}; hybridface evaluate says how sure it is of other pictures")

@@ -32,7 +32,7 @@ TRIED = 8
 
 def calibrate(
     model: Path, out: Path, predictions: Sequence[Predictions] = ()
-) -> dict[str, Recalibration]:
+) -> tuple[dict[str, Recalibration], list[str]]:
     """Write a model file that is as sure as it was right on held-out pictures.
 
     The most probable class and every number stay what they are; poses have nothing to calibrate.
@@ -46,11 +46,13 @@ def calibrate(
             validation split.
 
     Returns:
-        A :class:`hybridface.evaluation.recalibration.Recalibration` a task.
+        A :class:`hybridface.evaluation.recalibration.Recalibration` a task, and of the tasks that
+        stay as they are, why the pictures do not say how sure these may be.
 
     Raises:
-        UsageError: A file cannot be, the predictions are of another model, or there are none.
-        DataError: They are too few, or do not say how sure the model may be.
+        UsageError: A file cannot be, the predictions are of another or an older model, or there
+            are none.
+        DataError: They are too few, or say of no task how sure the model may be.
         HybridFaceError: The model cannot be read or written.
     """
     if out.is_dir():
@@ -65,7 +67,9 @@ def calibrate(
     kept = list(predictions) or _of_run(model, exact)
     for each in kept:
         _check_model(each, exact)
-    found = _fit(exact, kept)
+    found, left = _fit(exact, kept)
+    if not found and left:
+        raise DataError("; ".join(left))
     if not found:
         raise UsageError(
             f"{', '.join(each.where for each in kept)}: no predictions of a task of {exact.path} "
@@ -77,7 +81,7 @@ def calibrate(
         made.write_bytes(content)
         _try(exact, FaceModel.load(made), found)
     write_atomically(out, content)
-    return found
+    return found, left
 
 
 def _of_run(model: Path, exact: FaceModel) -> list[Predictions]:
@@ -97,20 +101,30 @@ def _check_model(predictions: Predictions, exact: FaceModel) -> None:
             f"{predictions.where}: predictions of {of}, expected those of {exact.path}; evaluate "
             "that one"
         )
+    file = Path(predictions.where)
+    if file.is_file() and file.stat().st_mtime < exact.path.stat().st_mtime:
+        raise UsageError(
+            f"{file}: is older than {exact.path}, so these may be predictions of another model "
+            "that lay there; evaluate it again"
+        )
 
 
-def _fit(exact: FaceModel, kept: Sequence[Predictions]) -> dict[str, Recalibration]:
-    """Fit each task of the model to all predictions of it."""
-    found = {}
+def _fit(
+    exact: FaceModel, kept: Sequence[Predictions]
+) -> tuple[dict[str, Recalibration], list[str]]:
+    """Fit each task of the model to all predictions of it; say which cannot be, and why."""
+    found: dict[str, Recalibration] = {}
+    left: list[str] = []
     for name in exact.tasks:
         try:
             fitted = _fit_task(name, kept)
         except DataError as error:
             where = ", ".join(each.where for each in kept)
-            raise DataError(f"{where}, task {name}: {error}") from error
+            left.append(f"{where}, task {name}: {error}")
+            continue
         if fitted is not None:
             found[name] = fitted
-    return found
+    return found, left
 
 
 def _fit_task(name: str, kept: Sequence[Predictions]) -> Recalibration | None:
@@ -130,22 +144,23 @@ def _recalibrated(exact: FaceModel, found: Mapping[str, Recalibration]) -> bytes
     """Return the model's file with what was found put behind its outputs."""
     proto = onnx.load(exact.path)
     for name, each in found.items():
-        _free(proto, name, before := f"{name}_uncalibrated")
+        inner = f"{name}/calibration"  # no task has a slash in its name
+        _free(proto, name, before := f"{inner}/before")
         if each.kind == "classification":
             factor = np.array(each.factor, np.float32)
             steps = [
-                ("Max", [before, f"{name}_smallest"], f"{name}_bounded"),
-                ("Log", [f"{name}_bounded"], f"{name}_logits"),
-                ("Div", [f"{name}_logits", f"{name}_factor"], f"{name}_tempered"),
+                ("Max", [before, f"{inner}/smallest"], f"{inner}/bounded"),
+                ("Log", [f"{inner}/bounded"], f"{inner}/logits"),
+                ("Div", [f"{inner}/logits", f"{inner}/factor"], f"{inner}/tempered"),
             ]
-            last = helper.make_node("Softmax", [f"{name}_tempered"], [name], axis=1)
+            last = helper.make_node("Softmax", [f"{inner}/tempered"], [name], axis=1)
             smallest = np.array(SMALLEST, np.float32)
-            proto.graph.initializer.append(numpy_helper.from_array(smallest, f"{name}_smallest"))
+            proto.graph.initializer.append(numpy_helper.from_array(smallest, f"{inner}/smallest"))
         else:
             factor = np.array([1, 1 / each.factor], np.float32)
             steps = []
-            last = helper.make_node("Div", [before, f"{name}_factor"], [name])
-        proto.graph.initializer.append(numpy_helper.from_array(factor, f"{name}_factor"))
+            last = helper.make_node("Div", [before, f"{inner}/factor"], [name])
+        proto.graph.initializer.append(numpy_helper.from_array(factor, f"{inner}/factor"))
         nodes = [helper.make_node(kind, inputs, [output]) for kind, inputs, output in steps]
         proto.graph.node.extend([*nodes, last])
     said = {

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hybridface.config import Recipe, TrainingConfig, build_recipe
+from hybridface.config import TrainingConfig, build_recipe
 from hybridface.config.content import drop_tasks, merge, override, parse_override, validate
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.study.config import TUNING, Cell, Content, StudyConfig
 from hybridface.study.held_out import value_of_seed
-from hybridface.tasks import resolve_tasks
-from hybridface.tasks.base import Task
+from hybridface.tasks import build_tasks, resolve_tasks
 from hybridface.training.refusals import refuse_backbone
 
 
@@ -39,7 +38,6 @@ class StudyCells:
         self.chosen: dict[str, Content] = {}
         self._shared: Content = override(config.recipe, overrides)
         self._arms: list[Cell] = []
-        self._tried: set[str] = set()
 
     @property
     def tuned(self) -> bool:
@@ -113,20 +111,25 @@ class StudyCells:
             raise UsageError(
                 f"{where}: training.test is false, but arms are compared by test figures"
             )
-        self._try_backbone(recipe, tasks, where)
         return Cell(arm, method, seed, recipe, settings)
 
-    def _try_backbone(self, recipe: Recipe, tasks: Sequence[Task], where: str) -> None:
-        """Refuse a backbone that cannot be, each once, before hours of the arms before it."""
-        of = {"backbone", "tasks", "data"}
-        asked = recipe.model_dump_json(include=of, exclude={"data": {"folds", "seed", "fraction"}})
-        if asked in self._tried:
-            return
-        try:
-            refuse_backbone(recipe, tasks)
-        except HybridFaceError as error:
-            raise UsageError(f"{where}: {error}") from error
-        self._tried.add(asked)
+    def refuse_backbones(self, cells: Iterable[Cell]) -> None:
+        """Refuse backbones that cannot be, each tried once, before hours of the arms before them.
+
+        Raises:
+            UsageError: Names the arm, and what is wrong with its backbone.
+        """
+        tried: set[str] = set()
+        ours = {"data": {"folds", "seed", "fraction"}}
+        for cell in cells:
+            of = {"backbone", "tasks", "data"}
+            asked = cell.recipe.model_dump_json(include=of, exclude=ours)
+            if asked not in tried:
+                tried.add(asked)
+                try:
+                    refuse_backbone(cell.recipe, build_tasks(cell.recipe.tasks))
+                except HybridFaceError as error:
+                    raise UsageError(f"{self._where(cell.arm)}: {error}") from error
 
     def _where(self, arm: str) -> str:
         return f"study {self.config.name}, arm {arm}"

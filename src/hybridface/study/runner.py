@@ -77,7 +77,9 @@ class Study:
                 the results hold rows of other settings; raised before an arm is trained.
             HybridFaceError: Cells failed; raised after the others ran.
         """
-        self._refuse_other_figures(self.planned_cells())
+        cells = self.planned_cells()
+        self._refuse_other_figures(cells)
+        self.cells.refuse_backbones(cells)
         self.cells.forget(self.config.tuning)
         with noticing_sigterm() as self.stop:
             self._run()

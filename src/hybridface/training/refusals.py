@@ -200,6 +200,11 @@ def _refuse_frozen(recipe: Recipe) -> None:
             "backbone.learning_rate_factor: what is frozen has no learning rate; leave it or "
             "backbone.frozen out"
         )
+    if backbone.drop_path and recipe.pretrain is None:
+        raise UsageError(
+            "backbone.drop_path: what is frozen is as in use, and drops no paths; leave it or "
+            "backbone.frozen out"
+        )
     if training.batch_norm == "reestimated":
         raise UsageError(
             "training.batch_norm: reestimated takes the statistics of batch norm anew, which "

@@ -158,6 +158,29 @@ def test_the_shipped_models_card_has_the_stored_figures(script: Callable[[str], 
     assert "\n".join(tables).strip() in card
 
 
+def test_the_card_says_how_sure_the_model_is_as_it_was_measured() -> None:
+    """The tables of the run's figures are of before it was calibrated."""
+    stored = ROOT / "benchmarks" / "results" / "default"
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in (stored / "calibration.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        rows.setdefault((row["task"], row["data"]), []).append(row)
+    card = (ROOT / "src" / "hybridface" / "models" / "README.md").read_text()
+    assert len(rows) == 5
+    for (task, data), (before, after) in rows.items():
+        if task == "age":
+            low, high = after["coverage"]["ci95"]
+            figures = (
+                f"within 1.96 deviations | {before['coverage']['value']:.3f} | "
+                f"{after['coverage']['value']:.3f} ({low:.3f} to {high:.3f})"
+            )
+        else:
+            said = [f"{r['ece']['value']:.3f}; {r['nll']['value']:.3f}" for r in (before, after)]
+            figures = f"calibration error; negative log likelihood | {said[0]} | {said[1]}"
+            assert before["accuracy"] == after["accuracy"]
+        assert f"| {task} | {data} | {before['pictures']:,} | {figures} |" in card
+
+
 def test_the_threads_of_a_detectors_speed_are_those_it_has(
     script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

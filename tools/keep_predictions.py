@@ -50,6 +50,8 @@ def keep(model: FaceModel, recipe_file: Path, split: str, out: Path) -> Predicti
     tasks = [task for task in build_tasks(recipe.tasks) if task.name in model.tasks]
     data = prepare_data(recipe.data, label_columns(build_tasks(recipe.tasks)), recipe.seed)
     rows = data.splits[split]
+    if not len(rows):
+        raise SystemExit(f"{recipe_file}: no row is in split {split}; name another by --split")
     said = predict_rows(model, data, rows)
     classes: dict[str, TaskPredictions] = {}
     numbers: dict[str, NumericPredictions] = {}

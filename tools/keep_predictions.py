@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from hybridface.config import load_recipe
-from hybridface.data.prepare import PreparedData, prepare_data
+from hybridface.data.prepare import prepare_data
 from hybridface.data.source import NumericLabels
+from hybridface.evaluation.evaluate import predict_rows
 from hybridface.evaluation.metrics import classification_metrics
 from hybridface.evaluation.number_metrics import number_metrics
 from hybridface.evaluation.numeric_predictions import NumericPredictions
@@ -33,16 +34,6 @@ from hybridface.tasks import build_tasks, label_columns
 BATCH = 256
 
 
-def predict_rows(model: FaceModel, data: PreparedData, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what the model says of some rows, by task."""
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.tasks}
-    for start in range(0, len(rows), BATCH):
-        said = model.predict(np.asarray(data.images[rows[start : start + BATCH]]), BATCH)
-        for name, output in said.items():
-            parts[name].append(output)
-    return {name: np.concatenate(blocks) for name, blocks in parts.items()}
-
-
 def keep(model: FaceModel, recipe_file: Path, split: str, out: Path) -> Predictions:
     """Write the predictions for the labelled rows of a split."""
     check_place(out)
@@ -52,7 +43,7 @@ def keep(model: FaceModel, recipe_file: Path, split: str, out: Path) -> Predicti
     rows = data.splits[split]
     if not len(rows):
         raise SystemExit(f"{recipe_file}: no row is in split {split}; name another by --split")
-    said = predict_rows(model, data, rows)
+    said = predict_rows(model, data.images, rows, BATCH, workers=data.workers)
     classes: dict[str, TaskPredictions] = {}
     numbers: dict[str, NumericPredictions] = {}
     for task in tasks:

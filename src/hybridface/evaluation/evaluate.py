@@ -156,7 +156,7 @@ def measure(
     measured = [match for match in matches if match.measurable[index].any()]
     unmeasured = (match.task for match in matches if match not in measured)
     empty = [f"task '{task}' has no usable row" for task in unmeasured]
-    outputs = _predict(
+    outputs = predict_rows(
         face_model, pictures.images, index, batch_size, progress=progress,
         workers=needed_workers(workers, pictures.images),
     )  # fmt: skip
@@ -199,16 +199,28 @@ def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:
     return name, inside
 
 
-def _predict(
+def predict_rows(
     model: FaceModel,
     pictures: Pictures,
     index: Index,
     batch_size: int,
     *,
-    progress: Progress | None,
-    workers: int,
+    progress: Progress | None = None,
+    workers: int = 0,
 ) -> dict[str, NDArray[np.float32]]:
-    """Predict some of the pictures, never more than a few batches of them in memory."""
+    """Predict some of the pictures, never more than a few batches of them in memory.
+
+    Args:
+        model: The model.
+        pictures: The pictures, of the model's size.
+        index: ``(M,)`` which of them.
+        batch_size: How many the model sees at once.
+        progress: Called with (done, total).
+        workers: How many processes decode pictures that are not cached.
+
+    Returns:
+        ``(M, K)`` by task.
+    """
     from hybridface.data.workers import WorkerLoader
 
     parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in model.tasks}

@@ -21,6 +21,7 @@ from hybridface.evaluation.recalibration import (
     tempered,
 )
 from hybridface.evaluation.run_predictions import load_run_predictions
+from hybridface.export.conversion import refuse_folder, refuse_itself
 from hybridface.files import write_atomically
 from hybridface.inference.metadata import METADATA_KEY
 from hybridface.inference.runtime import FaceModel
@@ -55,11 +56,9 @@ def calibrate(
         DataError: They are too few, or say of no task how sure the model may be.
         HybridFaceError: The model cannot be read or written.
     """
-    if out.is_dir():
-        raise UsageError(f"{out}: a folder; name the file to write, as in {out / 'faces.onnx'}")
+    refuse_folder(out)
     exact = FaceModel.load(model)
-    if out.exists() and out.samefile(exact.path):
-        raise UsageError(f"{out}: the model itself, which is not overwritten; name another file")
+    refuse_itself(out, exact.path)
     if CALIBRATION in exact.metadata:
         raise UsageError(
             f"{exact.path}: is calibrated already; calibrate the model that it was made from"

@@ -25,8 +25,27 @@ def check_asked(out: Path, precision: str) -> None:
     """
     if precision not in LEAST_AGREEMENT:
         raise unknown("precision", precision, LEAST_AGREEMENT)
+    refuse_folder(out)
+
+
+def refuse_folder(out: Path) -> None:
+    """Refuse a folder where a file is to be written.
+
+    Raises:
+        UsageError: It is one.
+    """
     if out.is_dir():
         raise UsageError(f"{out}: a folder; name the file to write, as in {out / 'faces.onnx'}")
+
+
+def refuse_itself(out: Path, model: Path) -> None:
+    """Refuse to write a model over the one that it is made from.
+
+    Raises:
+        UsageError: Both are one file.
+    """
+    if out.exists() and out.samefile(model):
+        raise UsageError(f"{out}: the model itself, which is not overwritten; name another file")
 
 
 def parts_of(pixels: Pixels, precision: Precision) -> tuple[Pixels, Pixels]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hybridface.errors import UsageError
 from hybridface.export.comparison import Comparison
-from hybridface.export.conversion import check_asked, parts_of, write_converted
+from hybridface.export.conversion import check_asked, parts_of, refuse_itself, write_converted
 from hybridface.export.pictures import BATCH, pictures_of_data
 from hybridface.export.precision import Precision
 from hybridface.inference.runtime import FaceModel
@@ -56,8 +56,7 @@ def export_file(
         raise UsageError(
             f"{model}: has no pictures of its own; name face crops by --data KIND:PATH"
         )
-    if out.exists() and out.samefile(model):
-        raise UsageError(f"{out}: the model itself, which is not overwritten; name another file")
+    refuse_itself(out, model)
     pixels = pictures_of_data(data, exact.size, count)
     parts = parts_of(pixels, precision)
     wanted = exact.predict(parts[1], BATCH)

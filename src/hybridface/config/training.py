@@ -68,6 +68,9 @@ class TrainingConfig(Section):
         measure_training_rows: Whether to look at the intact training rows too, in evaluation mode,
             each time the validation split is looked at: how far over-fitting goes.
         test: Whether to read the test split, once, at the end; off where settings are tried out.
+        loggers: Loggers beside TensorBoard's, with the options of each: ``mlflow`` (extra
+            ``mlflow``), ``wandb``, or a subclass of Lightning's ``Logger``, as
+            ``pkg.module:Class``.
         checkpoint_minutes: Least time between two resumable checkpoints.
         threads: CPU threads of the process; PyTorch's own choice where null. Several trainings on
             one machine are fastest with one thread each.
@@ -98,6 +101,7 @@ class TrainingConfig(Section):
     select: str = "accuracy"
     measure_training_rows: bool = False
     test: bool = True
+    loggers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     checkpoint_minutes: float = Field(1.0, ge=0)
     threads: int | None = Field(None, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"

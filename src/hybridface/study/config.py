@@ -25,7 +25,7 @@ Content = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]  # part of a file's name
 NOT_IN_KEY: Any = {
     "run": True,
-    "training": {"threads", "device", "checkpoint_minutes", "measure_training_rows"},
+    "training": {"threads", "device", "checkpoint_minutes", "measure_training_rows", "loggers"},
     "data": {"cache_limit_gib", "workers"},
 }
 TUNING = "tuning/"
@@ -242,7 +242,7 @@ def _of_a_machine(key: str) -> bool:
     section, _, option = key.partition(".")
     left_out = NOT_IN_KEY.get(section, ())
     named = option.rpartition(".")[2] in ("source", "unlabelled")
-    return left_out is True or option in left_out or (section == "data" and named)
+    return left_out is True or option.partition(".")[0] in left_out or (section == "data" and named)
 
 
 def _chosen(options: Mapping[str, Mapping[str, Any]]) -> Content:

@@ -19,6 +19,7 @@ from hybridface.network.views import FEWEST, intact_is_supervised, own_views, pa
 from hybridface.tasks import build_tasks, takes_shared_view
 from hybridface.tasks.base import SelfSupervisedConfig, Task
 from hybridface.training.aggregation import find_aggregator
+from hybridface.training.loggers import refuse_loggers
 from hybridface.training.pretraining import first_stage
 from hybridface.training.processes import on_gpu, refuse_unequal_shares
 from hybridface.training.task_refusals import refuse_half_said
@@ -93,6 +94,7 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
         )
     _refuse_aggregator(recipe)
     _refuse_frozen(recipe)
+    refuse_loggers(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
     if recipe.training.precision == "16-mixed" and not on_gpu(recipe.training):

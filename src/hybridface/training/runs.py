@@ -34,7 +34,7 @@ LOCK = ".lock"
 # Recipe keys that may change where a run is gone on with: they do not change what is trained.
 FREE_KEYS = (
     "run", "training.threads", "training.device", "training.checkpoint_minutes",
-    "training.measure_training_rows", "data.cache_limit_gib", "data.workers",
+    "training.measure_training_rows", "training.loggers", "data.cache_limit_gib", "data.workers",
 )  # fmt: skip
 PACKAGES = ("hybridface", "torch", "timm", "pytorch-lightning", "torchmetrics", "numpy", "onnx")
 
@@ -69,6 +69,7 @@ class RunFolder:
         self.samples = path / "samples.npz"
         self.report = path / "report.html"
         self.tensorboard = path / "tensorboard"
+        self.loggers = path / "loggers.json"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -139,7 +140,7 @@ class RunFolder:
             changed = [
                 f"{key} ({one!r} there, {other!r} now)"
                 for key, (one, other) in differing_keys(theirs, ours).items()
-                if key not in FREE_KEYS
+                if not any(f"{key}.".startswith(f"{free}.") for free in FREE_KEYS)
             ]
             if changed:
                 raise UsageError(

@@ -30,6 +30,7 @@ from hybridface.training.build import build_module, make_loaders, meet_data
 from hybridface.training.callbacks import LossWatch, RunKeeper
 from hybridface.training.checkpoints import CheckpointFile, check_checkpoint
 from hybridface.training.finish import finish_run, write_model
+from hybridface.training.loggers import OutsideLogger, end_loggers, start_loggers
 from hybridface.training.module import HybridModule
 from hybridface.training.pretraining import (
     finish_without_labels,
@@ -206,7 +207,10 @@ def _train(
     processes.first_does(open_folder)
     keeper = RunKeeper(recipe, folder, identity)
     watchers = _watchers(recipe, data, processes, keeper)
-    trainer = _trainer(recipe, folder, processes, watchers, show_progress)
+    loggers = start_loggers(recipe, folder, go_on=go_on) if processes.first else []
+    trainer = _trainer(
+        recipe, folder, processes, watchers, loggers=loggers, show_progress=show_progress
+    )
     if not on_gpu(recipe.training):
         keep_freed_memory()
     keeper.order, training, validation = make_loaders(recipe, data, trainer)
@@ -217,6 +221,7 @@ def _train(
     summary = with_first_stage(keeper.summary(module), before)
     finish = finish_run if any(task.supervised for task in tasks) else finish_without_labels
     result = finish(recipe, folder, model, tasks, data, summary=summary)
+    end_loggers(loggers, result)
     return TrainedRun(folder.path, result)
 
 
@@ -273,6 +278,8 @@ def _trainer(
     folder: RunFolder,
     processes: Processes,
     keepers: Sequence[Callback],
+    *,
+    loggers: Sequence[OutsideLogger],
     show_progress: bool,
 ) -> pl.Trainer:
     training = recipe.training
@@ -296,7 +303,7 @@ def _trainer(
         gradient_clip_val=training.clip,
         accumulate_grad_batches=training.accumulate,
         check_val_every_n_epoch=training.validate_every,
-        logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
+        logger=[TensorBoardLogger(folder.path, name="", version="tensorboard"), *loggers],
         log_every_n_steps=1_000_000_000,
         callbacks=callbacks,
         plugins=plugins,

@@ -23,7 +23,7 @@ from hybridface.training.pretraining import first_stage, load_backbone
 from hybridface.training.refusals import refuse_early
 from hybridface.training.runs import load_model
 from hybridface.training.train import TrainedRun, train
-from tiny_runs import same_weights, tiny_recipe
+from tiny_runs import BACKBONE, same_weights, tiny_recipe
 
 pytestmark = pytest.mark.usefixtures("drawn_cache")
 
@@ -187,6 +187,23 @@ def test_what_is_no_backbone_is_refused(
     backbone = {"checkpoint": str(written(tmp_path / "there", what))}
     with pytest.raises(kind, match=said):
         train(tiny_recipe(tmp_path / "run", tasks=ALONE, backbone=backbone))
+
+
+def test_a_training_starts_from_weights_as_timm_has_them(tmp_path: Path) -> None:
+    """As they lie at the hub, with a classifier, which is left out."""
+    import timm
+
+    from hybridface.config import BackboneConfig
+    from hybridface.network.backbones import Backbone
+
+    theirs = timm.create_model(BACKBONE, num_classes=10).state_dict()
+    assert {name for name in theirs if name.startswith("classifier.")}
+    save_file(theirs, tmp_path / "model.safetensors")
+    backbone = Backbone(BackboneConfig(name=BACKBONE), with_maps=False)
+    load_backbone(backbone, tmp_path / "model.safetensors", [])
+    ours = backbone.network.state_dict()
+    assert ours.keys() < theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_another_network_is_refused(self_supervised: TrainedRun) -> None:

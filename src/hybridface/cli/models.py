@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,7 +69,10 @@ def export(
     model: Annotated[
         Path, typer.Argument(help="A run folder; or an ONNX file, or one that ships, as default.")
     ],
-    out: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    out: Annotated[
+        Path,
+        typer.Argument(help="The ONNX file to write; or .safetensors, for the backbone in timm."),
+    ],
     precision: Annotated[str, typer.Option(help="fp32, fp16, fp16-stored or int8.")] = "fp32",
     data: Annotated[
         list[str] | None,
@@ -97,8 +101,21 @@ def export(
 ) -> None:
     """Write a run as one ONNX file for use, or such a file in another precision.
 
-    What is written is compared with what it was made from on real pictures.
+    What is written is compared with what it was made from on real pictures. To a name that ends in
+    .safetensors goes the backbone alone, as weights that timm reads.
     """
+    if out.suffix == ".safetensors":
+        of_onnx = {
+            "--precision": precision != "fp32", "--keep-ssl-heads": keep_ssl_heads,
+            "--least-agreement": least_agreement is not None,
+        }  # fmt: skip
+        if given := [name for name, value in of_onnx.items() if value]:
+            raise UsageError(f"{out}: {given[0]} is for an ONNX file; a backbone is as trained")
+        _export_backbone(
+            model, out, weights=weights, licence=licence, trained_on=trained_on, data=data or (),
+            count=pictures,
+        )  # fmt: skip
+        return
     with training_extra():
         from hybridface.export.file import export_file
         from hybridface.export.run import LICENCE, export_run
@@ -110,12 +127,8 @@ def export(
         "--weights": weights, "--licence": licence, "--trained-on": trained_on,
         "--keep-ssl-heads": keep_ssl_heads or None,
     }  # fmt: skip
-    if model.is_file() or (is_shipped(model) and not model.exists()):
-        if given := [name for name, value in of_run.items() if value is not None]:
-            raise UsageError(
-                f"{model}: is a file, of which the precision alone can change; "
-                f"{given[0]} is for a run's folder"
-            )
+    if _is_file(model):
+        _refuse_of_run(model, of_run)
         found = export_file(find_model(model), out, **shared)
     else:
         found, crop = export_run(
@@ -130,6 +143,48 @@ def export(
     for name, each in found.items():
         print(f"{name}: {each.describe()}")
     print(f"model: {out} ({out.stat().st_size / 1e6:.1f} MB, {precision})")
+
+
+def _export_backbone(
+    model: Path,
+    out: Path,
+    *,
+    weights: str | None,
+    licence: str | None,
+    trained_on: str | None,
+    data: Sequence[str],
+    count: int,
+) -> None:
+    with training_extra():
+        from hybridface.export.backbone import export_backbone_of_model, export_backbone_of_run
+        from hybridface.export.run import LICENCE
+    if _is_file(model):
+        _refuse_of_run(
+            model, {"--weights": weights, "--licence": licence, "--trained-on": trained_on}
+        )
+        call = export_backbone_of_model(find_model(model), out, data=data, count=count)
+    elif data:
+        raise UsageError(f"{model}: --data is for a model file; a run's backbone is as trained")
+    else:
+        call = export_backbone_of_run(
+            model, out, weights=weights or "best", licence=licence or LICENCE,
+            trained_on=trained_on,
+        )  # fmt: skip
+    print(f"backbone: {out} ({out.stat().st_size / 1e6:.1f} MB)\n{call}")
+
+
+def _is_file(model: Path) -> bool:
+    """Say whether a model is a file, or one that ships, and no run's folder."""
+    return model.is_file() or (is_shipped(model) and not model.exists())
+
+
+def _refuse_of_run(model: Path, options: Mapping[str, object]) -> None:
+    """Refuse options that say something of a run, where a file is given."""
+    if given := [name for name, value in options.items() if value is not None]:
+        raise UsageError(
+            f"{model}: is a file, of which the precision alone can change; "
+            f"{given[0]} is for a run's folder"
+        )
 
 
 def calibrate(

@@ -39,8 +39,9 @@ class BackboneConfig(Section):
             are made for one size of pictures, such as vision transformers, get ``data.size``
             without being told.
         checkpoint: Weights that it starts from, in place of ``init``: a run folder, for its best
-            weights, a safetensors file of a run, an exported model, or ``default``, the model that
-            ships. Heads start anew. To go on with a run is another thing, ``--resume``.
+            weights, a safetensors file of a run or of timm's own weights, an exported model, or
+            ``default``, the model that ships. Heads start anew. To go on with a run is another
+            thing, ``--resume``.
         frozen: Keep its weights and the statistics of its batch norms as they are, so that the
             heads alone learn, in a fraction of the time: linear evaluation of what it knows, or
             non-linear with ``hidden`` of a task. Of two stages (``pretrain``) the second has it so.

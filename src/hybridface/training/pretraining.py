@@ -136,8 +136,8 @@ def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) ->
 
     Args:
         backbone: Its weights and buffers are overwritten; it stays in its mode.
-        path: A safetensors file of a run, or an exported model; anything else is refused, pickles
-            above all.
+        path: A safetensors file of a run or of timm's own weights, whose classifier is left out,
+            or an exported model; anything else is refused, pickles above all.
         pictures: Batches ``(B, 3, H, W)`` of normalised pictures to be trained on; an exported
             model's batch norms start with their statistics.
 
@@ -159,9 +159,11 @@ def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) ->
     ours = backbone.state_dict()
     theirs = {name.removeprefix(PREFIX): v for name, v in state.items() if name.startswith(PREFIX)}
     if not theirs:
+        theirs = _of_timm(backbone, state)
+    if not theirs.keys() & ours.keys():
         raise UsageError(
-            f"backbone.checkpoint: {path}: holds no backbone of hybridface: none of its "
-            f"{len(state)} tensors is called {PREFIX}..."
+            f"backbone.checkpoint: {path}: holds no backbone of hybridface, nor {backbone.name} as "
+            f"timm has it: none of its {len(state)} tensors is called {PREFIX}... or as one of that"
         )
     wrong = [
         name
@@ -176,3 +178,11 @@ def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) ->
             "a network that is made for one size, as a vision transformer, data.size"
         )
     backbone.load_state_dict(theirs)
+
+
+def _of_timm(backbone: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights that are named as in timm as ours are named, without those of a classifier."""
+    said = backbone.network.pretrained_cfg.get("classifier") or ()
+    classifiers = (said,) if isinstance(said, str) else said
+    left_out = tuple(f"{name}." for name in classifiers)
+    return {f"network.{name}": v for name, v in state.items() if not name.startswith(left_out)}

@@ -25,7 +25,7 @@ def check_backbone(
     Args:
         config: The backbone.
         sizes: Sides in pixels of the pictures that it is to take, the first those of the data.
-            They are tried where it is made for one size or has options.
+            It is tried on each, without weights: it takes about a second.
         with_maps: Whether intermediate maps are wanted too.
 
     Raises:
@@ -34,8 +34,6 @@ def check_backbone(
         HybridFaceError: The network cannot be made.
     """
     _check_name(config)
-    if not config.options and _size_made_for(config.name) is None:
-        return
     without_weights = config.model_copy(update={"init": "random"})
     try:
         with torch.device("meta"):

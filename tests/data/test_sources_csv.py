@@ -192,6 +192,8 @@ def test_an_open_quote_is_named(pictures: Path) -> None:
     [problem] = rows.problems
     assert problem.where == "labels.csv:4"
     assert "runs over several lines" in problem.what
+    with pytest.raises(DataError, match=r"labels\.csv:1: runs over several lines: a quote not"):
+        read(pictures, 'path,"label\na.png,x\nb.png,y\n')
 
 
 def test_bytes_that_are_not_utf8_are_counted(pictures: Path) -> None:

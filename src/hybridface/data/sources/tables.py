@@ -28,6 +28,7 @@ _MISSING_CELLS = MINUS_ONE | {"", "nan", "na"}
 WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
 BREAK = re.compile(r"[\0\r\n]")
 NOT_UTF8 = "holds bytes that are not UTF-8"
+_SEVERAL = "runs over several lines: a quote not closed?"
 
 
 def split_name(word: str) -> str | None:
@@ -179,6 +180,8 @@ class CsvFile(Table):
         doubtful = Tally()
         records = _records(self.path, self.delimiter)
         end, _ = next(records, (1, [])) if self.named else (0, [])
+        if end > 1:  # where no quote follows, all rows are in the names of the columns
+            doubtful.add(self.where(1), _SEVERAL)
         for line, cells in records:
             start, end = end + 1, line
             if not any(cells):
@@ -189,7 +192,7 @@ class CsvFile(Table):
                 problems.append(Problem(self.where(start), f"{found}{over}; row left out"))
                 continue
             if line > start:
-                doubtful.add(self.where(start), "runs over several lines: a quote not closed?")
+                doubtful.add(self.where(start), _SEVERAL)
             if any("\ufffd" in cell for cell in cells):
                 doubtful.add(self.where(line), NOT_UTF8)
             yield line, cells

@@ -82,9 +82,9 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
         "Image/aligned/train_3_aligned.jpg": (
             "unknown label 'x' in list_patition_label.txt:3, expected 1 to 7"
         ),
-        "list_patition_label.txt:4": "'other_4.jpg 2' names no train_ or test_ picture",
-        "list_patition_label.txt:5": "'train_5' names no train_ or test_ picture",
-        "list_patition_label.txt:6": "'\ufffd\ufffd 3' names no train_ or test_ picture",
+        "list_patition_label.txt:4": (
+            "'other_4.jpg 2' names no train_ or test_ picture; 3 rows, this is the first"
+        ),
     }
 
 

@@ -110,7 +110,7 @@ def test_what_is_wrong_or_missing_is_said(write_files: Write) -> None:
     lines[2] = b"000001.jpg -1 1 0x1 -1"
     lines[3] = b"000002.jpg -1 1 1"
     files["list_attr_celeba.txt"] = b"\n".join(lines)
-    files["list_eval_partition.txt"] = b"000001.jpg 7\n000003.jpg 1\nodd\n"
+    files["list_eval_partition.txt"] = b"000001.jpg 7\n000003.jpg 1\nodd\n000002.jpg x\n"
     del files["identity_CelebA.txt"]
     rows = open_source(f"celeba:{write_files(files)}").read()
     assert rows.labels["gender"].ids[:2].tolist() == [MISSING, 0]
@@ -119,7 +119,7 @@ def test_what_is_wrong_or_missing_is_said(write_files: Write) -> None:
     assert {problem.where: problem.what for problem in rows.problems} == {
         "list_attr_celeba.txt:4": "not a picture and 4 attributes; row left out",
         "img_align_celeba/000001.jpg": "an attribute that is neither 1 nor -1",
-        "list_eval_partition.txt:1": "split '7' is not 0, 1 or 2",
+        "list_eval_partition.txt:1": "split '7' is not 0, 1 or 2; 2 rows, this is the first",
         "list_eval_partition.txt:3": "not a picture and a number",
     }
     assert rows.notes == [

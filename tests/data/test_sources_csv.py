@@ -158,25 +158,42 @@ def test_bad_rows_are_named_and_left_out(pictures: Path) -> None:
         "e.png,test,y,z\ne.png,test,y\n",
     )
     assert rows.keys == ["a.png", "e.png"]
-    assert [problem.where for problem in rows.problems] == [f"labels.csv:{n}" for n in range(3, 8)]
-    what = [problem.what for problem in rows.problems]
-    assert what[0].startswith("unknown split 'fold7', expected one of train, training, val")
-    assert "say ?split= for none" in what[0]
-    assert what[1].startswith("unknown split ''")
-    assert what[2].startswith("no picture named")
-    assert what[3].startswith("2 cells where the first line has 3")
-    assert what[4].startswith("4 cells where the first line has 3")
+    what = {problem.where: problem.what for problem in rows.problems}
+    assert sorted(what) == [f"labels.csv:{n}" for n in range(3, 8)]
+    assert what["labels.csv:3"].startswith("unknown split 'fold7', expected one of train, training")
+    assert what["labels.csv:3"].endswith("(or say ?split= for none); row left out")
+    assert what["labels.csv:4"].startswith("no split, expected one of train")
+    assert what["labels.csv:5"] == "no picture named; row left out"
+    assert what["labels.csv:6"].startswith("2 cells where the first line has 3")
+    assert what["labels.csv:7"].startswith("4 cells where the first line has 3")
+
+
+def test_rows_without_a_known_split_are_counted_together(pictures: Path) -> None:
+    text = "path,split,label\n" + "b.png,fold7,x\nb.png,,x\nb.png,fold8,x\n,train,x\n" * 2
+    rows = read(pictures, text + "a.png,train,x\n")
+    assert rows.keys == ["a.png"]
+    split, none, picture = rows.problems
+    assert (split.where, none.where, picture.where) == tuple(f"labels.csv:{n}" for n in (2, 3, 5))
+    assert split.what.startswith("unknown split 'fold7', expected one of train")
+    assert split.what.endswith("; row left out; 4 rows, this is the first")
+    assert none.what.startswith("no split, expected one of train")
+    assert none.what.endswith("; 2 rows, this is the first")
+    assert picture.what == "no picture named; row left out; 2 rows, this is the first"
 
 
 def test_an_open_quote_is_named(pictures: Path) -> None:
     rows = read(pictures, 'path,label\na.png,x\n"b.png,y\nc.png,x\nd.png,y\n')
     assert rows.keys == ["a.png"]
     [problem] = rows.problems
-    assert problem.where == "labels.csv:5"
+    assert problem.where == "labels.csv:3"
     assert "over lines 3 to 5: a quote not closed?" in problem.what
-    rows = read(pictures, 'path,label\na.png,x\nb.png,"y\nc.png,x\n')
+    rows = read(pictures, 'path,label\na.png,x\n\nb.png,"y\nc.png,x\n')
     assert names(rows) == ["x", None]
-    assert "runs over several lines" in rows.problems[0].what
+    [problem] = rows.problems
+    assert problem.where == "labels.csv:4"
+    assert "runs over several lines" in problem.what
+    with pytest.raises(DataError, match=r"labels\.csv:1: runs over several lines: a quote not"):
+        read(pictures, 'path,"label\na.png,x\nb.png,y\n')
 
 
 def test_bytes_that_are_not_utf8_are_counted(pictures: Path) -> None:
@@ -330,6 +347,25 @@ def test_a_decimal_comma_is_said_to_be_one(pictures: Path) -> None:
     commas, others = (problem.what for problem in rows.problems)
     assert "'31,5' (write a point for the comma), in labels.csv:2" in commas
     assert "'1,2,3', in labels.csv:3" in others
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("1,200", "(write 1200, or 1.200 if it is a decimal comma)"),
+        ("-12,345", "(write -12345, or -12.345 if it is a decimal comma)"),
+        ("1,234,567", "(write 1234567)"),
+        ("1,200.5", "(write 1200.5)"),
+        ("0,250", "(write a point for the comma)"),
+        ("1200,5", "(write a point for the comma)"),
+        ("12,34,567", ""),
+    ],
+)
+def test_commas_between_thousands_are_said_to_be_that(cell: str, hint: str, pictures: Path) -> None:
+    rows = read(pictures, f"path;age\na.png;{cell}\n", "?numbers=age")
+    [problem] = rows.problems
+    said = f"no number in column 'age': '{cell}' {hint}".strip()
+    assert problem.what == f"{said}, in labels.csv:2"
 
 
 def test_numbers_alone_are_labels_enough(pictures: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybridface.data.cache import open_cache
-from hybridface.data.source import MISSING, Rows
+from hybridface.data.source import MISSING, Problem, Rows
 from hybridface.data.sources import fer2013 as fer2013_module
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError
@@ -90,14 +90,25 @@ def test_fer2013_bad_rows_are_named(tmp_path: Path) -> None:
     assert rows.keys == [f"fer2013.csv:{line}" for line in (2, 9, 10, 11)]
     assert rows.labels["expression"].ids.tolist() == [0, MISSING, MISSING, MISSING]
     what = {problem.where: problem.what for problem in rows.problems}
-    assert list(what) == [f"fer2013.csv:{line}" for line in range(3, 12)]
+    assert sorted(what, key=lambda where: int(where.rpartition(":")[2])) == [
+        f"fer2013.csv:{line}" for line in range(3, 12)
+    ]
     assert what["fer2013.csv:3"].startswith("2303 pixels, expected 2304")
     for line, pixel in ((4, "x"), (5, "256"), (6, "-1"), (7, "1.5")):
         assert what[f"fer2013.csv:{line}"].startswith(
             f"pixel '{pixel}', expected whole numbers from 0 to 255"
         )
-    assert what["fer2013.csv:8"].startswith("unknown Usage 'Holiday'")
+    assert what["fer2013.csv:8"] == "unknown Usage 'Holiday'; row left out"
     assert what["fer2013.csv:9"] == "unknown label '7', expected 0 to 6"
+
+
+def test_fer2013_rows_of_no_known_usage_are_counted_together(tmp_path: Path) -> None:
+    good = grey_cell(1)
+    lines = [f"0,{good},{usage}" for usage in ("Training", "Holiday", "", "Work")]
+    rows = read_fer(tmp_path / "fer2013.csv", "emotion,pixels,Usage", *lines)
+    assert rows.keys == ["fer2013.csv:2"]
+    what = "unknown Usage 'Holiday'; row left out; 3 rows, this is the first"
+    assert rows.problems == [Problem("fer2013.csv:3", what)]
 
 
 def test_fer2013_that_is_not_one_is_explained(tmp_path: Path) -> None:

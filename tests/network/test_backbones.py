@@ -173,6 +173,19 @@ def test_sizes_that_do_not_fit_are_refused_before_any_picture() -> None:
     check_backbone(anyhow, [64, 48])
 
 
+@pytest.mark.parametrize("name", ["dla46x_c", "hrnet_w18_small"])
+def test_what_is_made_for_many_sizes_is_tried_too(name: str) -> None:
+    """timm says of none that it is made for one size, but they take multiples of 32."""
+    with pytest.raises(UsageError, match=f"{name} cannot take pictures of 48 px"):
+        check_backbone(BackboneConfig(name=name), [64, 48])
+
+
+def test_weights_that_timm_does_not_have_are_refused_before_any_picture() -> None:
+    with pytest.raises(UsageError, match=r"backbone\.init: timm has no .* of efficientnet_b6"):
+        check_backbone(BackboneConfig(name="efficientnet_b6", init="imagenet"), [64])
+    check_backbone(BackboneConfig(name="test_resnet", init="imagenet"), [64])
+
+
 def test_features_that_are_no_map_are_refused() -> None:
     with pytest.raises(HybridFaceError, match="its features are a list, not one map"):
         check_backbone(BackboneConfig(name="coat_tiny"), [128])

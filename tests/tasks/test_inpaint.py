@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -303,8 +304,12 @@ def test_when_the_frozen_network_is_loaded_changes_nothing_that_is_drawn() -> No
 def test_a_frozen_network_that_cannot_be_had_is_refused_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(*_: Any, **__: Any) -> nn.Module:
-        raise OSError("no network")
+    create = timm.create_model
+
+    def missing(*names: Any, pretrained: bool = False, **options: Any) -> nn.Module:
+        if pretrained:
+            raise OSError("no network")
+        return create(*names, **options)
 
     monkeypatch.setattr("timm.create_model", missing)
     tasks = {"inpaint": {"perceptual_weight": 1.0, "perceptual": {"network": "resnet18"}}}

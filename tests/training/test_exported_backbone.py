@@ -74,21 +74,33 @@ def test_it_gives_what_was_exported_and_goes_on_from_there(
     backbone = Backbone(BackboneConfig(name=name), with_maps=False)
     load_exported_backbone(backbone, file, [pictures[:10], pictures[10:]])
     expected = features(model.backbone.eval(), pictures)
-    torch.testing.assert_close(features(backbone, pictures), expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(features(backbone.eval(), pictures), expected, atol=1e-3, rtol=1e-3)
     # The statistics are those of these pictures, so a batch of them normalises as the whole does.
     training = features(backbone.train(), pictures)
     torch.testing.assert_close(training, expected, atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("load", [load_backbone, load_exported_backbone])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_it_is_trained_on_in_training_mode(
-    frozen: bool, exported: Callable[[str], Exported], pictures: Tensor
+    frozen: bool, load: Callable[..., None], exported: Callable[[str], Exported], pictures: Tensor
 ) -> None:
     """Lightning leaves each module in its mode; in that of use, batch norm would learn nothing."""
     _, file = exported(BACKBONE)
     backbone = Backbone(BackboneConfig(name=BACKBONE, frozen=frozen), with_maps=False)
-    load_backbone(backbone.train(), file, [pictures])
+    load(backbone.train(), file, [pictures])
     assert {module.training for module in backbone.modules()} == {not frozen}
+
+
+def test_each_module_stays_in_its_own_mode(
+    exported: Callable[[str], Exported], pictures: Tensor
+) -> None:
+    _, file = exported(BACKBONE)
+    backbone = Backbone(BackboneConfig(name=BACKBONE), with_maps=False)
+    batch_norms(backbone.train())[0].eval()
+    modes = [module.training for module in backbone.modules()]
+    load_exported_backbone(backbone, file, [pictures])
+    assert [module.training for module in backbone.modules()] == modes
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp16-stored"])
@@ -100,7 +112,7 @@ def test_weights_in_half_are_taken(
     backbone = Backbone(BackboneConfig(name=BACKBONE), with_maps=False)
     load_exported_backbone(backbone, tmp_path / "half.onnx", [pictures])
     expected = features(model.backbone.eval(), pictures)
-    torch.testing.assert_close(features(backbone, pictures), expected, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(features(backbone.eval(), pictures), expected, atol=0.05, rtol=0.05)
 
 
 def test_eight_bits_are_refused_and_change_nothing(
@@ -112,6 +124,7 @@ def test_eight_bits_are_refused_and_change_nothing(
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     with pytest.raises(UsageError, match="another precision than int8"):
         load_exported_backbone(backbone, tmp_path / "small.onnx", [pictures])
+    assert all(module.training for module in backbone.modules())
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 

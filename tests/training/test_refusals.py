@@ -26,6 +26,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"backbone": {"frozen": True}},
         r"backbone\.frozen: its weights are random",
     ),
+    "a backbone that would be what it began with": (
+        {"backbone": FROZEN, "tasks": {"expression": None}},
+        r"backbone\.frozen: without a task that learns from labels .* expression, or leave",
+    ),
     "a rate for what has none": (
         {"backbone": {**FROZEN, "learning_rate_factor": 0.5}},
         r"backbone\.learning_rate_factor: what is frozen",

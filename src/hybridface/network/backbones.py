@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hybridface.config import BackboneConfig
 from hybridface.errors import HybridFaceError, UsageError, unknown
 from hybridface.network.cpu_convolutions import train_faster_on_cpu
-from hybridface.network.imagenet import imagenet_network
+from hybridface.network.imagenet import PACKAGES, imagenet_network
 from hybridface.tasks.base import Features, FeatureShape
 
 
@@ -25,17 +25,23 @@ def check_backbone(
     Args:
         config: The backbone.
         sizes: Sides in pixels of the pictures that it is to take, the first those of the data.
-            They are tried where it is made for one size or has options.
+            It is tried on each, without weights: it takes about a second.
         with_maps: Whether intermediate maps are wanted too.
 
     Raises:
-        UsageError: timm has no such network, of which the nearest is named, or it does not take
-            the options or the sizes, or gives no features of a picture.
+        UsageError: timm has no such network, of which the nearest is named, or no weights of it
+            that are asked for, or it does not take the options or the sizes, or gives no features
+            of a picture.
         HybridFaceError: The network cannot be made.
     """
     _check_name(config)
-    if not config.options and _size_made_for(config.name) is None:
-        return
+    known = timm.get_pretrained_cfg(config.name)
+    there = config.name in PACKAGES or (known is not None and known.has_weights)
+    if config.init == "imagenet" and not there:
+        raise UsageError(
+            f"backbone.init: timm has no ImageNet weights of {config.name}; take random, or "
+            "another backbone"
+        )
     without_weights = config.model_copy(update={"init": "random"})
     try:
         with torch.device("meta"):

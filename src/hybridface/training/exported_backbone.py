@@ -7,7 +7,8 @@ in, and a scale and a shift that are just these put them back, so that it change
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,7 +31,7 @@ def load_exported_backbone(backbone: Backbone, path: Path, pictures: Iterable[Te
     """Read the backbone of an exported model into another of the same kind.
 
     Args:
-        backbone: Its weights and buffers are overwritten; it is left in evaluation mode.
+        backbone: Its weights and buffers are overwritten; each module of it stays in its mode.
         path: ``model.onnx`` of a run, or what ``hybridface export`` wrote, but for ``int8``.
         pictures: One batch or more, ``(B, 3, H, W)``, of normalised pictures of the kind that it
             is to be trained on: their means and deviations are those that batch norm starts with.
@@ -46,8 +47,29 @@ def load_exported_backbone(backbone: Backbone, path: Path, pictures: Iterable[Te
             f"on by backbone.name={name}"
         )
     first, *others = pictures
+    with _in_use(backbone):
+        folded = _fill(backbone, path, name, found, first[:1])
+        _spread(backbone, folded, chain([first], others))
+
+
+@contextmanager
+def _in_use(backbone: Backbone) -> Iterator[None]:
+    """Let a backbone be in evaluation mode; Lightning trains each module in the mode it finds."""
+    modes = [(module, module.training) for module in backbone.modules()]
+    backbone.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _fill(
+    backbone: Backbone, path: Path, name: str, found: dict[str, Tensor], picture: Tensor
+) -> list[tuple[_BatchNorm, Tensor]]:
+    """Give a backbone the weights of a file; return each batch norm that adds a shift, and that."""
     folded = []
-    for norm, module, convolution in _norms_after_convolutions(backbone.eval(), first[:1]):
+    for norm, module, convolution in _norms_after_convolutions(backbone, picture):
         bias = found.get(f"{convolution}.bias")
         if f"{norm}.weight" in found or bias is None:
             continue
@@ -71,7 +93,7 @@ def load_exported_backbone(backbone: Backbone, path: Path, pictures: Iterable[Te
             "precision than int8"
         )
     backbone.load_state_dict({key: found.get(key, value) for key, value in ours.items()})
-    _spread(backbone, folded, chain([first], others))
+    return folded
 
 
 def _read(path: Path) -> tuple[str, dict[str, Tensor]]:

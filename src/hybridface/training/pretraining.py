@@ -145,9 +145,7 @@ def load_backbone(backbone: Backbone, path: Path, pictures: Iterable[Tensor]) ->
         HybridFaceError: The file is damaged or something else, or holds another network.
     """
     if path.suffix == MODEL_SUFFIX:
-        training = backbone.training
         load_exported_backbone(backbone, path, pictures)
-        backbone.train(training)  # Lightning trains in the mode that it finds
         return
     try:
         state = load_file(path)

@@ -93,7 +93,7 @@ def refuse_early(recipe: Recipe, tasks: Sequence[Task]) -> None:
             "be below; take fixed or uncertainty"
         )
     _refuse_aggregator(recipe)
-    _refuse_frozen(recipe)
+    _refuse_frozen(recipe, tasks)
     refuse_loggers(recipe)
     if recipe.training.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device is cuda, but PyTorch sees no CUDA device")
@@ -187,8 +187,8 @@ def _refuse_aggregator(recipe: Recipe) -> None:
     find_aggregator(training.aggregator)
 
 
-def _refuse_frozen(recipe: Recipe) -> None:
-    """Refuse a frozen backbone that knows nothing, or what would change it."""
+def _refuse_frozen(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Refuse a frozen backbone that knows nothing or is of no use, or what would change it."""
     backbone, training = recipe.backbone, recipe.training
     if not backbone.frozen:
         return
@@ -196,6 +196,12 @@ def _refuse_frozen(recipe: Recipe) -> None:
         raise UsageError(
             "backbone.frozen: its weights are random, so the heads have nothing to learn from; "
             "give it some by backbone.checkpoint, backbone.init=imagenet or pretrain"
+        )
+    if not any(task.supervised for task in tasks):
+        raise UsageError(
+            "backbone.frozen: without a task that learns from labels a run gives a backbone to "
+            "start from, and this one would be what it began with; add such a task, as expression, "
+            "or leave backbone.frozen out"
         )
     if backbone.learning_rate_factor != 1:
         raise UsageError(

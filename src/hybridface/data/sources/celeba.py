@@ -144,12 +144,14 @@ class CelebA(Source):
             notes.append("no list_eval_partition: the rows have no official splits")
             return np.full(len(keys), "", dtype="U5")
         splits = {}
+        tally = Tally()
         for where, cells in _pairs(path, problems):
             number = whole_number(cells[1])
             if number is None or number >= len(SPLITS):
-                problems.append(Problem(where, f"split '{cells[1][:20]}' is not 0, 1 or 2"))
+                tally.add(where, "split", f"split '{cells[1][:20]}' is not 0, 1 or 2")
                 continue
             splits[cells[0]] = SPLITS[number]
+        problems += tally.problems()
         if without := sum(name not in splits for name in keys):
             notes.append(f"{without} pictures are in no split of {path.name}")
         return np.array([splits.get(name, "") for name in keys], dtype="U5")

@@ -19,6 +19,7 @@ POSE = "pose"
 UNITS = {"age": "years"}
 _MISSING = frozenset({"", "nan", "na", "null", "none"})
 _COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)  # as spreadsheets write decimals in many countries
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", re.ASCII)
 
 
 @dataclass
@@ -104,10 +105,21 @@ class NumberColumn:
             except ValueError:
                 number = math.nan
             if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
-                hint = " (write a point for the comma)" * bool(_COMMA.fullmatch(cell))
-                number, wrong = math.nan, f"no number in column '{self.title}': '{cell[:40]}'{hint}"
+                wrong = f"no number in column '{self.title}': '{cell[:40]}'{_hint(cell)}"
+                number = math.nan
         self.values.append(number)
         return wrong
+
+
+def _hint(cell: str) -> str:
+    """Say how a number with commas is to be written; empty for anything else."""
+    decimal = _COMMA.fullmatch(cell) is not None
+    if len(cell) <= 40 and _THOUSANDS.fullmatch(
+        cell
+    ):  # of three digits after one comma nobody knows
+        without, point = cell.replace(",", ""), cell.replace(",", ".")
+        return f" (write {without}{f', or {point} if it is a decimal comma' * decimal})"
+    return " (write a point for the comma)" * decimal
 
 
 def numeric_labels(columns: Sequence[NumberColumn], where: str) -> dict[str, NumericLabels]:

@@ -30,6 +30,7 @@ from hybridface.data.sources.tables import (
     BREAK,
     SPLIT_WORDS,
     Table,
+    Tally,
     is_missing,
     no_usable_row,
     numbered,
@@ -87,20 +88,24 @@ class _Layout:
     labels: list[LabelColumn]
     numbers: list[NumberColumn]
 
-    def reject(self, cells: list[str]) -> str:
-        """Say why a row cannot be used; empty where it can."""
+    def rejects(self, cells: list[str], where: str, tally: Tally) -> bool:
+        """Say whether a row cannot be used, and count it by the reason."""
         picture = cells[self.image]
         if not picture:
-            return "no picture named"
+            tally.add(where, "no picture named; row left out")
+            return True
         if BREAK.search(picture):
-            return "a line break or NUL in the name of the picture"
-        if self.split is None or split_name(cells[self.split]):
-            return ""
+            tally.add(where, "a line break or NUL in the name of the picture; row left out")
+            return True
+        if self.split is None or split_name(split := cells[self.split]):
+            return False
         words = ", ".join(word for words in SPLIT_WORDS.values() for word in words)
-        return (
-            f"unknown split '{cells[self.split][:40]}', expected one of {words} (or say ?split= "
-            "for none)"
+        said = f"expected one of {words} (or say ?split= for none); row left out"
+        reason = "unknown split" if split else "no split"
+        tally.add(
+            where, reason, f"{reason} '{split[:40]}', {said}" if split else f"{reason}, {said}"
         )
+        return True
 
 
 class CsvTable(Source):
@@ -144,9 +149,9 @@ class CsvTable(Source):
         splits: list[str] = []
         persons: list[str] = []
         problems: list[Problem] = []
+        tally = Tally()
         for line, cells in table.rows(problems):
-            if reason := layout.reject(cells):
-                problems.append(Problem(table.where(line), f"{reason}; row left out"))
+            if layout.rejects(cells, table.where(line), tally):
                 continue
             keys.append(cells[layout.image])
             splits.append("" if layout.split is None else split_name(cells[layout.split]) or "")
@@ -158,6 +163,7 @@ class CsvTable(Source):
             for number in layout.numbers:
                 if wrong := number.add(cells[number.place]):
                     problems.append(Problem(keys[-1], f"{wrong}, in {table.where(line)}"))
+        problems += tally.problems()
         self._check(table, keys, problems)
         numeric = numeric_labels(layout.numbers, f"{self.kind}:{self.path}")
         labels = self._labels(layout.labels, notes, others=bool(numeric))

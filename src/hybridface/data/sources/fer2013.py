@@ -22,7 +22,13 @@ from hybridface.data.source import (
     describe_folder,
     is_file,
 )
-from hybridface.data.sources.tables import no_usable_row, open_table, split_name, whole_number
+from hybridface.data.sources.tables import (
+    Tally,
+    no_usable_row,
+    open_table,
+    split_name,
+    whole_number,
+)
 from hybridface.errors import HybridFaceError
 from hybridface.files import cache_folder, read_arrays
 
@@ -110,12 +116,15 @@ class Fer2013(Source):
         splits: list[str] = []
         ids: list[int] = []
         problems: list[Problem] = []
+        tally = Tally()
         content = bytearray()
         for line, cells in table.rows(problems):
             split = "" if usage is None else split_name(cells[usage])
+            if split is None:
+                said = f"unknown Usage '{cells[usage or 0][:40]}'; row left out"
+                tally.add(table.where(line), "unknown Usage", said)
+                continue
             try:
-                if split is None:
-                    raise ValueError(f"unknown Usage '{cells[usage or 0][:40]}'")
                 content += _greys(cells[pixels])
             except ValueError as error:
                 problems.append(Problem(table.where(line), f"{error}; row left out"))
@@ -126,6 +135,7 @@ class Fer2013(Source):
             if number == MISSING:
                 what = f"unknown label '{cells[emotion][:20]}', expected 0 to {len(NAMES) - 1}"
                 problems.append(Problem(table.where(line), what))
+        problems += tally.problems()
         if not keys:
             raise self.refuse(no_usable_row(table.path, problems))
         labels = {"expression": Labels(NAMES, np.array(ids, dtype=np.int64))}

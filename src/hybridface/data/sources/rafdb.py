@@ -22,7 +22,7 @@ from hybridface.data.sources.label_files import (
     pictures_in,
     read_lines,
 )
-from hybridface.data.sources.tables import whole_number
+from hybridface.data.sources.tables import Tally, whole_number
 
 NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 _LIST = "list_patition_label.txt"
@@ -51,6 +51,7 @@ class RafDb(Source):
     def _by_list(self, label_file: Path) -> Rows:
         pictures = self._pictures(label_file.parents[1])
         keys, splits, ids, problems = [], [], [], []
+        tally = Tally()
         seen = set()
         for number, line in enumerate(read_lines(label_file), start=1):
             if not line:
@@ -60,7 +61,7 @@ class RafDb(Source):
             stem = Path(name).stem
             split = stem.partition("_")[0]
             if split not in _SPLITS:
-                problems.append(Problem(where, f"'{line[:60]}' names no train_ or test_ picture"))
+                tally.add(where, "split", f"'{line[:60]}' names no train_ or test_ picture")
                 continue
             value = whole_number(label) or 0
             seen.add(value)
@@ -71,6 +72,7 @@ class RafDb(Source):
                 problems.append(Problem(keys[-1], what))
             splits.append(split)
             ids.append(value - 1 if known else MISSING)
+        problems += tally.problems()
         if not keys:
             raise self.refuse(f"no usable line in {label_file}")
         if seen >= _COMPOUND:

@@ -28,6 +28,7 @@ _MISSING_CELLS = MINUS_ONE | {"", "nan", "na"}
 WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
 BREAK = re.compile(r"[\0\r\n]")
 NOT_UTF8 = "holds bytes that are not UTF-8"
+_SEVERAL = "runs over several lines: a quote not closed?"
 
 
 def split_name(word: str) -> str | None:
@@ -65,21 +66,28 @@ class Tally:
     """Counts rows that cannot be used for one and the same reason, so that they are one problem.
 
     Attributes:
-        counts: For each reason where it was first met, and how often.
+        counts: For each reason where it was first met, what is said of it there, and how often.
     """
 
-    counts: dict[str, tuple[str, int]] = field(default_factory=dict)
+    counts: dict[str, tuple[str, str, int]] = field(default_factory=dict)
 
-    def add(self, where: str, reason: str) -> None:
-        """Count a row."""
-        first, count = self.counts.get(reason, (where, 0))
-        self.counts[reason] = (first, count + 1)
+    def add(self, where: str, reason: str, said: str = "") -> None:
+        """Count a row.
+
+        Args:
+            where: The row.
+            reason: Why it cannot be used.
+            said: What is said in place of the reason if this row is the first, as with what
+                stands in it.
+        """
+        first, what, count = self.counts.get(reason, (where, said or reason, 0))
+        self.counts[reason] = (first, what, count + 1)
 
     def problems(self) -> list[Problem]:
         """Return one problem for each reason."""
         return [
-            Problem(first, reason if count == 1 else f"{reason}; {count} rows, this is the first")
-            for reason, (first, count) in self.counts.items()
+            Problem(first, what if count == 1 else f"{what}; {count} rows, this is the first")
+            for first, what, count in self.counts.values()
         ]
 
 
@@ -160,7 +168,8 @@ class CsvFile(Table):
 
         Args:
             problems: Gets one problem for each row with a wrong number of cells, which is left
-                out, and one for all rows with bytes that are not UTF-8, or of several lines.
+                out, and one for all rows with bytes that are not UTF-8, or of several lines. Rows
+                of several lines are named by the first, where a quote that is not closed stands.
 
         Yields:
             The number of the row's last line in the file, and its cells without outer space.
@@ -171,6 +180,8 @@ class CsvFile(Table):
         doubtful = Tally()
         records = _records(self.path, self.delimiter)
         end, _ = next(records, (1, [])) if self.named else (0, [])
+        if end > 1:  # where no quote follows, all rows are in the names of the columns
+            doubtful.add(self.where(1), _SEVERAL)
         for line, cells in records:
             start, end = end + 1, line
             if not any(cells):
@@ -178,10 +189,10 @@ class CsvFile(Table):
             if len(cells) != len(self.columns):
                 found = f"{len(cells)} cells where the first line has {len(self.columns)}"
                 over = f" (over lines {start} to {line}: a quote not closed?)" * (line > start)
-                problems.append(Problem(self.where(line), f"{found}{over}; row left out"))
+                problems.append(Problem(self.where(start), f"{found}{over}; row left out"))
                 continue
             if line > start:
-                doubtful.add(self.where(line), "runs over several lines: a quote not closed?")
+                doubtful.add(self.where(start), _SEVERAL)
             if any("\ufffd" in cell for cell in cells):
                 doubtful.add(self.where(line), NOT_UTF8)
             yield line, cells

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
-
-from hybridface.serving.server import address, configure, open_socket
+from hybridface.serving.server import Server, address, open_socket
 from hybridface.serving.service import Service
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -127,7 +125,7 @@ def serving(
 def running(service: Service) -> Iterator[Served]:
     """Serve in a thread of this process, with any detector or model."""
     listening = open_socket("127.0.0.1", 0)
-    server = uvicorn.Server(configure(service))
+    server = Server(service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

@@ -399,6 +399,48 @@ def test_output_may_be_closed() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closes outputs by a shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_predict_writes_its_file_whichever_outputs_are_closed(
+    closed: str, tmp_path: Path, write_picture: Write
+) -> None:
+    model = write_model(tmp_path / "m.onnx", {"expression": EXPRESSIONS})
+    crop, out = write_picture(tmp_path / "a.png"), tmp_path / "faces.csv"
+    command = f"{sys.executable} -m hybridface predict --no-detect --model {model} {crop} {closed}"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+    subprocess.run(["sh", "-c", f"{command} --out {out}"], check=True)
+    head, row = out.read_text().splitlines()
+    assert head.startswith("image,left,") and row.startswith(f"{crop},0.0,")
+
+
+@pytest.mark.parametrize(("command", "option"), [("predict a.png", "--draw"), ("demo", "--out")])
+def test_an_empty_name_is_not_the_working_directory(
+    command: str,
+    option: str,
+    call: Callable[..., Ran],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = call(*command.split(), option, "")
+    assert ran.returncode == 2
+    assert f"{option}: an empty name; name a folder" in one_message(ran)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["report LONG", "export default LONG.onnx", "calibrate default LONG.onnx",
+     "data sheet drawn:4 --out LONG.png"],
+)  # fmt: skip
+def test_a_name_too_long_is_no_defect(command: str, call: Callable[..., Ran]) -> None:
+    ran = call(*command.replace("LONG", "l" * 300).split())
+    assert ran.returncode == 2
+    assert re.search(
+        r"l{300}\S*: File name too long; name another place$", one_message(ran).strip()
+    )
+
+
 def test_ctrl_c_says_so(call: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt

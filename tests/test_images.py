@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,72 @@ def test_exif_orientation_is_undone(orientation: int) -> None:
     exif[0x0112] = orientation
     pixels = images.decode(encoded(stored, "PNG", exif=exif))
     np.testing.assert_array_equal(pixels, upright)
+
+
+def exif_of(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """Return EXIF with entries of (tag, type, count, four bytes)."""
+    body = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + bytes(4)
+
+
+def test_a_picture_is_turned_whatever_else_its_exif_holds() -> None:
+    stored = Image.new("RGB", (32, 16))
+    # A width below zero is what Pillow reads, and cannot write.
+    odd = exif_of((0x0112, 3, 1, b"\6\0\0\0"), (0x0100, 9, 1, b"\xff\xff\xff\xff"))
+    assert images.decode(encoded(stored, "JPEG", exif=odd)).shape == (32, 16, 3)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "JPEG"])
+def test_of_exif_that_cannot_be_read_nothing_is_taken(format: str) -> None:
+    content = encoded(Image.new("RGB", (32, 16)), format, exif=b"Exif\0\0no such thing")
+    assert images.decode(content).shape == (16, 32, 3)
+
+
+def in_scans(scans: int, after: bytes = b"") -> bytes:
+    """Return a JPEG whose last scan comes so many times, and what lies behind its end."""
+    content = encoded(Image.new("L", (64, 64), 128), "JPEG", progressive=True)
+    place = content.rfind(b"\xff\xc4", 0, content.rfind(b"\xff\xda"))
+    head, last = content[:place], content[place:-2]
+    return head + last * (scans - head.count(b"\xff\xda")) + content[-2:] + after
+
+
+def test_a_jpeg_in_endless_scans_is_refused_before_it_is_decoded() -> None:
+    """Else a file of some MB would keep a thread, and whoever waits for it, for hours."""
+    assert images.decode(in_scans(images.MOST_SCANS)).shape == (64, 64, 3)
+    with pytest.raises(DataError, match=r"^a\.jpg: a JPEG in over 100 scans"):
+        images.decode(in_scans(images.MOST_SCANS + 1), "a.jpg")
+
+
+def test_a_jpeg_of_endless_segments_is_refused() -> None:
+    content = in_scans(10)
+    comments = b"\xff\xfe\0\2" * images.MOST_SEGMENTS
+    with pytest.raises(DataError, match=r"^a\.jpg: a JPEG in over 10000 segments"):
+        images.decode(content[:2] + comments + content[2:], "a.jpg")
+
+
+def test_what_only_looks_like_a_scan_is_not_counted() -> None:
+    """As in the film that a telephone hangs on, in a thumbnail, or in a comment."""
+    scans = b"\xff\xda" * 1000
+    comment = b"\xff\xfe" + (2 + len(scans)).to_bytes(2) + scans
+    content = in_scans(10, after=scans)
+    assert images.decode(content[:2] + comment + content[2:]).shape == (64, 64, 3)
+    # Nor does an end in a comment hide what comes after it.
+    comment = b"\xff\xfe\0\4\xff\xd9"
+    content = in_scans(images.MOST_SCANS + 1)
+    with pytest.raises(DataError, match="over 100 scans"):
+        images.decode(content[:2] + comment + content[2:])
+
+
+def test_a_tiff_is_as_large_as_its_tile() -> None:
+    """A tile is held whole: one of 30,000 by 30,000 takes 900 MB, whatever the picture's size."""
+    tags = [
+        (256, 100), (257, 100), (258, 8), (259, 8), (262, 1), (277, 1),
+        (322, 30_000), (323, 30_000), (324, 8), (325, 8),
+    ]  # fmt: skip
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    content = b"II*\0\x10\0\0\0" + bytes(8) + struct.pack("<H", len(tags)) + body + bytes(4)
+    with pytest.raises(DataError, match=r"^a\.tif: 30000x30000 is over 100000000 pixels"):
+        images.decode(content, "a.tif")
 
 
 def test_cut_jpeg_is_named(picture_bytes: Encode) -> None:

@@ -40,6 +40,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def one_line(text: str) -> str:
+    """Return text as :func:`printable` does, its ends of lines and tabs by their numbers too."""
+    return printable(text).replace("\n", r"\x0a").replace("\t", r"\x09")
+
+
 def unknown(what: str, name: str, choices: Iterable[str]) -> UsageError:
     """Build the error for a name that nobody knows.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import stat
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from hybridface.errors import DataError, UsageError
 
@@ -37,6 +38,16 @@ _FORMATS = (
 )  # fmt: skip
 # A file of some kB may hold 100 million pixels: threads decode such ones by turns, not at once.
 _one_large = Lock()
+# Each scan of a JPEG refines all of its pixels, and a scan takes no more than some 30 bytes: a file
+# of 20 MB could be worked on for hours. Ten are usual; libtiff takes 100 too.
+MOST_SCANS = 100
+MOST_SEGMENTS = 10_000
+_JPEG = b"\xff\xd8\xff"
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # neither stuffed bytes nor restarts
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+# What Pillow keeps of where EXIF was, and writes anew once a picture is turned.
+_EXIF_KEYS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 
 
 @cache
@@ -61,15 +72,18 @@ def decode(
         ``(H, W, 3)`` RGB, uint8. Grey pictures come back with three equal channels.
 
     Raises:
-        DataError: The bytes are no picture, are cut short, or have over ``most_pixels`` pixels.
+        DataError: The bytes are no picture, are cut short, have over ``most_pixels`` pixels, or are
+            a JPEG in over 100 scans, which would take hours.
     """
     most = MAX_PIXELS if most_pixels is None else most_pixels
     try:
+        if content.startswith(_JPEG):
+            _check_scans(content, name)
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
-            if image.width * image.height > most:
-                size = f"{image.width}x{image.height}"
-                raise DataError(f"{name}: {size} is over {most} pixels")
-            with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
+            width, height = _decoded_size(image)
+            if width * height > most:
+                raise DataError(f"{name}: {width}x{height} is over {most} pixels")
+            with _one_large if width * height > LARGE_PIXELS else nullcontext():
                 return _to_rgb(image)
     except DataError:
         raise
@@ -80,8 +94,46 @@ def decode(
         raise DataError(f"{name}: cannot be decoded ({error})") from error
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _check_scans(content: bytes, name: str) -> None:
+    """Refuse a JPEG in more scans or segments than anything writes, before it is decoded."""
+    scans = segments = place = 0
+    while found := _MARKER.search(content, place):
+        code, place = found[1][0], found.end()
+        if code == _END:  # what follows, as a telephone's film, is not read
+            return
+        segments += 1
+        scans += code == _SCAN
+        if scans > MOST_SCANS or segments > MOST_SEGMENTS:
+            most = f"{MOST_SCANS} scans" if scans > MOST_SCANS else f"{MOST_SEGMENTS} segments"
+            raise DataError(f"{name}: a JPEG in over {most}; save it anew")
+        if code != _START:
+            place += int.from_bytes(content[place : place + 2])
+
+
+def _decoded_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of what is decoded at once: of a TIFF its tile where that is larger.
+
+    A tile may be of any size, whatever the picture's, and is held whole.
+    """
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    tile = int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_HEIGHT, 0))
+    return max(image.size, tile, key=math.prod)
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """Turn a picture as its EXIF asks; of EXIF that cannot be read nothing is taken."""
+    image.load()  # a PNG may hold its EXIF behind the pixels
+    try:
+        image.getexif()  # which is kept in the picture
+    except Exception:  # Pillow raises nearly anything on damaged files
+        return
+    for key in _EXIF_KEYS:  # nobody reads it, and to write it fails where any entry is odd
+        image.info.pop(key, None)
     ImageOps.exif_transpose(image, in_place=True)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    _turn_upright(image)
     if image.mode in ("I;16", "I;16B", "I", "F"):
         image = _to_eight_bits(image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

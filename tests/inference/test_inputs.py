@@ -63,6 +63,7 @@ def test_kinds_are_told_by_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, write_picture: Write
 ) -> None:
     monkeypatch.chdir(folder)
+    assert find_inputs(["webcam:99999999999"])[0].kind == "picture"  # which is not there
     found = find_inputs(["a/clip.MP4", "b.png", "webcam", "webcam:2"])
     assert [each.kind for each in found] == ["video", "picture", "camera", "camera"]
     assert [each.camera for each in found[2:]] == [0, 2]

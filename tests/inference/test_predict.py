@@ -158,6 +158,37 @@ def test_a_name_cannot_steer_the_terminal(
     assert not set(said.out + said.err) & {"\x1b", "\x9b", "\x07"}
 
 
+def test_nor_can_a_class_and_what_is_one_line_stays_one(
+    photos: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    classes = ("one\x1b[2J\nline", "other\tone")
+    model = write_model(tmp_path / "odd.onnx", {"expression": classes})
+    (photos / "c.jpg").rename(photos / "two\nlines.jpg")
+    assert run_predict([photos], model, draw=tmp_path / "drawn") == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and head.split() == ["image", "box", "expression"]
+    for line in lines:
+        assert (
+            r"two\x0alines.jpg  no face" in line
+            or "one\\x1b[2J\\x0aline " in line
+            or (r"other\x09one " in line)
+        )
+    assert len(list((tmp_path / "drawn").iterdir())) == 3
+
+
+def test_csv_has_one_row_a_face_whatever_the_names(
+    photos: Path, model_file: Path, capsys: Capture
+) -> None:
+    for number, sign in enumerate(("\r", "\n", "\r\n", ",", '"')):
+        name = f"{number}{sign}.jpg"
+        (photos / name).write_bytes((photos / "deeper" / "a.jpg").read_bytes())
+    assert run_predict([photos], model_file, form="csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
+    names = [Path(row["image"]).name for row in rows]
+    assert names[:5] == ["0\r.jpg", "1\n.jpg", "2\r\n.jpg", "3,.jpg", '4".jpg']
+    assert len(rows) == 8 and all(row["expression"] in EXPRESSIONS for row in rows)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("given", ["absent.png", "none-*.png", "empty", "broken.png", "clip.mp4"])
 def test_nothing_that_can_be_read_exits_with_1(

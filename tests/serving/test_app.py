@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hybridface import images
 from hybridface.inference.dealing import dealers_of
@@ -28,6 +29,7 @@ from hybridface.inference.output.jsonl import content_of
 from hybridface.inference.photos import FaceReader
 from hybridface.inference.runtime import FaceModel
 from hybridface.serving.app import WEB
+from hybridface.serving.connections import Connection
 from hybridface.serving.limits import Limits
 from hybridface.serving.server import configure
 from hybridface.serving.service import Service
@@ -170,7 +172,8 @@ def test_whether_it_is_there_may_be_asked_without_the_content(served: Served) ->
 
 
 def test_headers_are_bounded_whatever_is_installed(reader: FaceReader) -> None:
-    assert configure(Service(reader)).http == "h11"
+    assert configure(Service(reader)).http is Connection
+    assert issubclass(Connection, H11Protocol)
 
 
 def test_every_answer_keeps_the_page_to_itself(served: Served) -> None:

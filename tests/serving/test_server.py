@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,9 +21,12 @@ from hybridface.cli import app
 from hybridface.errors import HybridFaceError
 from hybridface.inference import shipped
 from hybridface.inference.dealing import Dealer
-from hybridface.serving import server
+from hybridface.inference.detection.base import Detections, Detector, Picture
+from hybridface.inference.photos import FaceReader
+from hybridface.serving import connections, server
 from hybridface.serving.server import run_serve, warn_if_open
-from served import PATIENCE, form, serving
+from hybridface.serving.service import Service
+from served import PATIENCE, Served, form, running, serving
 from tiny_models import EXPRESSIONS, write_model
 
 START = "from hybridface.cli import main; main()"
@@ -240,3 +245,54 @@ def test_others_are_let_in_without_a_key_only_with_a_warning(
 ) -> None:
     warn_if_open(host, key)
     assert ("no --api-key" in capsys.readouterr().err) == warned
+
+
+def connected(served: Served) -> socket.socket:
+    host, port = urlsplit(served.address).netloc.split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+def test_where_too_many_connections_are_open_it_says_so(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    with running(Service(FaceReader(plain, None))) as served:
+        others = [connected(served), connected(served)]
+        status, headers, said = served.ask("GET", "/healthz")
+        while status == 200:  # until the server has met both
+            status, headers, said = served.ask("GET", "/healthz")
+        assert (status, said) == (
+            503, {"error": "overloaded: too many connections are open; try again"},
+        )  # fmt: skip
+        assert headers["retry-after"] == "5" and headers["connection"] == "close"
+        assert headers["x-content-type-options"] == "nosniff"
+        for each in others:
+            each.close()
+        while served.ask("GET", "/healthz")[0] != 200:
+            pass
+        counted = served.ask("GET", "/metrics")[2].decode()
+    assert 'hybridface_requests_total{path="/healthz",status="503"}' in counted
+
+
+def test_connections_that_bring_no_request_are_closed(
+    plain: Path, picture_bytes: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 2.0)
+    may = threading.Event()
+
+    class Slow(Detector):
+        def detect(self, pictures: Sequence[Picture]) -> list[Detections]:
+            may.wait(PATIENCE)
+            return [Detections.none() for _ in pictures]
+
+    service = Service(FaceReader(plain, Slow()))
+    with running(service) as served, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(served.ask, "POST", "/v1/predict", *form(("a", picture_bytes())))
+        begun = time.monotonic()
+        for start in (b"", b"GET /healthz HTTP/1.1\r\nHost:"):
+            with connected(served) as silent:
+                silent.sendall(start)
+                assert silent.recv(1) == b""
+        assert not asked.done() and time.monotonic() - begun >= 4
+        may.set()
+        assert asked.result()[0] == 200  # a request that is worked on is waited for

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -323,8 +324,26 @@ def test_nothing_is_written_for_a_recipe_that_cannot_be(tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             train(tiny_recipe(tmp_path / "run", **changes))
-        left = tmp_path / "run"
-        assert not left.exists() or {path.name for path in left.iterdir()} <= {LOCK}
+        assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_left_in_a_folder_that_is_refused(tmp_path: Path, tiny_run: TrainedRun) -> None:
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "1.png").touch()
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tiny_run.folder / "config.yaml", tmp_path / "copy")
+    for folder, said in (("faces", "holds files but no run"), ("copy", "already holds a run")):
+        before = sorted((tmp_path / folder).iterdir())
+        with pytest.raises(UsageError, match=said):
+            train(tiny_recipe(tmp_path / folder))
+        assert sorted((tmp_path / folder).iterdir()) == before
+
+
+def test_an_empty_folder_stays_where_its_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(DataError):
+        train(tiny_recipe(tmp_path / "run", data={"source": f"folder:{tmp_path / 'none'}"}))
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_two_processes_do_not_train_one_run(tmp_path: Path) -> None:

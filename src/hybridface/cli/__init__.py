@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -15,6 +16,10 @@ import typer
 from hybridface.cli import data_sets, learning, measuring, models, serving
 from hybridface.errors import HybridFaceError, printable
 from hybridface.files import DISK_FULL
+
+# Names that the system refuses to look for, wherever that is: too long, a folder that may not be
+# entered, links in circles.
+UNREACHABLE = (errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP)
 
 app = typer.Typer(
     name="hybridface",
@@ -79,8 +84,19 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _replace_closed_output() -> None:
+    """Write to nowhere where a caller closed an output, as in ``2>&-``: Python leaves None there.
+
+    A file that is opened next would also get the number of what is closed, and what libraries say.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
 def main() -> None:
     """Run the command line; an error that a person can act on is one message, no traceback."""
+    _replace_closed_output()
     threading.excepthook = _thread_failed
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of pictures that are read all the same
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name may have what the terminal's code lacks
@@ -89,8 +105,7 @@ def main() -> None:
         try:
             app(standalone_mode=True)
         finally:
-            if sys.stdout is not None:  # as where a caller closed it
-                sys.stdout.flush()  # while an error can still be told
+            sys.stdout.flush()  # while an error can still be told
     except HybridFaceError as error:
         print(f"hybridface: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -110,6 +125,13 @@ def main() -> None:
             sys.exit(1)
         if os.environ.get("HYBRIDFACE_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in UNREACHABLE and error.filename:
+            print(
+                f"hybridface: {printable(str(error.filename))}: {error.strerror}; name another "
+                "place",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         print(
             f"hybridface: failed unexpectedly: {type(error).__name__}: {error}\n"
             "  this is a defect: set HYBRIDFACE_DEBUG=1 to see where, and please report it",

@@ -13,6 +13,7 @@ from hybridface.cli.options import (
     Overrides,
     Quiet,
     decoding_progress,
+    folder_of,
 )
 from hybridface.errors import HybridFaceError, UsageError, printable
 from hybridface.extras import training_extra
@@ -161,9 +162,12 @@ def demo(
     data: Annotated[
         str | None, typer.Argument(help="KIND:PATH, as in folder:/my/faces; default drawn faces")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")] = Path(
-        "runs/demo"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the runs and the report.", parser=folder_of("--out"), metavar="<path>"
+        ),
+    ] = Path("runs/demo"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs there.")] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -18,6 +18,7 @@ from hybridface.cli.options import (
     Threshold,
     decoding_progress,
     detector_options,
+    folder_of,
 )
 from hybridface.errors import UsageError
 from hybridface.extras import training_extra
@@ -43,7 +44,12 @@ def predict(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The file that the result goes to.")] = None,
     draw: Annotated[
-        Path | None, typer.Option(help="A folder for pictures and videos with the faces drawn in.")
+        Path | None,
+        typer.Option(
+            help="A folder for pictures and videos with the faces drawn in.",
+            parser=folder_of("--draw"),
+            metavar="<path>",
+        ),
     ] = None,
     threshold: Threshold = None,
     longest_side: LongestSide = None,

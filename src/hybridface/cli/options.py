@@ -56,6 +56,20 @@ def decoding_progress(what: str = "decoding pictures") -> Callable[[int, int], N
     return show
 
 
+def folder_of(option: str) -> Any:
+    """Return what makes an option's text a folder; an empty one would be the working directory.
+
+    What is returned raises UsageError where the name is empty.
+    """
+
+    def folder(given: str) -> Path:
+        if not given:
+            raise UsageError(f"{option}: an empty name; name a folder, as . for this one")
+        return Path(given)
+
+    return folder
+
+
 def check_page(out: Path | None) -> Path | None:
     """Refuse a place for a page that is none by its name, such as a model's or a recipe's.
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hybridface.errors import HybridFaceError
+from hybridface.errors import HybridFaceError, one_line
 from hybridface.files import cannot_write
 from hybridface.inference.detection.base import Picture
 from hybridface.inference.inputs import Input
@@ -61,9 +61,10 @@ def _draw_face(
         if task.kind == "classification":
             chances = reading["probabilities"]
             ranked = sorted(chances, key=lambda each, of=chances: -of[each])  # type: ignore[misc]
-            lines += [(f"{each} {chances[each]:.0%}", chances[each]) for each in ranked[:MOST_BARS]]
+            for each in ranked[:MOST_BARS]:
+                lines.append((one_line(f"{each} {chances[each]:.0%}"), chances[each]))
         else:
-            lines.append((f"{name}: {in_words(task, reading)}", None))
+            lines.append((one_line(f"{name}: {in_words(task, reading)}"), None))
     _draw_lines(pen, lines, (left, bottom), font, size)
 
 

@@ -18,7 +18,7 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv", ".flv"}
 )
 _ADDRESS = re.compile(r"(https?|ftp|s3|rtsp|file)://", re.IGNORECASE)
-_CAMERA = re.compile(r"webcam(?::(\d+))?")
+_CAMERA = re.compile(r"webcam(?::(\d{1,9}))?")  # no system counts farther
 Kind = Literal["picture", "video", "camera"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridface.errors import one_line
 from hybridface.inference.metadata import ModelTask
 
 Reading = dict[str, Any]
@@ -81,7 +82,8 @@ def _decimals(deviation: float) -> int:
 def widest_words(name: str, task: ModelTask) -> int:
     """Return how many characters :func:`in_words` takes at most, or its heading."""
     if task.kind == "classification":
-        return max(len(name), max(map(len, task.classes)) + len(" 100 %"))
+        widest = max(len(one_line(each)) for each in task.classes)
+        return max(len(name), widest + len(" 100 %"))
     if task.kind == "pose":
         return max(len(name), len("yaw -180 pitch -180 roll -180"))
     return max(len(name), len(f"-0.001 ± 0.001 {task.unit}".rstrip()))

@@ -100,7 +100,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": "Too many bytes or pictures"},
     415: {"model": Refusal, "description": "Neither a form nor a picture"},
     429: {"model": Refusal, "description": "Overloaded; Retry-After says when to try again"},
-    503: {"model": Refusal, "description": "The answer took too long"},
+    503: {
+        "model": Refusal,
+        "description": "The answer took too long, or too many connections are open",
+    },
 }
 
 

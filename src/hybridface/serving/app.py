@@ -58,7 +58,7 @@ def make_app(service: Service) -> ASGIApp:
     _add_errors(app)
     Api(service).add_to(app)
     _add_pages(app)
-    return Around(app, service.metrics)
+    return Around(app, service.metrics, service.crowded)
 
 
 class Api:

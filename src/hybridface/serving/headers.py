@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hybridface.serving.metrics import Metrics
@@ -23,14 +25,24 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
+CROWDED = JSONResponse(
+    {"error": "overloaded: too many connections are open; try again"}, 503,
+    {"Retry-After": "5", "Connection": "close"},
+)  # fmt: skip
 PATHS = ("/", "/v1/predict", "/v1/self-supervised", "/v1/model", "/healthz", "/metrics")
 
 
 class Around:
-    """Adds :data:`HEADERS` to each answer and counts it; answers HEAD as GET."""
+    """Adds :data:`HEADERS` to each answer and counts it; answers HEAD as GET.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    Args:
+        app: What answers.
+        metrics: Counts.
+        crowded: Says whether too many connections are open; then nothing is answered but that.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, crowded: Callable[[], bool]) -> None:
+        self.app, self.metrics, self.crowded = app, metrics, crowded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; other messages pass as they are."""
@@ -54,7 +66,7 @@ class Around:
         if scope["method"] == "HEAD":  # uvicorn leaves the content out
             scope = {**scope, "method": "GET"}
         try:
-            await self.app(scope, receive, sending)
+            await (CROWDED if self.crowded() else self.app)(scope, receive, sending)
         except Exception:
             # Starlette raises again what was answered and logged, and a server would log it twice.
             if not whole:

@@ -19,6 +19,7 @@ from hybridface.inference.detection import DEFAULT, open_detector
 from hybridface.inference.photos import FaceReader
 from hybridface.inference.runtime import FaceModel, load
 from hybridface.serving.app import make_app
+from hybridface.serving.connections import Connection
 from hybridface.serving.limits import Limits
 from hybridface.serving.service import Service
 
@@ -77,7 +78,7 @@ def run_serve(
     with open_socket(host, port) as listening:
         service = Service(reader, dealers, limits, key)
         warn_if_open(host, key)
-        server = _Server(configure(service))
+        server = Server(service)
 
         def end(number: int, frame: FrameType | None) -> None:
             server.should_exit = True
@@ -95,11 +96,22 @@ def run_serve(
     return 0
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Uvicorn's server, of which a second Ctrl-C ends the connections that are open.
 
     From Python 3.12 on it would wait for them all the same, as asyncio's servers do there.
+
+    Args:
+        service: What answers; it is told where too many connections are open.
     """
+
+    def __init__(self, service: Service) -> None:
+        service.crowded = self.crowded
+        super().__init__(configure(service))
+
+    def crowded(self) -> bool:
+        """Say whether too many connections are open to answer on any."""
+        return len(self.server_state.connections) > MOST_CONNECTIONS
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal; see :meth:`uvicorn.Server.handle_exit`."""
@@ -137,13 +149,13 @@ def warn_if_open(host: str, key: str | None) -> None:
 
 
 def configure(service: Service) -> uvicorn.Config:
-    """Return how a service is served: no log of requests, bounds on connections and on the end."""
+    """Return how a service is served: no log of requests, bounds on waiting and on the end."""
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a line for each broken form
     # httptools, which uvicorn prefers where it is installed, bounds no headers and loses the body
     # of a request that offers another protocol.
     return uvicorn.Config(
-        make_app(service), http="h11", log_level="warning", access_log=False, server_header=False,
-        lifespan="on", limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
+        make_app(service), http=Connection, log_level="warning", access_log=False,
+        server_header=False, lifespan="on", timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=math.ceil(service.limits.seconds) + 1,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -29,6 +29,9 @@ class Service:
         dealers: Self-supervised heads to show at work; none where no model has any.
         limits: What is taken at most.
         key: The key that requests must bring; None where anyone may ask.
+
+    Attributes:
+        crowded: Says whether too many connections are open to answer any; set by the server.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Service:
     ) -> None:
         self.reader, self.dealers, self.limits, self.key = reader, dealers, limits, key
         self.gate = Gate(limits)
+        self.crowded: Callable[[], bool] = lambda: False
         self.metrics = Metrics(lambda: self.gate.pictures)
         self.batcher = Batcher(reader, limits.pixels, self.metrics.note_batch)
 

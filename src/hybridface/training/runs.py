@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -75,24 +75,37 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keep every other process out of the run while it is trained.
 
+        Where no run is begun meanwhile, as the folder or the data is refused, nothing is left of
+        it: neither the lock nor a folder that was made for it.
+
         Raises:
             HybridFaceError: Another process trains it, or the folder cannot be written.
         """
+        place = self.path / LOCK
         try:
+            folder_is_new = not self.path.exists()
+            lock_is_new, begun = not place.exists(), self.recipe.exists()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be a run folder ({error.strerror})") from error
-        lock = FileLock(self.path / LOCK, timeout=0)
+        lock = FileLock(place, timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
             raise HybridFaceError(f"{self.path}: another process is training this run") from error
         except OSError as error:
-            raise cannot_write(self.path / LOCK, error) from error
+            raise cannot_write(place, error) from error
         try:
             yield
         finally:
+            unused = lock_is_new and self.recipe.exists() == begun
+            if unused:
+                with suppress(OSError):  # Windows removes no file that is open
+                    place.unlink()  # while it is held, so that nobody has just taken it
             lock.release()
+            if unused and folder_is_new:
+                with suppress(OSError):  # something lies in it
+                    self.path.rmdir()
 
     def read_result(self) -> dict[str, Any]:
         """Return what ``result.json`` holds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from hybridface.errors import printable
+from hybridface.errors import one_line
 from hybridface.inference.output.base import TextWriter
 from hybridface.inference.photos import Face, Photo
 from hybridface.inference.readings import in_words, widest_words
@@ -20,10 +20,12 @@ class TableWriter(TextWriter):
         """Write the head."""
         super().start()
         room = max(20, shutil.get_terminal_size((120, 20)).columns // 3, WIDEST_NAME)
-        self._name = min(room, max(len(printable(name)) for name in [*self.names, "image"]))
+        self._name = min(room, max(len(one_line(name)) for name in [*self.names, "image"]))
         self._widths = {name: widest_words(name, task) for name, task in self.tasks.items()}
         head = ["image".ljust(self._name), *(["time".rjust(8), "track"] if self.moves else [])]
-        head += [f"{BOX:<17}", *(name.ljust(width) for name, width in self._widths.items())]
+        head += [
+            f"{BOX:<17}", *(one_line(name).ljust(width) for name, width in self._widths.items())
+        ]  # fmt: skip
         self.stream.write("  ".join(head).rstrip() + "\n")
 
     def add(self, photo: Photo) -> None:
@@ -43,13 +45,13 @@ class TableWriter(TextWriter):
             parts += [time.rjust(8), f"{'' if face.track is None else face.track:>5}"]
         parts.append(f"{left},{top} {right - left}x{bottom - top}".ljust(17))
         parts += [
-            in_words(task, face.readings[name]).ljust(self._widths[name])
+            one_line(in_words(task, face.readings[name])).ljust(self._widths[name])
             for name, task in self.tasks.items()
         ]
         self.stream.write("  ".join(parts).rstrip() + "\n")
 
     def _shown(self, name: str) -> str:
         """Return the name as wide as its column; of a longer one the end, which tells more."""
-        name = printable(name)
+        name = one_line(name)
         name = name if len(name) <= self._name else "…" + name[1 - self._name :]
         return name.ljust(self._name)

@@ -46,6 +46,11 @@ class AlsoOn:
                 f"measured on other data sets, and that of arm {named} learns numbers; leave it out"
             )
 
+    def read_again(self) -> None:
+        """Take over what the files of rows hold by now."""
+        for each in self._each:
+            each.store.read_again()
+
     def refuse_other_rows(self, cells: Sequence[Cell]) -> None:
         """Refuse files that hold rows of others than these cells, which writing would lose.
 

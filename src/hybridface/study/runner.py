@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hybridface.config.content import merge
@@ -75,8 +76,13 @@ class Study:
         Raises:
             UsageError: A recipe is wrong, of whatever arm; raised before anything is trained. Or
                 the results hold rows of other settings; raised before an arm is trained.
-            HybridFaceError: Cells failed; raised after the others ran.
+            HybridFaceError: Another process writes these rows. Or cells failed; raised after the
+                others ran.
         """
+        with self._held():
+            return self._run_all()
+
+    def _run_all(self) -> list[Content]:
         cells = self.planned_cells()
         self._refuse_other_figures(cells)
         self.cells.refuse_backbones(cells)
@@ -153,7 +159,12 @@ class Study:
 
         Raises:
             UsageError: The results hold rows of other settings.
+            HybridFaceError: Another process writes these rows.
         """
+        with self._held():
+            return self._write_all()
+
+    def _write_all(self) -> int:
         self.planned_cells()
         self.cells.forget(self.guessed)
         if not self._write():
@@ -163,6 +174,13 @@ class Study:
             )
         self._measure_rest()
         return len(self.rows())
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Be the only one to write rows, and know all that are written."""
+        with self.store.held():
+            self.also_on.read_again()
+            yield
 
     def _refuse_other_figures(self, cells: Sequence[Cell]) -> None:
         """Refuse cells that are not all measured by one figure, so that they do not compare."""

@@ -130,7 +130,7 @@ class AlsoOn:
             How many rows of each file, by its name.
 
         Raises:
-            UsageError: A file of rows has no details beside it.
+            UsageError: A file of rows has no details beside it, or is of another data set.
             DataError: A file is damaged.
         """
         found = {}
@@ -138,6 +138,7 @@ class AlsoOn:
             file = results.with_name(f"{results.stem}-{each.name}.json")
             if file.exists():
                 before, other = set(each.store.rows), ResultStore.of_another_machine(file)
+                each.refuse_other_data(other)
                 each.store.add(other)
                 found[file.name] = each.store.keep_known(other, each.keys(cells), before)
         return found

@@ -11,7 +11,10 @@ from hybridface.errors import HybridFaceError, UsageError
 from hybridface.inference.shipped import why_not_exported
 from hybridface.study.cells import StudyCells
 from hybridface.study.config import Cell, Content, StudyConfig
-from hybridface.study.held_out import refuse_repeated_folds
+from hybridface.study.held_out import (
+    refuse_other_pictures,
+    refuse_repeated_folds,
+)
 from hybridface.study.jobs import (
     Job,
     noticing_sigterm,
@@ -191,8 +194,8 @@ class Study:
         then names it.
 
         Raises:
-            UsageError: A recipe is wrong, seeds repeat a test fold, or ``also_on`` names data
-                sets for models of numbers.
+            UsageError: A recipe is wrong, seeds repeat a test fold, arms that are compared are
+                tested on other pictures, or ``also_on`` names data sets for models of numbers.
         """
         planned: list[Cell] = []
         self.guessed = []
@@ -205,6 +208,7 @@ class Study:
                 self.guessed.append(name)
                 self.cells.choose(name, group.trials[0])
         refuse_repeated_folds(self.config, self.cells.arms())
+        refuse_other_pictures(self.config, self.cells.arms())
         self.also_on.refuse_numbers(self.cells.arms())
         return planned + self.cells.arms()
 

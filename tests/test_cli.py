@@ -19,6 +19,7 @@ from conftest import picture_pixels
 from hybridface.cli import COMMANDS, main
 from hybridface.config import Recipe
 from hybridface.data.sources import source_kinds
+from hybridface.files import digest_of
 from hybridface.tasks import task_types
 from hybridface.training.train import TrainedRun
 from tiny_models import EXPRESSIONS, write_model
@@ -539,6 +540,7 @@ def test_what_was_trained_stays_where_the_export_fails(
     assert f"model: {run / 'model.onnx'}" in at_last.stdout
     now = json.loads((run / "result.json").read_text())
     assert 0 <= now.pop("onnx_difference") < 1e-4
+    assert now.pop("model_digest") == digest_of(run / "model.onnx")
     assert now == {key: value for key, value in result.items() if key in now}
     assert "no such operator" not in (run / "report.html").read_text()
     assert call("predict", "docs/pictures", "--no-detect", "--model", run).returncode == 0

@@ -64,8 +64,9 @@ def keep(model: FaceModel, recipe_file: Path, split: str, out: Path) -> Predicti
             task.label or "", column.names, keys, column.ids[chosen], said[task.name][known], groups
         )
     kept = Predictions(
-        str(out), str(model.path), data.spec, split, data.fingerprint, classes, (), numbers
-    )
+        str(out), str(model.path), data.spec, split, data.fingerprint, classes, (), numbers,
+        model.digest,
+    )  # fmt: skip
     save_predictions(out, kept)
     return kept
 

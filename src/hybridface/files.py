@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import secrets
@@ -86,6 +87,15 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise cannot_write(path, error) from error
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

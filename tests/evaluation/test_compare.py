@@ -14,6 +14,7 @@ import pytest
 from hybridface.errors import UsageError
 from hybridface.evaluation.compare import compare, compare_predictions
 from hybridface.evaluation.compare_text import print_comparison
+from hybridface.evaluation.pairing import joined_groups
 from hybridface.evaluation.predictions import (
     Predictions,
     TaskPredictions,
@@ -71,7 +72,7 @@ def test_a_model_is_as_good_as_itself() -> None:
     assert task["agreement"]["value"] == 1
 
 
-def test_persons_are_drawn_whole_where_both_know_them(
+def test_persons_are_drawn_whole_where_they_are_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     group = np.arange(COUNT) % 6
@@ -102,7 +103,26 @@ def test_persons_are_drawn_whole_where_both_know_them(
     save_predictions(tmp_path / "kept.npz", sides[0])
     kept = load_predictions(tmp_path / "kept.npz").tasks["expression"].groups
     assert kept is not None and np.array_equal(kept, group)
-    assert figures(sides[0], made(2))["groups"] is None
+
+
+def test_persons_that_one_knows_are_drawn_whole() -> None:
+    """As of a run that kept near-duplicates together, and another that did not look for them."""
+    group = np.arange(COUNT) % 6
+    knows = [changed(made(seed), groups=group) for seed in (1, 2)]
+    both = figures(*knows)
+    assert figures(knows[0], made(2)) == figures(made(1), knows[1]) == both
+    assert both["mcnemar"]["p_value"] is None
+
+
+def test_what_either_holds_together_is_one_group() -> None:
+    ours, theirs = np.array([7, 7, 3, 3, 5, 9]), np.array([0, 1, 1, 2, 3, 3])
+    group = joined_groups(ours, theirs)
+    assert group is not None
+    assert [np.flatnonzero(group == each).tolist() for each in dict.fromkeys(group.tolist())] == [
+        [0, 1, 2, 3], [4, 5],
+    ]  # fmt: skip
+    assert joined_groups(ours, None) is joined_groups(None, ours) is ours
+    assert joined_groups(None, None) is None
 
 
 def test_swapping_negates_the_difference() -> None:

@@ -39,9 +39,11 @@ def width(found: dict[str, dict[str, dict[str, list[float]]]]) -> float:
     return high - low
 
 
-def test_persons_are_drawn_whole_where_both_know_them() -> None:
+def test_persons_are_drawn_whole_where_they_are_known() -> None:
     by_person = compare_numbers("age", predictions(), predictions(0.5))
-    by_picture = compare_numbers("age", predictions(), predictions(0.5, persons=False))
+    by_picture = compare_numbers("age", predictions(persons=False), predictions(0.5, persons=False))
+    assert compare_numbers("age", predictions(), predictions(0.5, persons=False)) == by_person
+    assert compare_numbers("age", predictions(persons=False), predictions(0.5)) == by_person
     assert by_person["groups"] == PEOPLE
     assert by_picture["groups"] is None
     for found in (by_person, by_picture):

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,10 @@ from hybridface.cli import app
 from hybridface.errors import DataError, UsageError
 from hybridface.evaluation.evaluate import evaluate
 from hybridface.evaluation.numeric_predictions import NumericPredictions
-from hybridface.evaluation.predictions import Predictions, TaskPredictions, load_predictions
+from hybridface.evaluation.predictions import (
+    Predictions,
+    TaskPredictions,
+)
 from hybridface.evaluation.recalibration import tempered
 from hybridface.export.calibrated import calibrate
 from hybridface.export.file import export_file
@@ -164,13 +165,14 @@ def test_a_task_with_too_few_labels_stays_as_it_is(model_of_three: Path, tmp_pat
     np.testing.assert_array_equal(after["age"], before["age"])
 
 
-def test_predictions_older_than_the_model_are_refused(tiny_run: TrainedRun, tmp_path: Path) -> None:
-    model, kept = tmp_path / "model.onnx", tmp_path / "kept.npz"
-    shutil.copy(tiny_run.folder / "model.onnx", model)
-    evaluate(model, DATA, out=kept)
-    os.utime(model, (time.time() + 60, time.time() + 60))  # as one that was trained again
-    with pytest.raises(UsageError, match=r"kept\.npz: is older than .*model\.onnx, so"):
-        calibrate(model, tmp_path / "out.onnx", [load_predictions(kept)])
+def test_a_run_whose_model_is_another_by_now_is_not_calibrated(
+    model_of_three: Path, tiny_run: TrainedRun, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.folder, run)
+    shutil.copy(model_of_three, run / "model.onnx")
+    with pytest.raises(UsageError, match=r"run: predictions of what .*model\.onnx was when"):
+        calibrate(run, tmp_path / "out.onnx")
 
 
 def test_wrong_use_is_refused(model_of_three: Path, tiny_run: TrainedRun, tmp_path: Path) -> None:

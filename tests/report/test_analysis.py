@@ -250,6 +250,22 @@ def test_a_claim_of_two_directions_is_none(build_study: StudyBuilder) -> None:
     assert Claim(found.kept, replace(found.last, difference=turned)).p_value == 1
 
 
+def test_a_claim_of_one_seed_has_no_p_value(build_study: StudyBuilder) -> None:
+    """Though its two checkpoints may point in two directions."""
+
+    def of_one_seed(row: dict[str, Any]) -> dict[str, Any] | None:
+        kept, last = (0.7, 0.6) if row["arm"] == "puzzle_own" else (0.65, 0.65)
+        said = {"test_accuracy": kept, "test_accuracy_last": last}
+        return row | said if row["seed"] == 0 else None
+
+    study = build_study()
+    arms = arms_of(replace(study, rows=changed(study, of_one_seed), details={}))
+    found = claim(arms["puzzle_own"], arms["supervised"])
+    assert found is not None
+    assert found.kept.difference.mean > 0 > found.last.difference.mean
+    assert math.isnan(found.p_value)
+
+
 def test_shared_seeds_are_those_that_every_arm_has(build_study: StudyBuilder) -> None:
     study = build_study(3)
     rows = [row for row in study.rows if row["cell"] != "inpaint-0.2-2"]

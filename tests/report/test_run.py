@@ -234,6 +234,19 @@ def test_class_counts_that_do_not_fit_are_refused(build_run: RunBuilder) -> None
         write_run_report(folder)
 
 
+def test_curves_are_of_the_first_supervised_task_wherever_it_stands(build_run: RunBuilder) -> None:
+    tasks = {"expression": {"val": None, "test": None}}
+    run = build_run("puzzle_own", label="feeling", tasks=tasks)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        puzzle = {key: value for key, value in line["train"].items() if key.startswith("puzzle")}
+        line["train"] = puzzle | line["train"]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = read(write_run_report(run)).text
+    assert "Accuracy (%) of expression over training. Training figures" in text
+    assert "of puzzle over training. Training figures" not in text
+
+
 def test_a_task_named_unlike_its_label_has_its_curves(build_run: RunBuilder) -> None:
     page = read(write_run_report(build_run(label="feeling")))
     assert "Loss (no unit) of expression over training" in page.text

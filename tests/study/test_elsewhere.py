@@ -96,6 +96,24 @@ def test_finished_cells_that_are_left_are_measured(table: Path, tmp_path: Path, 
     assert study.said == []
 
 
+def test_rows_of_another_data_set_of_the_same_name_are_refused(
+    table: Path, tmp_path: Path, stub: Stub
+) -> None:
+    """They would stand on one page with those of new cells, as if of the same pictures."""
+    stub(seeds=[0], also_on={"other": f"csv:{table}"}).run()
+    file = tmp_path / "results" / "tiny-other.json"
+    before = file.read_text()
+    said = r"tiny-other\.json: holds rows .* on csv:table\.csv, .* is drawn:30\?seed=9; give it"
+    with pytest.raises(UsageError, match=said):
+        stub(seeds=[0, 1], also_on={"other": "drawn:30?seed=9"})
+    assert file.read_text() == before
+    details = json.loads(file.with_suffix(".details.json").read_text())
+    for detail in details["details"].values():
+        del detail["measured_on"]  # as versions before wrote them
+    file.with_suffix(".details.json").write_text(json.dumps(details))
+    stub(seeds=[0], also_on={"other": "drawn:30?seed=9"})
+
+
 def test_a_data_set_with_every_class_is_one_setting(tmp_path: Path, stub: Stub) -> None:
     rows = stub(seeds=[0], also_on={"every": "drawn:30?pixels=32&seed=9"}).run()
     found = json.loads((tmp_path / "results" / "tiny-every.json").read_text())

@@ -72,6 +72,36 @@ def test_seeds_take_turns_in_the_folds_of_a_data_set(
     assert tests == [1, 1, 2, 2, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"folds": {"count": 4}}, True),
+        ({"folds": {"count": 3, "seed": 1}}, True),
+        ({"source": "drawn:120?pixels=32&seed=1"}, True),
+        ({"keep_together": "near_duplicates"}, True),
+        ({"folds": {"count": 4}, "fraction": 0.5}, False),
+        ({"validation": 0.2}, False),
+    ],
+)
+def test_arms_that_are_tested_on_other_pictures_do_not_compare(
+    change: dict[str, Any], refused: bool, tmp_path: Path
+) -> None:
+    """The pictures of a seed would be paired though none is the same."""
+    arms = {"puzzle_own": {"change": {"data": change, "tasks": {"puzzle": {"grid": 2}}}}}
+    study = _study(tmp_path, recipe=FOLDS, by_seed=["data.folds.test"], arms=arms)
+    if refused:
+        with pytest.raises(UsageError, match="arms supervised and puzzle_own have the same data"):
+            study.planned_cells()
+    else:
+        assert len(study.planned_cells()) == 4
+
+
+def test_what_cuts_no_test_split_makes_no_other_pictures(tmp_path: Path) -> None:
+    change = {"data": {"keep_together": "near_duplicates"}, "tasks": {"puzzle": {"grid": 2}}}
+    arms = {"puzzle_own": {"change": change}}
+    assert len(_study(tmp_path, by_seed=[], arms=arms).planned_cells()) == 4
+
+
 @pytest.mark.parametrize(("recipe", "place"), [(FOLDS, "data"), (SOURCES, "data.sources.faces")])
 def test_seeds_that_repeat_a_test_fold_are_refused(
     recipe: dict[str, Any], place: str, tmp_path: Path

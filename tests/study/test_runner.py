@@ -230,11 +230,10 @@ def test_a_group_whose_trial_fails_keeps_no_others_from_training(stub: Stub) -> 
     rows = whole.run()
     text = whole.config.results.read_text()
     shutil.rmtree(whole.folder)
+    extra = json.loads(whole.store.details_file.read_text())
+    whole.store.details_file.write_text(json.dumps(extra | {"trials": []}))  # to be tried again
     broken = stub(lambda cell: None if cell.arm == "tuning/more" else rate(cell), seeds=[0, 1, 2],
                   **more)  # fmt: skip
-    for key, row in whole.store.rows.items():
-        if row["seed"] == 100:  # the trials are tried again
-            del broken.store.rows[key]
     with pytest.raises(HybridFaceError, match="1 cells failed: tuning/more seed 100"):
         broken.run()
     assert {cell.arm for cell in broken.started if not cell.is_trial} == {
@@ -459,6 +458,35 @@ def test_a_whole_study(study_file: Callable[..., Path]) -> None:
     assert rows[0]["steps"] == rows[1]["steps"] == 8
     assert rows[0]["cell"] != rows[1]["cell"]
     assert Study(load_study(study_file(seeds=[0]))).run() == rows
+
+
+def test_two_studies_do_not_write_the_same_rows(stub: Stub) -> None:
+    """Each would write the rows that it knows, and so lose those of the other."""
+    refused: list[str] = []
+
+    def start_another(cell: Cell) -> float:
+        late = Study(study.config, say=lambda _: None)
+        for act in (late.run, late.write):
+            with pytest.raises(HybridFaceError, match="another study is writing these rows") as one:
+                act()
+            refused.append(str(one.value))
+        return rate(cell)
+
+    study = stub(start_another, seeds=[0])
+    assert len(study.run()) == 2
+    assert len(refused) == 8
+    assert refused[0].startswith(str(study.config.results))
+
+
+def test_rows_that_came_since_a_study_was_opened_are_kept(stub: Stub) -> None:
+    early = stub(lambda _: None)  # as of another machine, where what it trains fails
+    rows = stub(seeds=[0]).run()
+    shutil.rmtree(early.folder)
+    text = early.config.results.read_text()
+    with pytest.raises(HybridFaceError, match="2 cells failed"):
+        early.run()
+    assert [row["cell"] for row in early.rows()] == [row["cell"] for row in rows]
+    assert early.config.results.read_text() == text
 
 
 def test_results_on_a_full_disk_stay_as_they_were(mount: Mount, stub: Stub) -> None:

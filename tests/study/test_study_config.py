@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from hybridface.cli import app
 from hybridface.config import Recipe
 from hybridface.errors import UsageError
 from hybridface.study import Study, StudyConfig, load_study
@@ -31,7 +33,7 @@ def test_keys_are_of_what_decides_the_result(tmp_path: Path) -> None:
     same = key(study)
     for override in (
         "training.threads=8", "training.device=cuda", "training.checkpoint_minutes=9",
-        "run=/somewhere/else", "data.cache_limit_gib=0", "data.workers=3",
+        "data.cache_limit_gib=0", "data.workers=3",
     ):  # fmt: skip
         assert key(study, override) == same
     for override in (
@@ -231,12 +233,55 @@ def test_the_command_has_the_changes_that_were_made(study_file: Callable[..., Pa
     )
 
 
-@pytest.mark.parametrize("change", ["seed=5", "data.seed=5"])
+@pytest.mark.parametrize("change", ["seed=5", "data.seed=5", "data={seed: 5, size: 48}"])
 def test_changes_that_the_seeds_would_undo_are_refused(
     change: str, study_file: Callable[..., Path]
 ) -> None:
     with pytest.raises(UsageError, match=f"{change}': study tiny sets .* by each of its seeds"):
         Study(load_study(study_file()), [change])
+
+
+IGNORED: dict[str, tuple[dict[str, Any], str]] = {
+    "run": ({"recipe": {"run": "runs/a"}}, "^recipe: .* a run folder of its own"),
+    "seed": (
+        {"recipe": {"seed": 5}},
+        "^recipe: study tiny sets seed by each of its seeds, .*; leave",
+    ),
+    "by seed": ({"recipe": {"data": {"seed": 5}}}, r"^recipe: study tiny sets data\.seed by each"),
+    "arm": (
+        {"arms": {"supervised": {"change": {"seed": 5}}}},
+        r"^arms\.supervised\.change: .* sets seed",
+    ),
+    "base": (
+        {"tuning": {"supervised": {"base": {"run": "a"}}}},
+        r"^tuning\.supervised\.base: .* run folder",
+    ),
+    "trial": (
+        {"tuning": {"supervised": {"trials": [{}, {"seed": 1}]}}},
+        r"^tuning\.supervised\.trials\.1: .* sets seed",
+    ),
+    "shorter trials": (
+        {"tuning": {"supervised": {"trials_only": {"seed": 1}}}},
+        r"^tuning\.supervised\.trials_only: .* sets seed",
+    ),
+    "run by seed": ({"by_seed": ["run"]}, "^study tiny, by_seed: .* run folder of its own"),
+}
+
+
+@pytest.mark.parametrize("what", IGNORED)
+def test_what_a_study_sets_by_itself_is_refused_in_its_file(
+    what: str, study_file: Callable[..., Path]
+) -> None:
+    changes, said = IGNORED[what]
+    with pytest.raises(UsageError, match=said):
+        Study(load_study(study_file(**changes)))
+
+
+def test_a_run_folder_for_a_study_is_refused(study_file: Callable[..., Path]) -> None:
+    ran = CliRunner().invoke(app, ["study", str(study_file()), "run=runs/mine"])
+    assert isinstance(ran.exception, UsageError)
+    assert ran.exception.exit_code == 2
+    assert "override 'run=runs/mine': study tiny gives each training" in str(ran.exception)
 
 
 def test_arms_that_read_no_test_split_are_refused(stub: Stub) -> None:

@@ -101,10 +101,10 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
     Per task that both have, and paired by picture: the difference B - A of accuracy and of mean
     class accuracy with 95 % percentile bootstrap intervals over pictures (10,000 draws from a
     fixed seed), of the negative log likelihood with a t interval; McNemar's exact test; and how
-    often both say the same class. Where both know whose picture each is, all intervals are by
-    bootstrap over ``groups``, persons or pictures that were kept together, and McNemar's test,
-    which takes pictures for independent, is left out. Classes are matched by name. Of tasks of
-    numbers, the difference in mean absolute error; see
+    often both say the same class. Where any of the two knows whose picture each is, all intervals
+    are by bootstrap over ``groups``, persons or pictures that were kept together, and McNemar's
+    test, which takes pictures for independent, is left out. Classes are matched by name. Of tasks
+    of numbers, the difference in mean absolute error; see
     :func:`hybridface.evaluation.compare_numbers.compare_numbers`.
 
     Args:

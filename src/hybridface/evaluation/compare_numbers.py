@@ -8,7 +8,7 @@ import numpy as np
 
 from hybridface.errors import UsageError
 from hybridface.evaluation.number_metrics import countable, errors
-from hybridface.evaluation.pairing import AGAIN, check_pictures, shown
+from hybridface.evaluation.pairing import AGAIN, check_pictures, joined_groups, shown
 from hybridface.evaluation.picture_means import bootstrap_means
 from hybridface.evaluation.predictions import Predictions
 
@@ -23,7 +23,7 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
 
     Returns:
         ``mae`` of both and the difference B - A, with paired bootstrap intervals over pictures, or
-        over groups where both know whose picture each is, which ``groups`` counts::
+        over groups where any of them knows whose picture each is, which ``groups`` counts::
 
             {"label": "pose", "unit": "degrees", "count": 1600, "groups": 20, "a": {"mae": {…}},
              "b": {"mae": {…}}, "difference": {"mae": {"value": -0.4, "ci95": [-0.6, -0.2]}}}
@@ -57,9 +57,8 @@ def compare_numbers(name: str, a: Predictions, b: Predictions) -> dict[str, Any]
         errors(ours.kind, each.outputs[counted], each.targets[counted]) for each in (ours, theirs)
     )
     columns = list(range(of_a.shape[1]))
-    group = None
-    if ours.groups is not None and theirs.groups is not None:
-        group = ours.groups[counted]
+    group = joined_groups(ours.groups, theirs.groups)
+    group = None if group is None else group[counted]
     of_both = bootstrap_means(np.column_stack([of_a, of_b, of_b - of_a]), group)
     figures = [
         {"mae": of_both.figure([len(columns) * part + column for column in columns])}

@@ -104,12 +104,17 @@ def evaluate(
     Raises:
         UsageError: The model or data cannot be opened as asked, no row is of the split, no task
             matches a label column, ``batch_size`` is less than 1, or predictions cannot be kept
-            in ``out``.
+            in ``out``, as of a loaded model whose file is another by now.
         DataError: The data set is not of its kind, or no usable row is left.
         HybridFaceError: The model or the cache fails, or torch is not installed.
     """
     if out is not None:
         check_place(Path(out))
+        if isinstance(model, FaceModel) and not model.digest:
+            raise UsageError(
+                f"{model.path}: is gone, or another model was put there since this one was loaded, "
+                "so that kept predictions would not say what they are of; load it again"
+            )
     result, predictions = measure(
         model, data, split, label, batch_size=batch_size, progress=progress,
         cache_limit_gib=cache_limit_gib, workers=workers,
@@ -180,7 +185,8 @@ def measure(
     numbers = {task: each for task, each in kept.items() if isinstance(each, NumericPredictions)}
     path = str(face_model.path)
     origin = (path, data, name, pictures.fingerprint)
-    return result, Predictions(path, *origin, classes, tuple(notes), numbers)
+    digest = face_model.digest
+    return result, Predictions(path, *origin, classes, tuple(notes), numbers, digest)
 
 
 def _choose_rows(rows: Rows, split: str | None, data: str) -> tuple[str, Mask]:

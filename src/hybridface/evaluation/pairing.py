@@ -28,7 +28,7 @@ class Paired:
         targets: ``(N,)`` true classes, 0 to K - 1.
         a: ``(N, K)`` float64 probabilities of A.
         b: The same of B.
-        group: ``(N,)`` whose picture each is, where both know it; else None.
+        group: ``(N,)`` whose picture each is, where any of the two knows it; else None.
     """
 
     label: str
@@ -82,8 +82,34 @@ def pair_task(name: str, a: Predictions, b: Predictions) -> Paired:
         targets,
         ours.probabilities[rows_a][:, columns_a].astype(np.float64),
         theirs.probabilities[rows_b][:, columns_b].astype(np.float64),
-        None if ours.groups is None or theirs.groups is None else ours.groups[rows_a],
+        joined_groups(
+            None if ours.groups is None else ours.groups[rows_a],
+            None if theirs.groups is None else theirs.groups[rows_b],
+        ),
     )
+
+
+def joined_groups(ours: Index | None, theirs: Index | None) -> Index | None:
+    """Return whose picture each is by what two models' predictions know of the same pictures.
+
+    One may know more than the other, as a run that kept near-duplicates together. What either
+    holds together is one group, and so is what hangs together by both.
+
+    Args:
+        ours: ``(N,)`` ids of groups, or None where they are not known.
+        theirs: The same, with ids of their own.
+    """
+    if ours is None or theirs is None:
+        return theirs if ours is None else ours
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    one, other = (np.unique(each, return_inverse=True)[1] for each in (ours, theirs))
+    first = int(one.max()) + 1
+    size = first + int(other.max()) + 1
+    links = coo_array((np.ones(len(one)), (one, first + other)), shape=(size, size))
+    component: Index = connected_components(links, directed=False)[1].astype(np.int64)
+    return component[one]
 
 
 def shown(key: Any) -> str:

@@ -73,6 +73,7 @@ class Predictions:
         tasks: The predictions by task.
         notes: What a reader of their figures should know.
         numbers: The predictions of tasks of numbers, by task.
+        digest: The SHA-256 of the model's file as it was; empty where it is not known.
     """
 
     where: str
@@ -83,6 +84,7 @@ class Predictions:
     tasks: dict[str, TaskPredictions]
     notes: tuple[str, ...] = ()
     numbers: dict[str, NumericPredictions] = field(default_factory=dict)
+    digest: str = ""
 
 
 class About(BaseModel):
@@ -112,6 +114,7 @@ class _About(About):
     tasks: dict[str, _AboutTask]
     notes: tuple[str, ...]
     numbers: dict[str, _AboutNumbers] = {}
+    digest: str = ""  # which files of older versions do not have
 
 
 def check_place(path: Path) -> None:
@@ -153,6 +156,7 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
             name: _AboutNumbers(label=task.label, kind=task.kind, names=task.names, unit=task.unit)
             for name, task in predictions.numbers.items()
         },
+        digest=predictions.digest,
     )
     arrays: Arrays = {ABOUT: np.array(about.model_dump_json())}
     for kept, parts in ((predictions.tasks, _PARTS), (predictions.numbers, _PARTS_OF_NUMBERS)):
@@ -189,7 +193,7 @@ def load_predictions(path: Path) -> Predictions:
             arrays.get(f"{name}/groups"),
         )  # fmt: skip
         numbers[name] = check_numbers(path, name, kept)
-    return Predictions(str(path), *origin, tasks, about.notes, numbers)
+    return Predictions(str(path), *origin, tasks, about.notes, numbers, about.digest)
 
 
 def damaged(path: Path, what: str) -> DataError:

@@ -32,6 +32,7 @@ from hybridface.evaluation.predictions import (
 )
 
 RUN_FILE = "predictions.npz"
+MODEL_DIGEST = "model_digest"  # in result.json: the SHA-256 of the run's model.onnx
 
 
 class RunAbout(About):
@@ -86,6 +87,7 @@ def load_run_predictions(folder: Path) -> dict[str, Predictions]:
     arrays = load_arrays(path)
     older = ABOUT not in arrays
     about = _about_older_run(folder) if older else read_about(RunAbout, arrays, path)
+    digest = _digest_of_model(folder)
     found = {}
     for split in SPLITS_OF_RUN:
         classes: dict[str, TaskPredictions] = {}
@@ -102,10 +104,18 @@ def load_run_predictions(folder: Path) -> dict[str, Predictions]:
         if classes or numbers:
             origin = (str(folder / "model.onnx"), about.data, split, about.fingerprint)
             notes = _notes_of_run(split, older)
-            found[split] = Predictions(str(folder), *origin, classes, notes, numbers)
+            found[split] = Predictions(str(folder), *origin, classes, notes, numbers, digest)
     if not found:
         raise damaged(path, "it has no predictions of a labelled picture")
     return found
+
+
+def _digest_of_model(folder: Path) -> str:
+    """Return which model the run exported, as its result says; empty of an older run."""
+    try:
+        return str(json.loads((folder / "result.json").read_text(encoding="utf-8"))[MODEL_DIGEST])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _further(arrays: Arrays) -> list[Arrays]:

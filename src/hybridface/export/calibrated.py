@@ -94,6 +94,14 @@ def _of_run(model: Path, exact: FaceModel) -> list[Predictions]:
 
 
 def _check_model(predictions: Predictions, exact: FaceModel) -> None:
+    """Refuse predictions of another model: by its content or, where they say none, its file."""
+    if predictions.digest:
+        if predictions.digest != exact.digest:
+            raise UsageError(
+                f"{predictions.where}: predictions of what {predictions.model} was when they were "
+                f"made, and {exact.path} is another model; evaluate that one"
+            )
+        return
     of = Path(predictions.model)
     if not (of.exists() and of.samefile(exact.path)):
         raise UsageError(

@@ -11,6 +11,7 @@ their kinds, and the class names in output order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError, UsageError, unknown
+from hybridface.files import digest_of
 from hybridface.images import check, resize
 from hybridface.inference.crops import Crop
 from hybridface.inference.metadata import (
@@ -51,6 +53,7 @@ class FaceModel:
     def __init__(self, session: Any, metadata: dict[str, Any], path: Path) -> None:
         self._session = session
         self.path = path
+        self._stamp = _stamp(path)
         self.metadata = metadata
         self.size, self.tasks = read_tasks(metadata, path)
         try:
@@ -93,6 +96,12 @@ class FaceModel:
                 "classes and its picture size are unknown; expected a model that hybridface wrote"
             )
         return cls(session, read_metadata(text, file), file)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the file; empty where that is gone, or another one was put there since."""
+        digest = digest_of(self.path)
+        return digest if _stamp(self.path) == self._stamp else ""
 
     def __call__(self, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[np.float32]]:
         """Run the model on one batch.
@@ -206,6 +215,15 @@ class FaceModel:
             name: np.asarray(output, dtype=np.float32)
             for name, output in zip(names, outputs, strict=True)
         }
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return the size and time of a file, which another in its place does not share."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def load(

@@ -82,15 +82,17 @@ class Claim:
 
     @property
     def p_value(self) -> float:
-        """The larger p value of the two checkpoints, as the claim is about both; NaN if unknown.
+        """The larger p value of the two checkpoints, as the claim is about both.
 
-        1 where they differ in direction, as then neither direction holds at both.
+        1 where they differ in direction, as then neither direction holds at both. NaN where one of
+        them is not known, as of a single seed, or of seeds that all differ alike.
         """
         both = [each.difference for each in (self.kept, self.last)]
-        known = all(difference.deviation != 0 for difference in both)
-        if known and both[0].mean * both[1].mean < 0:
+        if any(each.deviation == 0 or math.isnan(each.p_value) for each in both):
+            return math.nan
+        if both[0].mean * both[1].mean < 0:
             return 1.0
-        return float(np.max([difference.p_value for difference in both])) if known else math.nan
+        return max(each.p_value for each in both)
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,12 @@ def comparison_figures(runs: Mapping[str, RunContent]) -> list[Figure]:
 
 
 def _label(run: RunContent) -> str:
-    """Return the task that has the label: the one named like it, else the first recorded."""
+    """Return the task that has the label: the first supervised one, else the first recorded."""
     tasks = [key.partition("/")[0] for key in _keys(run.history, "train") if "/" in key]
-    label = run.result.label if run.result else None
-    if label is None or (tasks and label not in tasks):
+    first = run.result.first_task if run.result else ""
+    if not first or (tasks and first not in tasks):
         return tasks[0] if tasks else "label"
-    return label
+    return first
 
 
 def _own_curves(

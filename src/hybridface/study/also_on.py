@@ -46,6 +46,11 @@ class AlsoOn:
                 f"measured on other data sets, and that of arm {named} learns numbers; leave it out"
             )
 
+    def read_again(self) -> None:
+        """Take over what the files of rows hold by now."""
+        for each in self._each:
+            each.store.read_again()
+
     def refuse_other_rows(self, cells: Sequence[Cell]) -> None:
         """Refuse files that hold rows of others than these cells, which writing would lose.
 
@@ -125,7 +130,7 @@ class AlsoOn:
             How many rows of each file, by its name.
 
         Raises:
-            UsageError: A file of rows has no details beside it.
+            UsageError: A file of rows has no details beside it, or is of another data set.
             DataError: A file is damaged.
         """
         found = {}
@@ -133,6 +138,7 @@ class AlsoOn:
             file = results.with_name(f"{results.stem}-{each.name}.json")
             if file.exists():
                 before, other = set(each.store.rows), ResultStore.of_another_machine(file)
+                each.refuse_other_data(other)
                 each.store.add(other)
                 found[file.name] = each.store.keep_known(other, each.keys(cells), before)
         return found

@@ -9,6 +9,7 @@ from hybridface.config.content import drop_tasks, merge, override, parse_overrid
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.study.config import TUNING, Cell, Content, StudyConfig
 from hybridface.study.held_out import value_of_seed
+from hybridface.study.ignored import refuse_ignored
 from hybridface.tasks import build_tasks, resolve_tasks
 from hybridface.training.refusals import refuse_backbone
 
@@ -21,19 +22,15 @@ class StudyCells:
         overrides: ``key=value`` changes of the shared recipe.
 
     Raises:
-        UsageError: One is of a key that is set by the seed, and so would do nothing.
+        UsageError: One, or the study's file, says what the study sets by itself; see
+            :func:`hybridface.study.ignored.refuse_ignored`.
 
     Attributes:
         chosen: The settings of the trial that is best, by tuning group, as far as that is known.
     """
 
     def __init__(self, config: StudyConfig, overrides: Sequence[str] = ()) -> None:
-        for text in overrides:
-            if (key := text.partition("=")[0].strip()) in ("seed", *config.by_seed):
-                raise UsageError(
-                    f"override '{text}': study {config.name} sets {key} by each of its seeds; "
-                    "change these in its file"
-                )
+        refuse_ignored(config, overrides)
         self.config = config
         self.chosen: dict[str, Content] = {}
         self._shared: Content = override(config.recipe, overrides)
@@ -100,7 +97,6 @@ class StudyCells:
         for key in ("seed", *self.config.by_seed):
             value = value_of_seed(content, key, seed)
             content = merge(content, parse_override(f"{key}={value}"))
-        content.pop("run", None)
         if arm.startswith(TUNING):  # a trial is judged on validation alone
             content = merge(content, {"training": {"test": False}})
         where = self._where(arm)

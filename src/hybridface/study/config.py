@@ -226,12 +226,12 @@ class Cell:
             weights = weights_file(self.recipe.backbone.checkpoint)
             content["backbone"]["checkpoint"] = sha256(weights.read_bytes()).hexdigest()
         if self.recipe.data.source:
-            content["data"]["source"] = _elsewhere(self.recipe.data.source)
+            content["data"]["source"] = known_as(self.recipe.data.source)
         for name, each in self.recipe.data.sources.items():
-            content["data"]["sources"][name]["source"] = _elsewhere(each.source)
+            content["data"]["sources"][name]["source"] = known_as(each.source)
         if self.recipe.data.unlabelled:
             content["data"]["unlabelled"] = [
-                spec if spec == REST else _elsewhere(spec) for spec in self.recipe.data.unlabelled
+                spec if spec == REST else known_as(spec) for spec in self.recipe.data.unlabelled
             ]
         content["version"] = TRAINING_VERSION
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -253,7 +253,7 @@ def _chosen(options: Mapping[str, Mapping[str, Any]]) -> Content:
     }
 
 
-def _elsewhere(source: str) -> list[str]:
+def known_as(source: str) -> list[str]:
     """Return what of ``KIND:PATH?options`` is the same wherever the data lie."""
     spec = split_spec(source)
     return [spec.kind, Path(spec.path).name, spec.query]

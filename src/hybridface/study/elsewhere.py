@@ -18,7 +18,7 @@ from hybridface.errors import UsageError
 from hybridface.evaluation.evaluate import ALL, measure
 from hybridface.evaluation.overlap import is_same_data
 from hybridface.evaluation.predictions import TaskPredictions
-from hybridface.study.config import Cell, StudyConfig
+from hybridface.study.config import Cell, StudyConfig, known_as
 from hybridface.study.results import ResultStore, page_of
 from hybridface.study.rows import numbered, packed
 
@@ -43,7 +43,7 @@ class Elsewhere:
         spec: ``KIND:PATH`` of it.
 
     Raises:
-        UsageError: The data set is named wrongly.
+        UsageError: The data set is named wrongly, or its file holds rows of another one.
         DataError: A results file is damaged.
     """
 
@@ -52,6 +52,23 @@ class Elsewhere:
         self.config, self.name, self.spec = config, name, spec
         open_source(spec)  # a name that is wrong is not found after hours
         self.store = ResultStore(results.with_name(f"{results.stem}-{name}.json"))
+        self.refuse_other_data(self.store)
+
+    def refuse_other_data(self, store: ResultStore) -> None:
+        """Refuse rows that were measured on another data set, which went by the same name.
+
+        Raises:
+            UsageError: There are some; rows of a version that did not say pass.
+        """
+        ours = known_as(self.spec)
+        for key in store.rows:
+            found = store.details.get(key, {}).get("measured_on", ours)
+            if found != ours:
+                raise UsageError(
+                    f"{store.results}: holds rows that were measured on {_shown(found)}, and "
+                    f"also_on.{self.name} is {_shown(ours)}; give it another name, or remove the "
+                    "file and its details"
+                )
 
     def has(self, cell: Cell) -> bool:
         """Say whether a cell is measured there."""
@@ -96,6 +113,7 @@ class Elsewhere:
                 "test_correct": packed(found[0] == kept.targets),
                 "test_correct_last": packed(found[1] == last.targets),
                 "test_count": len(kept.targets),
+                "measured_on": known_as(self.spec),
                 **({} if kept.groups is None else {"test_groups": numbered(kept.groups)}),
             }
 
@@ -126,6 +144,11 @@ class Elsewhere:
     @staticmethod
     def _key(cell: Cell, among: str) -> str:
         return f"{cell.key}-{'shared' if among else 'all'}"
+
+
+def _shown(known: Sequence[str]) -> str:
+    kind, name, query = known
+    return f"{kind}:{name}" + (f"?{query}" if query else "")
 
 
 def _first_task(run: Path) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybridface.config import DataConfig, FoldConfig
+from hybridface.data.sources import kinds_of
 from hybridface.errors import UsageError
 from hybridface.study.config import Cell, StudyConfig
 
 FOLD = "folds.test"
-# What of a data set decides which of its pictures are the test split.
+# What of a data set decides which of its pictures are the test split, the last where it is cut.
 CUTS = {"source", "folds", "test_part", "keep_together"}
+CUT_TOGETHER = "keep_together"
 
 
 def rotates(key: str) -> bool:
@@ -68,6 +70,29 @@ def refuse_repeated_folds(config: StudyConfig, cells: Sequence[Cell]) -> None:
             seed_of[cut] = seed
 
 
+def refuse_other_pictures(config: StudyConfig, cells: Sequence[Cell]) -> None:
+    """Refuse arms that a page compares, seed by seed, though their test pictures are others.
+
+    Args:
+        config: The study.
+        cells: The cells of its arms.
+
+    Raises:
+        UsageError: Two arms of the same data and fraction are tested on other pictures by a seed.
+    """
+    known: dict[tuple[str, float, int], tuple[str, str]] = {}
+    for cell in cells:
+        data = cell.recipe.data
+        setting = (kinds_of(data.specs.values()), data.fraction, cell.seed)
+        arm, cut = known.setdefault(setting, (cell.arm, _cut(data)))
+        if cut != _cut(data):
+            raise UsageError(
+                f"study {config.name}: arms {arm} and {cell.arm} have the same data and fraction, "
+                f"so they are compared, but seed {cell.seed} tests them on other pictures: "
+                f"{cut} and {_cut(data)}; give both the same data, or each a study of its own"
+            )
+
+
 def _cuts_by_arm(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
     """Return by arm and seed what the test pictures follow from."""
     found: dict[str, dict[int, str]] = {}
@@ -77,7 +102,9 @@ def _cuts_by_arm(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
 
 
 def _cut(data: DataConfig) -> str:
-    parts = data.parts()
-    return json.dumps(
-        {name: part.model_dump(mode="json", include=CUTS) for name, part in parts.items()}
-    )
+    cuts = {}
+    for name, part in data.parts().items():
+        cuts[name] = part.model_dump(mode="json", include=CUTS)
+        if part.folds is None and not part.test_part:
+            del cuts[name][CUT_TOGETHER]  # the data set's own test split stays as it is
+    return json.dumps(cuts)

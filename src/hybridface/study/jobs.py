@@ -38,7 +38,46 @@ class Job(Protocol):
         """Wait for its end."""
 
 
-def start_process(content: dict[str, Any], folder: Path) -> subprocess.Popen[bytes]:
+class CellProcess:
+    """A cell that trains in a process of its own, which ends when this one has gone.
+
+    Args:
+        process: See :mod:`hybridface.training.started`; this is the other end of its standard
+            input.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        """Return what it ended with; see :class:`Job`."""
+        return self._process.returncode
+
+    def poll(self) -> int | None:
+        """Look whether it has ended; see :class:`Job`."""
+        if self._process.poll() is not None:
+            self._let_go()
+        return self._process.returncode
+
+    def terminate(self) -> None:
+        """Tell it to save and end; on Windows no signal can, but letting go of it does."""
+        if sys.platform == "win32":
+            self._let_go()
+        else:
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        self._process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+def start_process(content: dict[str, Any], folder: Path) -> CellProcess:
     """Train a cell in a process of its own, which goes on with what is there.
 
     Args:
@@ -47,9 +86,10 @@ def start_process(content: dict[str, Any], folder: Path) -> subprocess.Popen[byt
     """
     recipe = folder.with_suffix(".yaml")
     write_atomically(recipe, yaml.safe_dump(content, sort_keys=False))
-    command = [sys.executable, "-m", "hybridface", "train", str(recipe), "--resume", "--quiet"]
+    train = ["train", str(recipe), "--resume", "--quiet"]
+    command = [sys.executable, "-m", "hybridface.training.started", *train]
     with folder.with_suffix(".log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        return CellProcess(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.PIPE))
 
 
 def train_cells(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybridface.errors import DataError, UsageError
-from hybridface.files import write_atomically
+from filelock import FileLock, Timeout
+
+from hybridface.errors import DataError, HybridFaceError, UsageError
+from hybridface.files import cannot_write, write_atomically
 from hybridface.study.config import Cell, Content, StudyConfig
 from hybridface.study.rows import detail_of, row_of
 
@@ -79,6 +82,39 @@ class ResultStore:
                 "which hold the curves, the outcome of each picture and the trials"
             )
         return store
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other study from writing these rows, of which each would lose the other's.
+
+        What was written since they were read is read now.
+
+        Raises:
+            HybridFaceError: Another process writes them, or they cannot be written here.
+            DataError: They are damaged by now.
+        """
+        lock = FileLock(self.results.with_name(f".{self.results.name}.lock"), timeout=0)
+        try:
+            self.results.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise HybridFaceError(
+                f"{self.results}: another study is writing these rows; wait for its end, or name "
+                "another file by --results"
+            ) from error
+        except OSError as error:
+            raise cannot_write(self.results, error) from error
+        try:
+            self.read_again()
+            yield
+        finally:
+            lock.release()
+
+    def read_again(self) -> None:
+        """Take over what the files hold by now."""
+        now = ResultStore(self.results)
+        self.add(now)
+        self.stored |= now.stored
 
     def keep_known(self, other: ResultStore, known: Collection[str], before: Set[str]) -> Taken:
         """Drop what came of another store and is of no known cell.

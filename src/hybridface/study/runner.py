@@ -8,12 +8,13 @@ from pathlib import Path
 
 from hybridface.config.content import merge
 from hybridface.errors import HybridFaceError, UsageError
-from hybridface.files import cache_folder
 from hybridface.inference.shipped import why_not_exported
-from hybridface.study.also_on import AlsoOn
 from hybridface.study.cells import StudyCells
 from hybridface.study.config import Cell, Content, StudyConfig
-from hybridface.study.held_out import refuse_repeated_folds, same_test_pictures
+from hybridface.study.held_out import (
+    refuse_other_pictures,
+    refuse_repeated_folds,
+)
 from hybridface.study.jobs import (
     Job,
     noticing_sigterm,
@@ -21,11 +22,10 @@ from hybridface.study.jobs import (
     told_to_stop,
     train_cells,
 )
+from hybridface.study.ledger import Ledger
 from hybridface.study.progress import CellProgress, cell_progress
 from hybridface.study.ray_cluster import RayCluster
-from hybridface.study.results import ResultStore, Taken, page_of
-
-TRIAL_KEYS = ("epochs", "steps", "seconds", "seed", "revision", "machine", "cell")
+from hybridface.study.results import ResultStore, Taken
 
 
 class Study:
@@ -58,9 +58,9 @@ class Study:
         config = config.changed_by(overrides)
         self.config, self.jobs, self.say, self.show = config, jobs, say, show
         self.cells = StudyCells(config, overrides)
-        self.folder = cache_folder() / "studies" / config.name
-        self.store = ResultStore(config.results)
-        self.also_on = AlsoOn(config, self.folder_of)
+        self.ledger = Ledger(config, self.cells)
+        self.folder, self.store = self.ledger.folder, self.ledger.store
+        self.also_on = self.ledger.also_on
         self.failed: list[str] = []
         self.guessed: list[str] = []
         self.stop = threading.Event()
@@ -75,8 +75,13 @@ class Study:
         Raises:
             UsageError: A recipe is wrong, of whatever arm; raised before anything is trained. Or
                 the results hold rows of other settings; raised before an arm is trained.
-            HybridFaceError: Cells failed; raised after the others ran.
+            HybridFaceError: Another process writes these rows. Or cells failed; raised after the
+                others ran.
         """
+        with self.ledger.held():
+            return self._run_all()
+
+    def _run_all(self) -> list[Content]:
         cells = self.planned_cells()
         self._refuse_other_figures(cells)
         self.cells.refuse_backbones(cells)
@@ -90,10 +95,10 @@ class Study:
     def _run(self) -> None:
         self._tune()
         if self.cells.tuned:
-            self._refuse_other_rows()
+            self.ledger.refuse_other_rows()
         # One queue, so that no process waits for the last cell of a seed.
         self._train(self.cells.arms())
-        self._write()
+        self.ledger.write()
         self._measure_rest()
 
     def _tune(self) -> None:
@@ -107,7 +112,7 @@ class Study:
             while True:
                 for name, cells in tried.items():
                     if name not in self.cells.chosen and all(map(self.finished, cells)):
-                        self.cells.choose(name, self._best_settings(cells))
+                        self.cells.choose(name, self.ledger.best_settings(cells))
                 new = [name for name in waiting if {*waiting[name].after} <= {*self.cells.chosen}]
                 if not new:
                     return found
@@ -153,10 +158,15 @@ class Study:
 
         Raises:
             UsageError: The results hold rows of other settings.
+            HybridFaceError: Another process writes these rows.
         """
+        with self.ledger.held():
+            return self._write_all()
+
+    def _write_all(self) -> int:
         self.planned_cells()
         self.cells.forget(self.guessed)
-        if not self._write():
+        if not self.ledger.write():
             self.say(
                 f"{self.config.results} is left as it was: its rows are of arms whose tuning is "
                 "not finished here, or of other settings"
@@ -177,11 +187,6 @@ class Study:
                     "same first supervised task and training.select"
                 )
 
-    def _refuse_other_rows(self) -> None:
-        """Refuse results that hold rows of other settings, which writing would lose."""
-        self.store.refuse_other_rows({row["cell"] for row in (*self.rows(), *self.tuning_rows())})
-        self.also_on.refuse_other_rows(self.cells.arms())
-
     def planned_cells(self) -> list[Cell]:
         """Return every cell, trials first, whether or not it is finished.
 
@@ -189,8 +194,8 @@ class Study:
         then names it.
 
         Raises:
-            UsageError: A recipe is wrong, seeds repeat a test fold, or ``also_on`` names data
-                sets for models of numbers.
+            UsageError: A recipe is wrong, seeds repeat a test fold, arms that are compared are
+                tested on other pictures, or ``also_on`` names data sets for models of numbers.
         """
         planned: list[Cell] = []
         self.guessed = []
@@ -198,61 +203,26 @@ class Study:
             trials = self.cells.trials(name)
             planned += trials
             if all(self.finished(cell) for cell in trials):
-                self.cells.choose(name, self._best_settings(trials))
+                self.cells.choose(name, self.ledger.best_settings(trials))
             else:
                 self.guessed.append(name)
                 self.cells.choose(name, group.trials[0])
         refuse_repeated_folds(self.config, self.cells.arms())
+        refuse_other_pictures(self.config, self.cells.arms())
         self.also_on.refuse_numbers(self.cells.arms())
         return planned + self.cells.arms()
 
     def rows(self) -> list[Content]:
         """Return the rows of the finished cells, seeds outermost."""
-        return [
-            self.store.rows[cell.key]
-            | {"arm": self.config.row_name(cell.arm), "method": cell.method}
-            for cell in self.cells.arms()
-            if self.finished(cell)
-        ]
-
-    def tuning_rows(self) -> list[Content]:
-        """Return what was tried in tuning, and the validation figure that it is chosen by."""
-        rows = []
-        for group, tuning in self.config.tuning.items():
-            if not set(tuning.after) <= set(self.cells.chosen):
-                continue  # its trials start from settings that are not known yet
-            best = self.cells.chosen.get(group)
-            for cell in self.cells.trials(group):
-                if self.finished(cell):
-                    row = self.store.rows[cell.key]
-                    kept = {name: row[name] for name in (cell.chosen_by, *TRIAL_KEYS)}
-                    chosen = cell.settings == best
-                    rows.append({"arm": group, "settings": cell.settings, "chosen": chosen} | kept)
-        return rows
+        return self.ledger.rows()
 
     def folder_of(self, cell: Cell) -> Path:
         """Return where a cell trains."""
-        return self.folder / cell.key
+        return self.ledger.folder_of(cell)
 
     def finished(self, cell: Cell) -> bool:
         """Say whether a cell has its row, taking it over from its run folder where that is new."""
-        if cell.key in self.store.rows:
-            return True
-        run = self.folder_of(cell)
-        if not (run / "result.json").exists():
-            return False
-        self.store.take(cell, run)
-        return True
-
-    def _best_settings(self, cells: Sequence[Cell]) -> Content:
-        """Return the settings of the trial that is best on validation; the first of equals.
-
-        Best is the highest accuracy or, where the first task learns numbers, the lowest error; of
-        a figure that a task of the user's own brings, what the task says.
-        """
-        sign = 1 if cells[0].higher_is_better else -1
-        best = max(cells, key=lambda cell: sign * float(self.store.rows[cell.key][cell.chosen_by]))
-        return best.settings
+        return self.ledger.finished(cell)
 
     def _train(self, cells: Sequence[Cell], more: Callable[[], Sequence[Cell]] = list) -> None:
         """Train the unfinished of some cells, ``jobs`` at once.
@@ -325,20 +295,6 @@ class Study:
     def _write_so_far(self) -> None:
         """Write rows and page; where that fails, which must not end what trains, say so."""
         try:
-            self._write()
+            self.ledger.write()
         except Exception as error:
             self.say(f"rows and page are not written yet, which the end tries again: {error!r}")
-
-    def _write(self) -> bool:
-        """Write rows, details and page; return whether that was done.
-
-        It is not where rows may be of arms whose settings tuning has still to choose.
-        """
-        rows, tuning = self.rows(), self.tuning_rows()
-        if self.cells.tuned:
-            self._refuse_other_rows()
-        elif not self.store.holds_only({row["cell"] for row in (*rows, *tuning)}):
-            return False
-        same = same_test_pictures(self.cells.arms())
-        self.store.write(page_of(self.config, rows, self.store.details, tuning, same))
-        return True

@@ -17,9 +17,9 @@ from hybridface.data.sources import kinds_of
 from hybridface.data.splits import Index
 from hybridface.evaluation.metrics import classification_metrics
 from hybridface.evaluation.number_metrics import countable, number_metrics
-from hybridface.evaluation.run_predictions import RunAbout
+from hybridface.evaluation.run_predictions import MODEL_DIGEST, RunAbout
 from hybridface.export.network import ExportError, export_onnx
-from hybridface.files import write_arrays
+from hybridface.files import digest_of, write_arrays
 from hybridface.network.model import HybridModel
 from hybridface.tasks.base import Task
 from hybridface.training.runs import RunFolder, load_weights, save_weights
@@ -90,15 +90,16 @@ def write_model(
         folder: The run folder.
 
     Returns:
-        What the result says of it: the largest difference to torch; None, and why, where the model
-        cannot be exported, so that what was trained and measured stays.
+        What the result says of it: the largest difference to torch, and the file's digest, which
+        ties the run's predictions to it; None, and why, where the model cannot be exported, so that
+        what was trained and measured stays.
     """
     pictures, trained_on = _first_pictures(data), kinds_of(data.sources.values())
     try:
         difference = export_onnx(model, tasks, pictures, folder.model, trained_on=trained_on)
     except ExportError as error:
         return {"onnx_difference": None, "not_exported": str(error)}
-    return {"onnx_difference": difference}
+    return {"onnx_difference": difference, MODEL_DIGEST: digest_of(folder.model)}
 
 
 def _measure_weights(

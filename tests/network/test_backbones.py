@@ -186,6 +186,13 @@ def test_weights_that_timm_does_not_have_are_refused_before_any_picture() -> Non
     check_backbone(BackboneConfig(name="test_resnet", init="imagenet"), [64])
 
 
+def test_weights_of_an_unknown_name_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"weights of timm's resnet18 'a1_in1': .* 'a1_in1k'"):
+        check_backbone(BackboneConfig(name="resnet18.a1_in1"), [64])
+    with pytest.raises(UsageError, match=r"weights of timm's efficientnet_b6 'x': known are: none"):
+        check_backbone(BackboneConfig(name="efficientnet_b6.x"), [64])
+
+
 def test_features_that_are_no_map_are_refused() -> None:
     with pytest.raises(HybridFaceError, match="its features are a list, not one map"):
         check_backbone(BackboneConfig(name="coat_tiny"), [128])

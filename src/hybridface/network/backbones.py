@@ -86,6 +86,12 @@ def zero_last_norms(network: nn.Module) -> int:
 def _check_name(config: BackboneConfig) -> None:
     if not timm.is_model(config.name):
         raise unknown("timm backbone", config.name, timm.list_models())
+    try:
+        timm.get_pretrained_cfg(config.name)
+    except RuntimeError as error:  # what stands behind a dot names weights, by its own list
+        network, _, tag = config.name.partition(".")
+        tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{network}.*")]
+        raise unknown(f"weights of timm's {network}", tag, tags) from error
 
 
 def create_network(config: BackboneConfig, size: int | None = None) -> Any:

@@ -114,9 +114,8 @@ class NumberColumn:
 def _hint(cell: str) -> str:
     """Say how a number with commas is to be written; empty for anything else."""
     decimal = _COMMA.fullmatch(cell) is not None
-    if len(cell) <= 40 and _THOUSANDS.fullmatch(
-        cell
-    ):  # of three digits after one comma nobody knows
+    # What a comma before three digits means nobody knows.
+    if len(cell) <= 40 and _THOUSANDS.fullmatch(cell):
         without, point = cell.replace(",", ""), cell.replace(",", ".")
         return f" (write {without}{f', or {point} if it is a decimal comma' * decimal})"
     return " (write a point for the comma)" * decimal

@@ -12,7 +12,16 @@ import pytest
 
 from hybridface.data.sources import open_source
 from hybridface.errors import DataError, HybridFaceError
-from hybridface.files import at_home, read_arrays, remove_unfinished, write_arrays, write_atomically
+from hybridface.files import (
+    at_home,
+    read_arrays,
+    read_json,
+    read_json_lines,
+    read_json_object,
+    remove_unfinished,
+    write_arrays,
+    write_atomically,
+)
 
 
 def refuse_writes(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -139,3 +148,41 @@ def test_only_what_was_half_written_is_removed(tmp_path: Path) -> None:
     remove_unfinished([tmp_path / "a.json"])
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"a.json", ".b.json.x", ".lock", ".a.json"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"a\.json: cannot be read \(No such file or directory\)"),
+        (b"", r"a\.json: damaged \(no JSON: Expecting value: line 1 column 1"),
+        (b'{"a": 1,\n', r"a\.json: damaged \(no JSON: .*line 2 column 1"),
+        (b"\xff{}", r"a\.json: damaged \(no UTF-8: "),
+        (b"[" * 100_000, r"a\.json: damaged \(no JSON: "),
+    ],
+)
+def test_json_that_cannot_be_read_is_named(
+    content: bytes | None, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    for read in (read_json, read_json_object):
+        with pytest.raises(DataError, match=said):
+            read(path)
+
+
+def test_json_of_another_kind_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('["\u00e9"]', encoding="utf-8")
+    assert read_json(path) == ["\u00e9"]
+    with pytest.raises(DataError, match=r"a\.json: damaged \(expected a JSON object, found list"):
+        read_json_object(path)
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n[2]\n')
+    assert read_json_lines(path) == [{"a": 1}, [2]]
+    path.write_text('{"a": 1}\n{"a"')
+    with pytest.raises(DataError, match=r"a\.jsonl: line 2: damaged \(no JSON: "):
+        read_json_lines(path)

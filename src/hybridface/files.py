@@ -1,10 +1,11 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and JSON that says what is wrong with it."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import io
+import json
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridface.errors import HybridFaceError
+from hybridface.errors import DataError, HybridFaceError
 
 if TYPE_CHECKING:  # numpy itself is loaded where arrays are written: --help must not wait for it
     from numpy.typing import NDArray
@@ -128,6 +129,54 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]] | None:
             return {name: content[name] for name in names}
     except Exception:  # numpy and zipfile raise nearly anything on damaged files
         return None
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: It cannot be read or is no JSON: says which file, and what is wrong where in it.
+    """
+    return _from_json(_read_text(path), str(path))
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds that must hold an object; see :func:`read_json`.
+
+    Raises:
+        DataError: As there, or it holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        found = type(content).__name__
+        raise DataError(f"{path}: damaged (expected a JSON object, found {found})")
+    return content
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """Return what the lines of a JSON Lines file hold.
+
+    Raises:
+        DataError: It cannot be read, or a line is no JSON: says which.
+    """
+    lines = _read_text(path).splitlines()
+    return [_from_json(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: damaged (no UTF-8: {error})") from error
+
+
+def _from_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # brackets in brackets without end
+        raise DataError(f"{where}: damaged (no JSON: {error})") from error
 
 
 def remove_unfinished(paths: Iterable[Path]) -> None:

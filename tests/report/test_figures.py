@@ -14,6 +14,7 @@ from PIL import Image
 
 from hybridface.evaluation.calibration import reliability
 from hybridface.evaluation.statistics import Interval
+from hybridface.report.data_figures import class_bars
 from hybridface.report.figures import (
     Curve,
     Dots,
@@ -84,6 +85,16 @@ def test_learning_curves_name_axes_and_mark() -> None:
 def test_confusion_matrix_writes_every_count() -> None:
     svg = confusion_matrix([[31, 7], [0, 1234]], ["sad", "happy"], "alt")
     assert {"31", "7", "0", "1234", "True class", "Predicted class"} <= set(texts(svg))
+
+
+@pytest.mark.filterwarnings("error")  # as of matplotlib, where names leave the axes no room
+def test_long_names_of_classes_are_shortened() -> None:
+    names = ["W" * 200, "M" * 200]
+    for svg in (
+        confusion_matrix([[31, 7], [0, 1234]], names, "alt"),
+        class_bars(names, {"train": [3, 2], "val": [1, 1]}, "alt"),
+    ):
+        assert {"W" * 19 + "…", "M" * 19 + "…"} <= set(texts(svg))
 
 
 def test_a_confusion_matrix_is_drawn_without_pixels() -> None:

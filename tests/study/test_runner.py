@@ -284,7 +284,7 @@ def test_the_page_is_written(stub: Stub) -> None:
 def test_damaged_results_are_refused(stub: Stub, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "tiny.json").write_text("[{")
-    with pytest.raises(HybridFaceError, match="damaged results"):
+    with pytest.raises(HybridFaceError, match=r"tiny\.json: damaged .*; restore or remove"):
         stub()
 
 

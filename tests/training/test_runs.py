@@ -101,16 +101,22 @@ def test_a_finished_run_is_built_again(which: str, tiny_run: TrainedRun) -> None
     assert outputs["inpaint"].shape == (6, 3, SIZE, SIZE)
 
 
-@pytest.mark.parametrize("damage", ["gone", "no JSON", "no keys", "a list", "other classes"])
+@pytest.mark.parametrize(
+    "damage",
+    ["gone", "no JSON", "no keys", "a list", "other classes", "no backbone", "no options"],
+)
 def test_a_damaged_run_is_refused(damage: str, tiny_run: TrainedRun, tmp_path: Path) -> None:
     for name in ("config.json", "best.safetensors"):
         shutil.copy(tiny_run.folder / name, tmp_path / name)
     place = tmp_path / "config.json"
     content = json.loads(place.read_text())
+    texts = {"no JSON": "{", "no keys": "{}", "a list": "[]"}
+    texts["no backbone"] = json.dumps({k: v for k, v in content.items() if k != "backbone"})
+    texts["no options"] = json.dumps({**content, "tasks": {"expression": []}})
     content["tasks"]["expression"]["classes"].pop()
-    texts = {"no JSON": "{", "no keys": "{}", "a list": "[]", "other classes": json.dumps(content)}
+    texts["other classes"] = json.dumps(content)
     place.unlink() if damage == "gone" else place.write_text(texts[damage])
-    with pytest.raises(DataError, match=r"missing or damaged|another architecture"):
+    with pytest.raises(DataError, match=r"cannot be read|damaged|another architecture"):
         load_model(tmp_path)
 
 

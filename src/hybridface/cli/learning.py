@@ -15,8 +15,9 @@ from hybridface.cli.options import (
     decoding_progress,
     folder_of,
 )
-from hybridface.errors import HybridFaceError, UsageError, printable
+from hybridface.errors import DataError, HybridFaceError, UsageError, printable
 from hybridface.extras import training_extra
+from hybridface.files import read_json_object
 
 
 def train(
@@ -53,11 +54,9 @@ def train(
 
 def _say_problems(folder: Path) -> None:
     """Count what was skipped in the data and name the first, which nobody would look for."""
-    import json
-
     try:
-        problems = json.loads((folder / "data.json").read_text(encoding="utf-8"))["problems"]
-    except (OSError, ValueError, KeyError):  # of which the report speaks
+        problems = read_json_object(folder / "data.json")["problems"]
+    except (DataError, KeyError):  # of which the report speaks
         return
     if problems:
         first = f"{problems[0]['where']}: {problems[0]['what']}"

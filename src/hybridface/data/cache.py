@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hybridface import images
 from hybridface.data.source import Pictures, Pixels, Problem, Rows, Source, pixel_digest
 from hybridface.errors import HybridFaceError
-from hybridface.files import cache_folder, cannot_write, read_arrays
+from hybridface.files import cache_folder, cannot_write, read_arrays, read_json_object
 
 FORMAT = 1
 CHUNK = 256
@@ -178,7 +178,7 @@ def _put_in_place(building: Path, folder: Path, count: int, size: int) -> None:
 def _open(folder: Path, count: int, size: int, fingerprint: str = "") -> CachedPictures | None:
     """Open a cache folder; None where it is not there, not whole or not the one expected."""
     try:
-        note = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
+        note = read_json_object(folder / "cache.json")
         images_in = np.lib.format.open_memmap(folder / "images.npy", mode="r")
         problems = [Problem(where, what) for where, what in note["problems"]]
     except Exception:  # numpy raises nearly anything on damaged files

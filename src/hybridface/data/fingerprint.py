@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from hybridface.errors import HybridFaceError
-from hybridface.files import write_atomically
+from hybridface.errors import DataError, HybridFaceError
+from hybridface.files import read_json_object, write_atomically
 
 ABSENT = "absent"
 
@@ -53,9 +53,9 @@ def join_fingerprints(parts: Sequence[str]) -> str:
 
 def _recall(record: Path) -> dict[str, tuple[str, str]]:
     try:
-        loaded = json.loads(record.read_bytes())
+        loaded = read_json_object(record)
         pairs = {name: (stamp, digest) for name, (stamp, digest) in loaded.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (DataError, ValueError, TypeError):
         return {}  # nothing remembered, or not readable: everything is read again
     # A file that was there and could not be read may be readable now.
     return {name: pair for name, pair in pairs.items() if pair[1] != ABSENT or pair[0] == ABSENT}

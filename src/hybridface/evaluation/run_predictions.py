@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +29,7 @@ from hybridface.evaluation.predictions import (
     load_arrays,
     read_about,
 )
+from hybridface.files import read_json_object
 
 RUN_FILE = "predictions.npz"
 MODEL_DIGEST = "model_digest"  # in result.json: the SHA-256 of the run's model.onnx
@@ -113,8 +113,8 @@ def load_run_predictions(folder: Path) -> dict[str, Predictions]:
 def _digest_of_model(folder: Path) -> str:
     """Return which model the run exported, as its result says; empty of an older run."""
     try:
-        return str(json.loads((folder / "result.json").read_text(encoding="utf-8"))[MODEL_DIGEST])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json_object(folder / "result.json")[MODEL_DIGEST])
+    except (DataError, KeyError):
         return ""
 
 
@@ -184,8 +184,8 @@ def _notes_of_run(split: str, older: bool) -> tuple[str, ...]:
 def _about_older_run(folder: Path) -> RunAbout:
     """Gather from a run's other files what its predictions do not say."""
     try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        tasks = json.loads((folder / "config.json").read_text(encoding="utf-8"))["tasks"]
+        result = read_json_object(folder / "result.json")
+        tasks = read_json_object(folder / "config.json")["tasks"]
         task = next(name for name, each in tasks.items() if each.get("classes"))
         source = read_yaml(folder / "config.yaml")["data"]["source"]
         return RunAbout(task=task, label=result["label"], classes=result["classes"], data=source)

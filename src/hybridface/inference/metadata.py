@@ -51,7 +51,7 @@ def read_metadata(text: str, path: Path) -> dict[str, Any]:
     """
     try:
         metadata = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets in brackets without end
         raise unfit(path, f"not JSON ({error})") from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
         raise unfit(path, "expected a JSON object with a whole number 'format'")

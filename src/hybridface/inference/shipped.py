@@ -6,11 +6,10 @@ files: ``default`` is the one for use, ``default-with-ssl`` the same with its se
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from hybridface.errors import UsageError
-from hybridface.files import at_home
+from hybridface.errors import DataError, UsageError
+from hybridface.files import at_home, read_json_object
 
 FOLDER = Path(__file__).parent.parent / "models"
 DEFAULT = "default"
@@ -90,10 +89,9 @@ def find_model(place: str | Path | None = None) -> Path:
 def why_not_exported(run: Path) -> str | None:
     """Return why a finished run could not write its model, as its result says; None otherwise."""
     try:
-        why = json.loads((run / "result.json").read_text(encoding="utf-8"))["not_exported"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json_object(run / "result.json")["not_exported"])
+    except (DataError, KeyError):
         return None
-    return str(why)
 
 
 def is_shipped(place: str | Path) -> bool:

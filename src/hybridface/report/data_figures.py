@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from hybridface.report.figures import WIDTH
-from hybridface.report.svg import add_legend, colour_of, draw_svg, shown
+from hybridface.report.svg import MOST_OF_CLASS, add_legend, colour_of, draw_svg, shown
 
 MOST_CLASSES = 40
 
@@ -37,7 +37,7 @@ def class_bars(classes: Sequence[str], splits: Mapping[str, Sequence[int]], alt:
                 places + (style - (len(splits) - 1) / 2) * thick, counts[: len(names)], thick,
                 color=colour_of(style + 1), label=shown(split),
             )  # fmt: skip
-        axes.set_yticks(places, [shown(name) for name in names])
+        axes.set_yticks(places, [shown(name, MOST_OF_CLASS) for name in names])
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)

@@ -17,6 +17,7 @@ from hybridface.evaluation.statistics import Interval, wilson_interval
 from hybridface.report.svg import (
     GREY,
     LINES,
+    MOST_OF_CLASS,
     SHADES,
     add_legend,
     colour_of,
@@ -120,7 +121,7 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], alt: str) -> str
             shares, cmap=SHADES, vmin=0, vmax=100, edgecolors="white", linewidth=1
         )
         places = np.arange(len(classes)) + 0.5
-        names = [shown(name) for name in classes]
+        names = [shown(name, MOST_OF_CLASS) for name in classes]
         axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(places, names)
         axes.invert_yaxis()

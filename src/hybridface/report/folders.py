@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hybridface.errors import HybridFaceError, UsageError
 from hybridface.evaluation.number_text import decimals_of
 from hybridface.evaluation.predictions import UNREADABLE
+from hybridface.files import read_json, read_json_object
 
 Content = TypeVar("Content")
 
@@ -216,7 +217,7 @@ def read_run(folder: Path) -> RunContent:
         UsageError: The folder has neither ``result.json`` nor ``metrics.jsonl``.
         HybridFaceError: One of its files is broken; the message names it.
     """
-    result = _read(folder / "result.json", lambda text: Result.model_validate(json.loads(text)))
+    result = _read(folder / "result.json", lambda path: Result.model_validate(read_json(path)))
     history = _read(folder / "metrics.jsonl", _parse_history)
     config = _read(folder / "config.yaml", _check_yaml)
     if result is None and history is None and config is None:
@@ -227,18 +228,18 @@ def read_run(folder: Path) -> RunContent:
         path=folder,
         result=result,
         history=history or [],
-        data=_read(folder / "data.json", lambda text: DataSummary.model_validate(json.loads(text))),
+        data=_read(folder / "data.json", lambda path: DataSummary.model_validate(read_json(path))),
         config=config or "",
-        environment=_read(folder / "environment.json", _parse_object) or {},
+        environment=_read(folder / "environment.json", read_json_object) or {},
         samples=_read_samples(folder / "samples.npz"),
     )
 
 
-def _read(path: Path, parse: Callable[[str], Content]) -> Content | None:
+def _read(path: Path, parse: Callable[[Path], Content]) -> Content | None:
     if not path.exists():
         return None
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "content"
@@ -247,9 +248,9 @@ def _read(path: Path, parse: Callable[[str], Content]) -> Content | None:
         raise HybridFaceError(f"{path}: cannot be read ({error})") from error
 
 
-def _parse_history(text: str) -> list[Validation]:
+def _parse_history(path: Path) -> list[Validation]:
     history = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -259,14 +260,8 @@ def _parse_history(text: str) -> list[Validation]:
     return history
 
 
-def _parse_object(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError("not a JSON object")
-    return content
-
-
-def _check_yaml(text: str) -> str:
+def _check_yaml(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
     yaml.safe_load(text)
     return text
 

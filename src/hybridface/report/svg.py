@@ -20,6 +20,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "-", "--", "-.", ":")
 GREY = "#6b7280"
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#0072B2", "#00304d"])
+MOST_OF_CLASS = 20  # letters beside its row: more, where they are wide, leave no room for the rows
 LEAST_SCALE = 0.9  # pixels a point: text of 12 points is then 11 pixels high
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -49,9 +50,14 @@ def marker_of(style: int) -> str:
     return MARKERS[style % len(MARKERS)]
 
 
-def shown(name: str) -> str:
-    """Keep a name from being taken for a hidden label, and from filling the whole figure."""
-    short = name if len(name) <= 40 else f"{name[:39]}…"
+def shown(name: str, most: int = 40) -> str:
+    """Keep a name from being taken for a hidden label, and from filling the whole figure.
+
+    Args:
+        name: The name.
+        most: How many letters of it are drawn.
+    """
+    short = name if len(name) <= most else f"{name[: most - 1]}…"
     return f" {short}" if short.startswith("_") else short
 
 

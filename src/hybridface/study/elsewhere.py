@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from hybridface.errors import UsageError
 from hybridface.evaluation.evaluate import ALL, measure
 from hybridface.evaluation.overlap import is_same_data
 from hybridface.evaluation.predictions import TaskPredictions
+from hybridface.files import read_json_object
 from hybridface.study.config import Cell, StudyConfig, known_as
 from hybridface.study.results import ResultStore, page_of
 from hybridface.study.rows import numbered, packed
@@ -153,7 +153,7 @@ def _shown(known: Sequence[str]) -> str:
 
 def _first_task(run: Path) -> str:
     """Return the name of a run's first supervised task."""
-    tasks = json.loads((run / "result.json").read_text(encoding="utf-8"))["tasks"]
+    tasks = read_json_object(run / "result.json")["tasks"]
     return str(next(iter(tasks)))
 
 
@@ -171,7 +171,7 @@ def _predict_last(run: Path, spec: str, task: str) -> TaskPredictions:
     from hybridface.training.runs import load_model
 
     model, tasks = load_model(run, "last")
-    size = json.loads((run / "config.json").read_text(encoding="utf-8"))["size"]
+    size = read_json_object(run / "config.json")["size"]
     examples = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "last.onnx"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridface.errors import DataError
+from hybridface.files import read_json_lines
 from hybridface.study.config import Cell
 from hybridface.training.pretraining import FOLDER
 
@@ -67,8 +68,8 @@ def read_progress(run: Path, epochs: int, figure: str) -> CellProgress:
         figure: Which of its validation figures is shown.
     """
     try:
-        last = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        last = read_json_lines(run / "metrics.jsonl")[-1]
         seconds, value = float(last["seconds"]), last["val"].get(figure)
         return CellProgress(int(last["epoch"]), epochs, seconds, value)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (DataError, ValueError, LookupError, TypeError, AttributeError):
         return CellProgress(0, epochs)

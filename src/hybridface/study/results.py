@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from filelock import FileLock, Timeout
 
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.files import cannot_write, write_atomically
+from hybridface.files import cannot_write, read_json, read_json_object, write_atomically
 from hybridface.study.config import Cell, Content, StudyConfig
 from hybridface.study.rows import detail_of, row_of
 
@@ -157,7 +157,7 @@ class ResultStore:
         Raises:
             UsageError: It is of an arm, and has no test figures.
         """
-        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        result = read_json_object(run / "result.json")
         if result["test"] is None and not cell.is_trial:
             raise UsageError(
                 f"arm {cell.arm} seed {cell.seed}: no test picture has a label of its first task, "
@@ -218,14 +218,12 @@ def page_of(
 
 
 def _load(path: Path, empty: Any) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return empty
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise DataError(f"{path}: damaged results ({error}); restore or remove the file") from error
+    try:
+        return read_json(path)
+    except DataError as error:
+        raise DataError(f"{error}; restore or remove these results") from error
 
 
 def _json_lines(rows: Sequence[Mapping[str, Any]]) -> str:

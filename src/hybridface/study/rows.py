@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from hybridface.data.sources import kinds_of
 from hybridface.evaluation.number_metrics import countable, parts_of_mae
 from hybridface.evaluation.predictions import Arrays, array_of, load_arrays, read_about
 from hybridface.evaluation.run_predictions import RUN_FILE, RunAbout
+from hybridface.files import read_json_lines, read_json_object
 from hybridface.study.config import Cell, Content
 from hybridface.tasks import build_tasks
 
@@ -35,7 +35,7 @@ def row_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
     recipe = cell.recipe
     others = [task.config for task in build_tasks(recipe.tasks) if not task.supervised]
     first = others[0] if others else None
-    environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    environment = read_json_object(run / "environment.json")
     return {
         "data": kinds_of(recipe.data.specs.values()),
         "fraction": recipe.data.fraction,
@@ -101,8 +101,7 @@ def _own_figure(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:
 
 def _lines(run: Path) -> list[Content]:
     """Return what a run has written each time it looked at its validation pictures."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return read_json_lines(run / "metrics.jsonl")
 
 
 def detail_of(cell: Cell, run: Path, result: Mapping[str, Any]) -> Content:

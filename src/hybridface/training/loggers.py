@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from hybridface.config import Recipe
 from hybridface.errors import HybridFaceError, UsageError, unknown
+from hybridface.files import read_json_object
 from hybridface.plugins import load_class
 from hybridface.training.runs import RunFolder
 
@@ -225,10 +225,7 @@ def _test_figures(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _read_runs(path: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
+    return read_json_object(path) if path.exists() else {}
 
 
 def _said(error: Exception) -> str:

@@ -24,7 +24,13 @@ import hybridface
 from hybridface.config import BackboneConfig, Recipe, build_recipe
 from hybridface.config.content import read_yaml, validate
 from hybridface.errors import DataError, HybridFaceError, UsageError
-from hybridface.files import at_home, cannot_write, remove_unfinished, write_atomically
+from hybridface.files import (
+    at_home,
+    cannot_write,
+    read_json_object,
+    remove_unfinished,
+    write_atomically,
+)
 from hybridface.network.model import HybridModel
 from hybridface.tasks import build_tasks, resolve_tasks
 from hybridface.tasks.base import Task
@@ -113,11 +119,7 @@ class RunFolder:
         Raises:
             DataError: It is missing or damaged.
         """
-        try:
-            result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.result}: missing or damaged ({error})") from error
-        return result
+        return read_json_object(self.result)
 
     def check(self, recipe: Recipe, *, resume: bool) -> None:
         """Refuse a folder that a run cannot be kept in.
@@ -297,15 +299,20 @@ def load_model(run: Path, which: str = "best") -> tuple[HybridModel, list[Task]]
     """
     folder = RunFolder(run)
     try:
-        content = json.loads(folder.architecture.read_text(encoding="utf-8"))
+        content = read_json_object(folder.architecture)
+    except DataError as error:
+        raise DataError(f"{error}; is {run} a run?") from error
+    try:
         _check_format(content, folder.architecture)
-        size, options = content["size"], content["tasks"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder.architecture}: missing or damaged; is {run} a run?") from error
-    tasks = build_tasks({name: entry["options"] for name, entry in options.items()})
+        size, described, network = content["size"], content["tasks"], content["backbone"]
+        options = {name: entry["options"] for name, entry in described.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"damaged ({type(error).__name__}: {error})"
+        raise DataError(f"{folder.architecture}: {what}; is {run} a run?") from error
+    tasks = build_tasks(options)
     for task in tasks:
-        task.restore(options[task.name], size)
-    backbone = validate(BackboneConfig, content["backbone"], str(folder.architecture))
+        task.restore(described[task.name], size)
+    backbone = validate(BackboneConfig, network, str(folder.architecture))
     model = HybridModel(backbone.model_copy(update={"init": "random"}), tasks, size)
     load_weights(model, folder.best if which == "best" else folder.last)
     return model.eval(), tasks

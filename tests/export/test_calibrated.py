@@ -165,16 +165,6 @@ def test_a_task_with_too_few_labels_stays_as_it_is(model_of_three: Path, tmp_pat
     np.testing.assert_array_equal(after["age"], before["age"])
 
 
-def test_a_run_whose_model_is_another_by_now_is_not_calibrated(
-    model_of_three: Path, tiny_run: TrainedRun, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run.folder, run)
-    shutil.copy(model_of_three, run / "model.onnx")
-    with pytest.raises(UsageError, match=r"run: predictions of what .*model\.onnx was when"):
-        calibrate(run, tmp_path / "out.onnx")
-
-
 def test_wrong_use_is_refused(model_of_three: Path, tiny_run: TrainedRun, tmp_path: Path) -> None:
     out, kept = tmp_path / "out.onnx", kept_of(model_of_three)
     of_run = tiny_run.folder / "model.onnx"

@@ -20,6 +20,7 @@ from hybridface.evaluation.predictions import (
     save_predictions,
 )
 from hybridface.evaluation.recalibration import tempered
+from hybridface.evaluation.run_predictions import RunAbout
 from hybridface.export.calibrated import calibrate
 from hybridface.files import digest_of, write_arrays
 from hybridface.inference.runtime import FaceModel
@@ -92,6 +93,32 @@ def test_predictions_without_a_digest_go_by_file_and_time(
     os.utime(model, (time.time() + 60, time.time() + 60))
     with pytest.raises(UsageError, match=r"kept\.npz: is older than .*model\.onnx, so"):
         calibrate(model, out, [load_predictions(kept)])
+
+
+def test_a_run_whose_model_is_another_by_now_is_not_calibrated(
+    model: Path, other: Path, kept: Path, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "out.onnx"
+    run.mkdir()
+    task = load_predictions(kept).tasks["expression"]
+    about = RunAbout(
+        task="expression", label="expression", classes=EXPRESSIONS, data="made:up"
+    ).model_dump_json()
+    arrays = {"keys": task.keys, "labels": task.targets, "probabilities": task.probabilities}
+    write_arrays(
+        run / "predictions.npz",
+        {"about": np.array(about)} | {f"val_{name}": each for name, each in arrays.items()},
+    )
+    shutil.copy(model, run / "model.onnx")
+    result = run / "result.json"
+    result.write_text(json.dumps({"model_digest": digest_of(model)}))
+    found = calibrate(run, out)[0]
+    shutil.copy(other, run / "model.onnx")
+    with pytest.raises(UsageError, match=r"run: predictions of what .*model\.onnx was when"):
+        calibrate(run, out)
+    result.write_text("{}")  # of a version before, which goes by the place
+    shutil.copy(model, run / "model.onnx")
+    assert calibrate(run, out)[0] == found
 
 
 def test_a_loaded_model_whose_file_is_another_keeps_no_predictions(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # numpy itself is loaded where arrays are written: --help mus
 
 CACHE_LIMIT_GIB = 16.0
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ABSENT = "absent"  # in place of a stamp or a digest
 
 
 def cache_folder() -> Path:
@@ -97,6 +98,18 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
+
+
+def stamp(path: Path) -> str:
+    """Return the size and modification time of a file, as text; ``absent`` where there is none.
+
+    Another file that is put in its place has another stamp.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return ABSENT
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -10,9 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hybridface.errors import DataError, HybridFaceError
-from hybridface.files import read_json_object, write_atomically
-
-ABSENT = "absent"
+from hybridface.files import ABSENT, digest_of, read_json_object, stamp, write_atomically
 
 
 def digest_files(root: Path, names: Sequence[str], memory: Path) -> str:
@@ -61,20 +59,8 @@ def _recall(record: Path) -> dict[str, tuple[str, str]]:
     return {name: pair for name, pair in pairs.items() if pair[1] != ABSENT or pair[0] == ABSENT}
 
 
-def stamp(path: Path) -> str:
-    """Return the size and modification time of a file, as text."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return ABSENT
-    return f"{status.st_size}:{status.st_mtime_ns}"
-
-
 def _digest(path: Path) -> str:
     try:
-        if not path.is_file():
-            return ABSENT
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        return (digest_of(path)[:32] if path.is_file() else "") or ABSENT
     except (OSError, ValueError):
         return ABSENT

@@ -21,11 +21,10 @@ from hybridface.export.pictures import BATCH, as_input, pictures_of_data
 from hybridface.export.run import LICENCE, check_run
 from hybridface.files import write_atomically
 from hybridface.inference.runtime import FaceModel
-from hybridface.network.backbones import Backbone, create_and_tell
+from hybridface.network.backbones import Backbone
 from hybridface.training.exported_backbone import load_exported_backbone
 from hybridface.training.runs import RunFolder, load_model
 
-SUFFIX = ".safetensors"
 TOLERANCE = 1e-5
 
 
@@ -61,7 +60,7 @@ def export_backbone_of_run(
         "trained_on": trained_on or kinds_of(recipe.data.specs.values()),
         "licence": licence,
     }
-    return _write(model.backbone, recipe.backbone, recipe.data.size, out, about)
+    return _write(model.backbone, recipe.data.size, out, about)
 
 
 def export_backbone_of_model(
@@ -102,18 +101,22 @@ def export_backbone_of_model(
     pictures = ((torch.from_numpy(as_input(batch)) - mean) / std for batch in batches)
     load_exported_backbone(backbone, model, pictures)
     about = {str(key): metadata[key] for key in ("trained_on", "licence") if key in metadata}
-    return _write(backbone.eval(), config, found.size, out, about)
+    return _write(backbone, found.size, out, about)
 
 
-def _write(
-    backbone: Backbone, config: BackboneConfig, size: int, out: Path, about: dict[str, Any]
-) -> str:
-    """Write a backbone's weights as timm names them, once timm has made the same of them."""
-    _, told = create_and_tell(config.model_copy(update={"init": "random", "drop_path": 0.0}), size)
+def _write(backbone: Backbone, size: int, out: Path, about: dict[str, Any]) -> str:
+    """Write a backbone's weights as timm names them, once timm has made the same of them.
+
+    Args:
+        backbone: The backbone, in evaluation mode.
+        size: Side in pixels of the pictures that it is for.
+        out: The file to write.
+        about: More entries of the file's metadata.
+    """
     state = {name: v.detach().contiguous() for name, v in backbone.network.state_dict().items()}
     entries = {
-        "model": config.name,
-        "options": told,
+        "model": backbone.name,
+        "options": backbone.told,
         "size": size,
         "mean": list(backbone.mean),
         "std": list(backbone.std),
@@ -124,18 +127,18 @@ def _write(
     with tempfile.TemporaryDirectory() as folder:
         tried = Path(folder) / out.name
         tried.write_bytes(content)
-        theirs = timm.create_model(config.name, checkpoint_path=str(tried), **told)
+        theirs = timm.create_model(backbone.name, checkpoint_path=str(tried), **backbone.told)
     _compare(backbone, theirs, size, out)
     write_atomically(out, content)
-    options = "".join(f", {name}={value!r}" for name, value in told.items())
-    return f"timm.create_model({config.name!r}{options}, checkpoint_path={str(out)!r})"
+    options = "".join(f", {name}={value!r}" for name, value in backbone.told.items())
+    return f"timm.create_model({backbone.name!r}{options}, checkpoint_path={str(out)!r})"
 
 
 @torch.no_grad()
 def _compare(backbone: Backbone, theirs: Any, size: int, out: Path) -> None:
     """Refuse weights of which timm makes a network that sees something else in a picture."""
     images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    ours = backbone.eval().network(images)
+    ours = backbone.network(images)
     difference = float((ours - theirs.eval()(images)).abs().max() / ours.abs().max().clamp(min=1))
     if not difference <= TOLERANCE:
         raise HybridFaceError(

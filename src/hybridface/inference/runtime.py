@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface.errors import HybridFaceError, UsageError, unknown
-from hybridface.files import digest_of
+from hybridface.files import digest_of, stamp
 from hybridface.images import check, resize
 from hybridface.inference.crops import Crop
 from hybridface.inference.metadata import (
@@ -53,7 +53,7 @@ class FaceModel:
     def __init__(self, session: Any, metadata: dict[str, Any], path: Path) -> None:
         self._session = session
         self.path = path
-        self._stamp = _stamp(path)
+        self._stamp = stamp(path)
         self.metadata = metadata
         self.size, self.tasks = read_tasks(metadata, path)
         try:
@@ -101,7 +101,7 @@ class FaceModel:
     def digest(self) -> str:
         """The SHA-256 of the file; empty where that is gone, or another one was put there since."""
         digest = digest_of(self.path)
-        return digest if _stamp(self.path) == self._stamp else ""
+        return digest if stamp(self.path) == self._stamp else ""
 
     def __call__(self, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[np.float32]]:
         """Run the model on one batch.
@@ -215,15 +215,6 @@ class FaceModel:
             name: np.asarray(output, dtype=np.float32)
             for name, output in zip(names, outputs, strict=True)
         }
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return the size and time of a file, which another in its place does not share."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def load(

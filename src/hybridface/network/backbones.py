@@ -25,7 +25,7 @@ def check_backbone(
     Args:
         config: The backbone.
         sizes: Sides in pixels of the pictures that it is to take, the first those of the data.
-            It is tried on each, without weights: it takes about a second.
+            It is tried on each, without weights, in a fraction of a second.
         with_maps: Whether intermediate maps are wanted too.
 
     Raises:
@@ -94,18 +94,16 @@ def _check_name(config: BackboneConfig) -> None:
         raise unknown(f"weights of timm's {network}", tag, tags) from error
 
 
-def create_network(config: BackboneConfig, size: int | None = None) -> Any:
-    """Return a timm network without its classifier; see :func:`create_and_tell`."""
-    return create_and_tell(config, size)[0]
-
-
-def create_and_tell(config: BackboneConfig, size: int | None = None) -> tuple[Any, dict[str, Any]]:
-    """Return a timm network without its classifier, and what ``timm.create_model`` was told.
+def create_network(config: BackboneConfig, size: int | None = None) -> tuple[Any, dict[str, Any]]:
+    """Create a timm network without its classifier.
 
     Args:
         config: Which network.
         size: Side in pixels of the pictures that it is for; what timm's own is for where null. A
             network that has to know, as one with learned positions, is made for it.
+
+    Returns:
+        The network, and what ``timm.create_model`` has to be told to make one of the same weights.
 
     Raises:
         UsageError: timm has no such network, or it cannot be created with the options.
@@ -114,17 +112,16 @@ def create_and_tell(config: BackboneConfig, size: int | None = None) -> tuple[An
     _check_name(config)
     create = imagenet_network if config.init == "imagenet" else timm.create_model
     told: dict[str, Any] = {"num_classes": 0, **config.options}
-    if config.drop_path:
-        told["drop_path_rate"] = config.drop_path
+    in_training: dict[str, Any] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
     made_for = _size_made_for(config.name)
     sized: dict[str, Any] = {} if size is None or made_for in (None, size) else {"img_size": size}
     try:
         try:
-            return create(config.name, **told, **sized), told | sized
+            return create(config.name, **told, **in_training, **sized), told | sized
         except TypeError as error:
             if not sized or "img_size" not in str(error):
                 raise
-            return create(config.name, **told), told
+            return create(config.name, **told, **in_training), told
     except HybridFaceError:
         raise
     except Exception as error:  # what an option may be is known to each network alone
@@ -158,13 +155,16 @@ class Backbone(nn.Module):
 
     Raises:
         UsageError, HybridFaceError: It cannot be created; see :func:`create_network`.
+
+    Attributes:
+        told: What ``timm.create_model`` has to be told to make a network of the same weights.
     """
 
     network: Any
 
     def __init__(self, config: BackboneConfig, *, with_maps: bool, size: int | None = None) -> None:
         super().__init__()
-        network = create_network(config, size)
+        network, self.told = create_network(config, size)
         if config.zero_init_residual and config.init == "random":
             zero_last_norms(network)
         self.network = train_faster_on_cpu(network)

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridface import images
-from hybridface.data.fingerprint import stamp
 from hybridface.data.source import Source, describe_folder, in_threads, is_file, is_folder
 from hybridface.errors import DataError, HybridFaceError
-from hybridface.files import cache_folder, read_arrays, write_arrays
+from hybridface.files import cache_folder, read_arrays, stamp, write_arrays
 
 Numbers = NDArray[np.float64]
 MANY = 4000  # files, from which on it is worth while to remember
